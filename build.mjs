@@ -1,0 +1,112 @@
+// Builds the one executable, dist/opera.cjs, and on request the tests and benchmarks beside it.
+// `--ensure` installs packages when they are missing and builds only when a source is newer than the output.
+// Needs nothing but Node, npm and a C++ toolchain (better-sqlite3 compiles at install).
+import { spawnSync } from 'node:child_process';
+import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = dirname(fileURLToPath(import.meta.url));
+const flags = new Set(process.argv.slice(2));
+const out = join(root, 'dist');
+
+const walk = (folder, accept) =>
+  readdirSync(join(root, folder), { withFileTypes: true }).flatMap((entry) => {
+    const path = join(folder, entry.name);
+    if (entry.isDirectory()) return walk(path, accept);
+    return accept(path) ? [path] : [];
+  });
+
+const install = () => {
+  const marker = join(root, 'node_modules', '.package-lock.json');
+  const lock = join(root, 'package-lock.json');
+  if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(lock).mtimeMs) return;
+  process.stderr.write('opera: installing packages (better-sqlite3 compiles, about a minute) …\n');
+  const result = spawnSync('npm', ['ci', '--no-fund', '--no-audit'], { cwd: root, stdio: ['ignore', 2, 2] });
+  if (result.status !== 0) process.exit(result.status ?? 1);
+};
+
+/** True when every output exists and is newer than every input. */
+const fresh = (inputs, output) => {
+  if (!existsSync(output)) return false;
+  const built = statSync(output).mtimeMs;
+  return inputs.every((path) => statSync(join(root, path)).mtimeMs <= built);
+};
+
+const isSource = (path) => /\.(ts|lua|html|css|json)$/.test(path);
+const sources = () => [...walk('src', isSource), 'build.mjs', 'package.json'];
+
+const loaders = { '.lua': 'text', '.html': 'text' };
+const version = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
+
+const buildExecutable = async (esbuild) => {
+  const file = join(out, 'opera.cjs');
+  await esbuild.build({
+    absWorkingDir: root,
+    entryPoints: ['src/main.ts'],
+    outfile: file,
+    bundle: true,
+    platform: 'node',
+    target: 'node20.19',
+    format: 'cjs',
+    external: ['better-sqlite3'],
+    loader: loaders,
+    banner: { js: '#!/usr/bin/env node' },
+    define: { OPERA_WORKER_FILE: '__filename', OPERA_VERSION: JSON.stringify(version) },
+    sourcemap: 'linked',
+    legalComments: 'none',
+    logLevel: 'warning',
+  });
+  chmodSync(file, 0o755);
+};
+
+/** Bundles every entry into dist/<folder>, mirroring its path; packages stay external, sources are shared by splitting. */
+const buildEntries = async (esbuild, folder, accept) => {
+  const target = join(out, folder);
+  const entries = walk(folder, accept);
+  if (entries.length === 0) {
+    process.stderr.write(`opera: no entries in ${folder}/: nothing to build is an error\n`);
+    process.exit(1);
+  }
+  rmSync(target, { recursive: true, force: true });
+  mkdirSync(target, { recursive: true });
+  await esbuild.build({
+    absWorkingDir: root,
+    entryPoints: [...entries, 'src/worker.ts'],
+    outdir: target,
+    outbase: root,
+    bundle: true,
+    splitting: true,
+    platform: 'node',
+    target: 'node20.19',
+    format: 'esm',
+    packages: 'external',
+    loader: loaders,
+    outExtension: { '.js': '.mjs' },
+    define: {
+      OPERA_WORKER_FILE: JSON.stringify(join(target, 'src/worker.mjs')),
+      OPERA_VERSION: JSON.stringify(version),
+    },
+    sourcemap: 'linked',
+    logLevel: 'warning',
+  });
+  const list = entries.map((path) => relative(root, resolve(target, path.replace(/\.ts$/, '.mjs'))));
+  writeFileSync(join(target, 'entries.json'), `${JSON.stringify(list, undefined, 1)}\n`);
+};
+
+install();
+const esbuild = await import('esbuild');
+const ensure = flags.has('--ensure');
+if (!ensure || !fresh(sources(), join(out, 'opera.cjs'))) await buildExecutable(esbuild);
+if (flags.has('--tests')) {
+  const inputs = [...sources(), ...walk('test', isSource)];
+  if (!ensure || !fresh(inputs, join(out, 'test', 'entries.json'))) {
+    await buildEntries(esbuild, 'test', (path) => path.endsWith('.test.ts'));
+  }
+}
+if (flags.has('--bench')) {
+  const inputs = [...sources(), ...walk('bench', isSource)];
+  if (!ensure || !fresh(inputs, join(out, 'bench', 'entries.json'))) {
+    await buildEntries(esbuild, 'bench', (path) => path.endsWith('.bench.ts'));
+  }
+}

@@ -1,0 +1,1 @@
+export const runCommandLine = async (_args: readonly string[]): Promise<void> => {};

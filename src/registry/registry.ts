@@ -1,0 +1,389 @@
+// The contract of the registry, the network's database: an index of manifests, members, layouts and leases.
+// It can be lost and rebuilt from the nodes; it holds no plaintext and no usable key. File names are plain.
+// Two implementations, Redis (Lua scripts) and SQLite (one WAL file shared by the roles of one machine), pass
+// test/acceptance/registry.ts. Every method is one atomic step: it happens whole or not at all.
+//
+// Errors: `registry-unavailable` (out of reach or too slow; the step may or may not have happened, so repeat it with
+// the same operation id), `registry-lost` (the database knows no network), plus what a method names.
+// Refused steps write nothing. Reads see every step that was answered before they began.
+// Public keys (Redis LISTs, SQLite views), exact after every commit: `network:nodes`, `network:data`,
+// `network:data:node:<ip:port>`, `network:data:file:<name>`.
+import type { KeyHash, MemberId, NetworkId, OperationId, VersionId } from '../model/ids.ts';
+import type { Role } from '../model/roles.ts';
+import type { SignedRecord } from '../model/signed-record.ts';
+
+// ---- the life of the registry ----------------------------------------------------------------------------------
+
+export interface RegistryLife {
+  readonly networkId: NetworkId;
+  /** Number of this life; starts at 1. Every mutating step carries it, another one is refused `stale-incarnation`. */
+  readonly incarnation: number;
+  /** Redis run id, or `<device>:<inode>` of the SQLite file. A change means a restart, failover or replacement. */
+  readonly lifeId: string;
+  /** Highest sequence drawn so far; 0n when none. */
+  readonly sequence: bigint;
+  /** Newest network-key epoch, from the newest roster. */
+  readonly keyEpoch: number;
+}
+
+// ---- members, roster, keys -------------------------------------------------------------------------------------
+
+/** What sentinels found: up and suspect take part; down is skipped by reads; out leaves the next layout. */
+export type MemberState = 'joining' | 'up' | 'suspect' | 'down' | 'out' | 'draining' | 'removed';
+
+/** What the roster does not say of a member. Revocation is the roster's word alone. */
+export interface MemberRecord {
+  readonly memberId: MemberId;
+  readonly keyHash: KeyHash;
+  readonly role: Role;
+  /** `host:port` of its mesh listener, first the preferred one; empty for clients and operators. */
+  readonly addresses: readonly string[];
+  /** Free text, 1–64 characters; copies prefer distinct zones. Empty when not given. */
+  readonly zone: string;
+  /** Bytes the node offers; its weight in placement. 0 for other roles. */
+  readonly capacityBytes: number;
+  /** DER SubjectPublicKeyInfo of its certificate key. */
+  readonly spki: Uint8Array;
+  readonly joinedMs: number;
+  readonly certificateExpiresMs: number;
+  readonly state: MemberState;
+  /** Wall-clock ms of the last change of `state`, and why in a word or two. */
+  readonly stateSinceMs: number;
+  readonly stateReason: string;
+}
+
+export interface RosterSwap {
+  /** The roster this one follows: its number and SHA-256; refused when the registry holds another. */
+  readonly expectNumber: bigint;
+  readonly expectHash: Uint8Array;
+  readonly number: bigint;
+  readonly hash: Uint8Array;
+  readonly keyEpoch: number;
+  readonly roster: SignedRecord;
+  /** True when the set of gateways changed against its predecessor: such rosters are kept for roles that slept. */
+  readonly keep: boolean;
+}
+
+export interface StoredKeyBox {
+  readonly recipient: KeyHash;
+  /** 1 network key, 2 CA key part, 3 network key to a recovery key. */
+  readonly kind: 1 | 2 | 3;
+  readonly epoch: number;
+  readonly box: SignedRecord;
+}
+
+// ---- join tokens -----------------------------------------------------------------------------------------------
+
+export interface StoredToken {
+  /** First 16 bytes of SHA-256(Ed25519 public key), hex. */
+  readonly tokenId: string;
+  readonly role: Role;
+  readonly record: SignedRecord;
+  readonly createdBy: MemberId;
+  readonly expiresMs: number;
+  readonly usesMax: number;
+  /** Keys that took it, in order. */
+  readonly usedBy: readonly KeyHash[];
+}
+
+/** taken: a use was consumed; repeated: this key had taken it before; used: no use is left; unknown: no such token. */
+export type TakeTokenOutcome = 'taken' | 'repeated' | 'used' | 'unknown';
+
+// ---- leadership and layouts ------------------------------------------------------------------------------------
+
+export interface Lease {
+  readonly epoch: bigint;
+  /** Rises with every renewal; a candidate that saw the same (epoch, renewal) for a whole TTL may take over. */
+  readonly renewal: bigint;
+  readonly holder: MemberId;
+  /** Random id of the holding process, 32 hex characters. */
+  readonly instance: string;
+  /** `host:port` of the holder's mesh listener. */
+  readonly address: string;
+  /** True when the holder gave it up: anyone may take it at once. */
+  readonly released: boolean;
+}
+
+export interface StoredLayout {
+  readonly number: number;
+  readonly layout: SignedRecord;
+}
+
+export interface LayoutState {
+  /** All unretired layouts, ascending; the last is the newest. Empty before the first node joins. */
+  readonly unretired: readonly StoredLayout[];
+  /** Layouts up to this number are retired; 0 when none. */
+  readonly retiredUpTo: number;
+}
+
+// ---- names -----------------------------------------------------------------------------------------------------
+
+export interface UploadRequest {
+  readonly version: VersionId;
+  /** NFC, checked by the caller. */
+  readonly name: string;
+}
+
+export interface OpenUploads {
+  readonly incarnation: number;
+  readonly client: KeyHash;
+  readonly layoutNumber: number;
+  readonly uploads: readonly UploadRequest[];
+}
+
+export interface NameVersion {
+  readonly version: VersionId;
+  readonly sequence: bigint;
+}
+
+/** One version as its manifest needs it; the body is sealed by the client. */
+export interface SealedBody {
+  readonly version: VersionId;
+  readonly body: Uint8Array;
+  /** 76 bytes. */
+  readonly wrap: Uint8Array;
+  /** `follows` inside the sealed body, stated in clear by the client: compared with the name's current sequence. */
+  readonly follows: bigint;
+}
+
+export interface NameCondition {
+  /** Refuse with `exists` when the name has a current version. */
+  readonly ifAbsent?: boolean;
+  /** Refuse with `conflict` unless the name's current version is this one. */
+  readonly ifVersion?: VersionId;
+}
+
+interface ChangeBase {
+  readonly operationId: OperationId;
+  readonly condition?: NameCondition;
+}
+
+/** Makes `sealed.version` (an open upload) the current version of `name`. */
+export interface PutChange extends ChangeBase {
+  readonly kind: 'put';
+  readonly name: string;
+  readonly sealed: SealedBody;
+  readonly chunkCount: number;
+  /** Nodes that own a chunk of it in the newest layout, for the public keys. */
+  readonly nodes: readonly string[];
+}
+
+/** Moves the current version `sealed.version` of `name` to `to`; `follows` refers to `to`. */
+export interface RenameChange extends ChangeBase {
+  readonly kind: 'rename';
+  readonly name: string;
+  readonly to: string;
+  readonly sealed: SealedBody;
+  /** The tombstone of the old name: a fresh version without chunks; its `follows` refers to `name`. */
+  readonly tombstone: SealedBody;
+}
+
+/** Removes `name`, whose current version is `sealed.version`; the body is that of the dead manifest. */
+export interface RemoveChange extends ChangeBase {
+  readonly kind: 'remove';
+  readonly name: string;
+  readonly sealed: SealedBody;
+}
+
+export type NameChange = PutChange | RenameChange | RemoveChange;
+
+export interface CommitStep {
+  readonly incarnation: number;
+  /** Newest layout the master counted copies under; another newest one is refused `layout-changed`. */
+  readonly layoutNumber: number;
+  /** Open uploads older than this are refused `upload-closed`. 72 h. */
+  readonly uploadAgeMaxMs: number;
+  /** 1 to 100 changes; each succeeds or fails alone, in order. A name twice is `bad-request` for the whole step. */
+  readonly changes: readonly NameChange[];
+}
+
+export type ChangeRefusal =
+  | 'exists'
+  | 'conflict'
+  | 'not-found'
+  | 'stale_follows'
+  | 'stale_epoch'
+  | 'stale-incarnation'
+  | 'layout-changed'
+  | 'upload-closed';
+
+export type ChangeOutcome =
+  | {
+      readonly done: true;
+      readonly sequence: bigint;
+      readonly incarnation: number;
+      /** The version that was current before on the changed name (for rename: on `to`). */
+      readonly replaced: NameVersion | undefined;
+      /** True when the operation id had been carried out before and this is its kept answer (24 h). */
+      readonly repeated: boolean;
+    }
+  | {
+      readonly done: false;
+      readonly code: ChangeRefusal;
+      /** The name's current version, when there is one (for rename under stale_follows: of `to`). */
+      readonly current: NameVersion | undefined;
+    };
+
+/** A manifest the registry still holds whole because fewer than W′ nodes are known to have it. */
+export interface PendingManifest {
+  readonly version: VersionId;
+  readonly state: 'live' | 'dead';
+  readonly body: Uint8Array;
+  readonly wrap: Uint8Array;
+}
+
+export interface PendingChange {
+  readonly name: string;
+  readonly sequence: bigint;
+  readonly incarnation: number;
+  readonly operationId: OperationId;
+  /** One for put and remove; two for rename: the version under its new name, and the tombstone. */
+  readonly manifests: readonly PendingManifest[];
+}
+
+export interface NameRecord {
+  readonly name: string;
+  readonly version: VersionId;
+  readonly sequence: bigint;
+  readonly incarnation: number;
+  readonly operationId: OperationId;
+  readonly chunkCount: number;
+  /** Undefined when it is longer than 4 KiB and no longer pending: then it is read from the owners of chunk 0. */
+  readonly body: Uint8Array | undefined;
+  readonly wrap: Uint8Array;
+  /** Sequence of the pending change this name takes part in; undefined when none: then it is durable on nodes. */
+  readonly pending: bigint | undefined;
+}
+
+export interface NamePage {
+  readonly records: readonly NameRecord[];
+  /** Pass as `after` for the next page; undefined at the end. */
+  readonly next: string | undefined;
+}
+
+// ---- events ----------------------------------------------------------------------------------------------------
+
+export interface ClusterEvent {
+  readonly atMs: number;
+  /** Closed word such as `member-joined`, `layout-made`. */
+  readonly kind: string;
+  /** Ties failure, detection and repair together; 32 hex characters. */
+  readonly causeId: string;
+  readonly memberId: MemberId | undefined;
+  /** Facts for people; no names of files, no values of records. At most 1 KiB of JSON. */
+  readonly facts: Readonly<Record<string, string | number | boolean>>;
+}
+
+export interface StoredEvent extends ClusterEvent {
+  /** Opaque, rising; pass as `after`. */
+  readonly id: string;
+}
+
+// ---- the contract ----------------------------------------------------------------------------------------------
+
+export interface Registry {
+  /** Makes the database a new network's: incarnation 1. `exists` when it holds any network. Only `opera init` calls it. */
+  createNetwork(networkId: NetworkId, first: Omit<RosterSwap, 'expectNumber' | 'expectHash'>): Promise<RegistryLife>;
+  /** `registry-lost` when the database knows no network. */
+  readLife(): Promise<RegistryLife>;
+  /** Raises the incarnation by one when it still is `expect`; answers the new life, or undefined when it was not. */
+  raiseIncarnation(expect: number): Promise<RegistryLife | undefined>;
+
+  readRoster(): Promise<SignedRecord | undefined>;
+  /** Compare-and-set on (number, hash). False when another roster is there. */
+  swapRoster(swap: RosterSwap): Promise<boolean>;
+  /** Kept rosters (see RosterSwap.keep, and the first) with numbers in (after, ∞), ascending. */
+  listKeptRosters(after: bigint): Promise<readonly SignedRecord[]>;
+
+  /** Inserts or replaces. For a node, its first address appears in `network:nodes` unless its state is removed. */
+  putMember(member: MemberRecord): Promise<void>;
+  getMember(memberId: MemberId): Promise<MemberRecord | undefined>;
+  listMembers(): Promise<readonly MemberRecord[]>;
+  /** False when there is no such member. `removed` takes a node's address out of `network:nodes`. */
+  setMemberState(memberId: MemberId, state: MemberState, reason: string): Promise<boolean>;
+
+  /** Boxes are kept per (recipient, kind, epoch); a repeated put replaces. */
+  putKeyBoxes(boxes: readonly StoredKeyBox[]): Promise<void>;
+  listKeyBoxes(recipient?: KeyHash): Promise<readonly StoredKeyBox[]>;
+  /** Chain records of 77 bytes by epoch; the first put of an epoch wins. */
+  putKeyChain(epoch: number, record: Uint8Array): Promise<void>;
+  listKeyChain(): Promise<ReadonlyMap<number, Uint8Array>>;
+
+  putToken(token: Omit<StoredToken, 'usedBy'>): Promise<void>;
+  getToken(tokenId: string): Promise<StoredToken | undefined>;
+  listTokens(): Promise<readonly StoredToken[]>;
+  /** False when there was none. */
+  removeToken(tokenId: string): Promise<boolean>;
+  /** Consumes one use for `key`. Exactly `usesMax` different keys ever get `taken`. Expiry is the caller's check. */
+  takeToken(tokenId: string, key: KeyHash): Promise<TakeTokenOutcome>;
+
+  readLease(): Promise<Lease | undefined>;
+  /**
+   * Takes the lease with epoch = last + 1 when it is absent, released, or still shows `seen` (the candidate watched
+   * that for a whole TTL). Undefined when another holder moved it.
+   */
+  takeLease(
+    holder: { readonly memberId: MemberId; readonly instance: string; readonly address: string },
+    seen: { readonly epoch: bigint; readonly renewal: bigint } | undefined,
+  ): Promise<Lease | undefined>;
+  /** Undefined when the lease is not (epoch, instance) any more. */
+  renewLease(epoch: bigint, instance: string): Promise<Lease | undefined>;
+  releaseLease(epoch: bigint, instance: string): Promise<void>;
+
+  readLayouts(): Promise<LayoutState>;
+  /** Adds layout `number` = newest + 1. False when the newest is not number − 1 or `incarnation` is not current. */
+  appendLayout(layout: StoredLayout, incarnation: number): Promise<boolean>;
+  /** Raises retiredUpTo; never lowers it, never retires the newest. */
+  retireLayouts(upTo: number, incarnation: number): Promise<void>;
+
+  /** Opens up to 1,000 uploads; answers, in order, the current version of each name. `stale-incarnation`, `layout-changed`. */
+  openUploads(open: OpenUploads): Promise<readonly (NameVersion | undefined)[]>;
+  /** Of these versions, the ones that are open uploads. */
+  listOpenUploads(versions: readonly VersionId[]): Promise<readonly VersionId[]>;
+  /** Forgets uploads opened more than `ageMs` ago; answers how many. At most 1,000 a call. */
+  expireUploads(ageMs: number): Promise<number>;
+
+  /**
+   * The step (section 4 of the design). For each change in order, atomically: a repeated operation id gets its kept
+   * answer; incarnation current; condition holds; upload open and young (put); layout newest (put); wrap epoch is the
+   * newest key epoch (`stale_epoch`); `follows` is the name's current sequence or 0 (`stale_follows`); for rename and
+   * remove the current version is `sealed.version` (`not-found` when there is no such name, `conflict` for another
+   * version). Then: sequence = max(last + 1, registry clock in µs); the name moves; a pending change is noted; the
+   * public keys follow; the outcome is kept 24 h. A name with a pending change is changed like any other: the caller
+   * finishes pending ones first where order on nodes matters.
+   */
+  commit(step: CommitStep): Promise<readonly ChangeOutcome[]>;
+  /** The kept outcome of an operation. */
+  getOutcome(operationId: OperationId): Promise<ChangeOutcome | undefined>;
+  /** Marks changes durable on nodes; unknown ones are ignored. Bodies over 4 KiB are dropped from the name records. */
+  clearPending(sequences: readonly bigint[]): Promise<void>;
+  getPending(sequence: bigint): Promise<PendingChange | undefined>;
+  /** Pending changes, oldest first; `limit` up to 1,000. */
+  listPending(limit: number): Promise<readonly PendingChange[]>;
+
+  /** In the order asked; undefined where there is no such name. Up to 1,000. */
+  getNames(names: readonly string[]): Promise<readonly (NameRecord | undefined)[]>;
+  /** Names that begin with `prefix`, in byte order of their UTF-8, strictly after `after`; `limit` 1 to 1,000. */
+  listNames(query: { readonly prefix: string; readonly after?: string; readonly limit: number }): Promise<NamePage>;
+  countNames(): Promise<number>;
+
+  /**
+   * Makes the public placement keys those of layout `layoutNumber` for every name; changes that happen meanwhile are
+   * kept. `addressesOf` is pure. `layout-changed` when a newer layout appears during the work.
+   */
+  rebuildPlacements(
+    layoutNumber: number,
+    addressesOf: (file: { readonly version: VersionId; readonly chunkCount: number }) => readonly string[],
+  ): Promise<void>;
+  /** Layout number the public placement keys follow; `status` compares it with the newest. */
+  placementsLayout(): Promise<number>;
+
+  appendEvent(event: ClusterEvent): Promise<void>;
+  /** Oldest first, strictly after `after`; at least the newest 10,000 are kept. `limit` up to 1,000. */
+  listEvents(after: string | undefined, limit: number): Promise<readonly StoredEvent[]>;
+
+  /** The four public keys as other programs see them; for tests and `doctor`. */
+  readPublicKeys(): Promise<ReadonlyMap<string, readonly string[]>>;
+
+  close(): Promise<void>;
+}

@@ -1,0 +1,167 @@
+// The contract of a node's store: sealed chunks, manifests, notes and small state records, durable on one machine.
+// An adapter keeps what it is given and never interprets it: it holds no keys and knows no layout.
+// Every implementation passes test/acceptance/storage-adapter.ts; third parties run the same suite.
+//
+// Durability: when a promise of a writing method resolves, the write survives kill -9 and power loss (fsynced),
+// unless the adapter says `durable: false`. Writes of one call are atomic; concurrent calls may share one fsync.
+// Errors: `no-space` (nothing of that call was kept), `read-only` (an earlier fsync or write failed: the adapter
+// takes no more writes until it is opened anew, reads go on), `integrity` (a stored row or file cannot be read back).
+// Buffers: the adapter copies or fully consumes what it is given before its promise resolves, callers may then reuse
+// it; what it returns belongs to the caller.
+// Concurrency: any number of calls may be in flight. A read that starts after a write resolved sees that write.
+// After close() every call rejects with `not-ready`; closing twice is allowed.
+import type { KeyHash, VersionId } from '../model/ids.ts';
+
+/** Buckets of anti-entropy digests within one partition; a version's bucket is the low 6 bits of its id's last byte. */
+export const digestBuckets = 64;
+
+export interface ChunkAddress {
+  readonly version: VersionId;
+  /** Chunk index in [0, 2^31). */
+  readonly index: number;
+}
+
+export interface ChunkWrite extends ChunkAddress {
+  /** Partition in [0, 4096), computed by the caller from the address. */
+  readonly partition: number;
+  /** SHA-256 of `body`, 32 bytes, already checked by the caller. */
+  readonly hash: Uint8Array;
+  /** Sealed bytes, 16 to 4,195,328. */
+  readonly body: Uint8Array;
+  /** Served hours of the network at this write (u32); the age of a chunk is counted in these. */
+  readonly servedHour: number;
+}
+
+/** stored: new; present: the same hash was there; conflict: another hash is there and was kept. */
+export type ChunkWriteOutcome = 'stored' | 'present' | 'conflict';
+
+export interface ChunkInfo extends ChunkAddress {
+  readonly partition: number;
+  readonly hash: Uint8Array;
+  /** Length of the sealed body in bytes. */
+  readonly length: number;
+  readonly servedHour: number;
+  /** Wall-clock time of the write in ms, for people and for the 60 s window of anti-entropy. */
+  readonly storedAtMs: number;
+}
+
+export interface ManifestWrite {
+  readonly version: VersionId;
+  /** Partition of chunk 0 of the version. */
+  readonly partition: number;
+  readonly sequence: bigint;
+  readonly wrapEpoch: number;
+  readonly state: 'live' | 'dead';
+  /** The whole record as in docs/formats.md, wrap included. */
+  readonly record: Uint8Array;
+  readonly signer: KeyHash;
+  readonly signerSpki: Uint8Array;
+  readonly servedHour: number;
+}
+
+export type StoredManifest = ManifestWrite;
+
+/** stored: new or newer by (sequence, wrapEpoch); present: identical order and bytes; stale: a higher one is kept. */
+export type ManifestWriteOutcome = 'stored' | 'present' | 'stale';
+
+export interface PartitionDigests {
+  /** Per bucket the XOR over its chunks of SHA-256(version ‖ index u32 ‖ hash); digestBuckets × 32 bytes. */
+  readonly chunks: Uint8Array;
+  /** Per bucket the XOR over its manifests of SHA-256(version ‖ sequence u64 ‖ wrapEpoch u32 ‖ state u8). */
+  readonly manifests: Uint8Array;
+}
+
+export interface StoreUsage {
+  readonly chunks: number;
+  readonly manifests: number;
+  /** Sealed bytes of all chunks. */
+  readonly chunkBytes: number;
+  /** Free bytes of the file system the store lives on; undefined where there is none. */
+  readonly freeBytes: number | undefined;
+  readonly readOnly: boolean;
+}
+
+export interface StoreOpening {
+  /** The id the store carried when it was opened; undefined when it is blank. 32 hex characters. */
+  readonly previousStoreId: string | undefined;
+  /** Rises by at least one in every fsynced batch; 0 in a blank store. */
+  readonly writeCounter: number;
+}
+
+/** A page of a keyset listing: `next` is what to pass as `after`; undefined at the end. */
+export interface Page<Item, Key> {
+  readonly items: readonly Item[];
+  readonly next: Key | undefined;
+}
+
+export interface StorageAdapter {
+  /** False when what is acknowledged may be lost with the process (memory). */
+  readonly durable: boolean;
+
+  /** Opens or creates the store. Called once, before anything else. Removes leftovers of interrupted writes. */
+  open(): Promise<StoreOpening>;
+  /** Writes the store id drawn for this opening (32 hex characters), durably. */
+  adoptStoreId(storeId: string): Promise<void>;
+  /** The write counter after the newest durable batch. */
+  writeCounter(): Promise<number>;
+
+  /** Stores up to 1,000 chunks; outcomes in the order given. A `conflict` keeps what is there and does not fail the others. */
+  putChunks(chunks: readonly ChunkWrite[]): Promise<ChunkWriteOutcome[]>;
+  /**
+   * Sealed bytes of one chunk with its hash. `range` is [from, to) in bytes of the sealed body, clamped to its end;
+   * a whole body is not hashed again here (callers do). undefined when absent.
+   */
+  getChunk(
+    address: ChunkAddress,
+    range?: { readonly from: number; readonly to: number },
+  ): Promise<{ readonly info: ChunkInfo; readonly body: Uint8Array } | undefined>;
+  /** Facts of one version's chunks with indices in [from, to), ascending; absent ones are left out. At most 65,536. */
+  listVersion(version: VersionId, from: number, to: number): Promise<ChunkInfo[]>;
+  /** Chunks of one partition by (version, index), strictly after `after`; `limit` 1 to 10,000. */
+  listChunks(partition: number, after: ChunkAddress | undefined, limit: number): Promise<Page<ChunkInfo, ChunkAddress>>;
+  /** Removes chunks; absent ones are ignored. The row goes before the file. */
+  deleteChunks(addresses: readonly ChunkAddress[]): Promise<void>;
+
+  /** Stores up to 1,000 manifests, keeping per version the highest (sequence, wrapEpoch); outcomes in order. */
+  putManifests(manifests: readonly ManifestWrite[]): Promise<ManifestWriteOutcome[]>;
+  getManifest(version: VersionId): Promise<StoredManifest | undefined>;
+  /** Manifests of one partition by version, strictly after `after`; `limit` 1 to 10,000. */
+  listManifests(
+    partition: number,
+    after: VersionId | undefined,
+    limit: number,
+  ): Promise<Page<StoredManifest, VersionId>>;
+  deleteManifests(versions: readonly VersionId[]): Promise<void>;
+  /** Highest sequence of any manifest kept; 0n when there is none. */
+  highestSequence(): Promise<bigint>;
+
+  /** The sealed note of a catalogue version; the first one kept wins, a later put of other bytes is ignored. */
+  putNote(version: VersionId, note: Uint8Array): Promise<void>;
+  getNote(version: VersionId): Promise<Uint8Array | undefined>;
+  deleteNote(version: VersionId): Promise<void>;
+
+  /** Digests of one partition, kept in the transaction that changes them. */
+  digests(partition: number): Promise<PartitionDigests>;
+
+  /** Small durable records of the role (promises, layouts, served hours), at most 1 MiB each; key ≤ 200 ASCII characters. */
+  putState(key: string, value: Uint8Array): Promise<void>;
+  getState(key: string): Promise<Uint8Array | undefined>;
+  /** Keys that begin with `prefix`, in ASCII order. */
+  listState(prefix: string): Promise<string[]>;
+  deleteState(key: string): Promise<void>;
+
+  usage(): Promise<StoreUsage>;
+  close(): Promise<void>;
+}
+
+/** What a module loaded with `--storage ./my-adapter.mjs` exports as `createStorage`. */
+export interface StorageFactory {
+  createStorage(options: StorageFactoryOptions): StorageAdapter | Promise<StorageAdapter>;
+}
+
+export interface StorageFactoryOptions {
+  /** The node's data folder; exists, 0700. */
+  readonly folder: string;
+  /** Wall-clock milliseconds, for storedAtMs. */
+  readonly nowMs: () => number;
+}

@@ -1,0 +1,6 @@
+// Entry of worker threads. Each import below defines one service; a thread can run nothing else.
+import { runWorkerThread } from './runtime/worker.ts';
+import './registry/_sqlite-service.ts';
+import './storage-adapters/_sqlite-service.ts';
+
+runWorkerThread();
