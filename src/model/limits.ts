@@ -1,0 +1,121 @@
+// Every limit of the program in one table: value, unit in the name, and the reason. Relations between them are
+// checked at start by assertLimits. Sizes fixed by stored formats stand in crypto/sealing.ts, not here.
+import { OperaError } from '../errors/errors.ts';
+
+const second = 1_000;
+const minute = 60 * second;
+const hour = 60 * minute;
+
+export const limits = {
+  // ---- messages
+  /** JSON part of a message. 1,000 batch entries with base64 bodies of 1 KiB fit twice; larger is an attack or a bug. */
+  messageBytesMax: 4 * 1024 * 1024,
+  /** Small messages (join listener, probes): a CSR and addresses fit ten times. */
+  messageBytesSmall: 64 * 1024,
+  /** Nesting depth of JSON; our deepest message has 6. */
+  jsonDepthMax: 32,
+  /** Binary part: one full sealed chunk (4 MiB + 64 tags) and room for a batch of small ones. */
+  binaryBytesMax: 8 * 1024 * 1024,
+  /** Request line and headers of one request; ours are below 1 KiB. */
+  headerBytesMax: 8 * 1024,
+
+  // ---- connections
+  /** Headers of a request must be complete by then; a slow-header attack holds a socket no longer. */
+  headersTimeoutMs: 10 * second,
+  /** A whole request must be received by then; 8 MiB at 128 KiB/s is 64 s. */
+  requestTimeoutMs: 2 * minute,
+  /** Idle keep-alive sockets are closed; clients open new ones in about 10 ms. */
+  keepAliveTimeoutMs: 30 * second,
+  /** Sockets of one listener; a hundred machines with ten each, and ten times that for attacks to bounce off. */
+  connectionsMax: 2_000,
+  /** Bodies being received or sent at once on one listener; times binaryBytesMax it bounds the memory of a node. */
+  requestsInFlightMax: 64,
+  /** Requests a second from one address on the join listener, with a burst of ten times that. */
+  joinRequestsPerSecond: 10,
+  /** Connecting, with the TLS handshake. */
+  connectTimeoutMs: 5 * second,
+  /** Connections from one process to one address; transfers run at most this wide to one node. */
+  connectionsPerPeer: 8,
+
+  // ---- deadlines of calls
+  /** A request that only reads or writes the registry and small messages. */
+  callTimeoutMs: 15 * second,
+  /** A chunk there or back: 4 MiB at 128 KiB/s, plus fsync. */
+  chunkTimeoutMs: 60 * second,
+  /** Probes answer at once or count as failed. */
+  probeTimeoutMs: 2 * second,
+  /** Retries of one call, jittered: 5 attempts span about 6 s, longer than a leader change on the local preset. */
+  attemptsMax: 6,
+  retryBaseMs: 100,
+  retryCeilingMs: 2 * second,
+
+  // ---- put and get
+  /** Chunks under way at once in one put or get; 4 × 4 MiB sealed + plaintext keeps the client below 100 MB. */
+  chunksInFlight: 4,
+  /** Entries of one batch message (plan, store, commit, names). */
+  batchEntriesMax: 1_000,
+  /** Sealed bytes of one batch store; one message part. */
+  batchBytesMax: 4 * 1024 * 1024 + 64 * 1024,
+  /** Changes of one registry step: a script of 100 stays below 10 ms. */
+  stepChangesMax: 100,
+  /** Sealed manifest bodies; above 4 KiB they leave the registry when durable on nodes. */
+  manifestBodyBytesMax: 2 * 1024 * 1024,
+  manifestBodyBytesKept: 4 * 1024,
+  /** A ticket's life; renewed at half of it. */
+  ticketLifeMs: 60 * second,
+  /** Open uploads older than this are closed. */
+  uploadAgeMaxMs: 72 * hour,
+  /** Chunks of one version: formats say below 2^31. */
+  chunkIndexMax: 2 ** 31 - 1,
+  /** Names of one page of a listing. */
+  listPageMax: 1_000,
+  /** Addresses of one member. */
+  addressesMax: 8,
+
+  // ---- identity
+  joinNonceLifeMs: minute,
+  joinTokenLifeMs: hour,
+  joinTokenLifeMaxMs: 30 * 24 * hour,
+  /** Nodes accept tickets within this offset of the masters' clock. */
+  clockToleranceMs: 5 * second,
+  /** A revocation reaches connected roles by then; roles poll the roster this often. */
+  rosterPollMs: 2 * second,
+  /** A node or sentinel without contact for so long answers strangers 503. */
+  isolationMs: minute,
+  /** A gap in the own loop this long restarts the count of isolation. */
+  isolationGapMs: 5 * second,
+
+  // ---- cluster
+  heartbeatMs: second,
+  /** Lease of the leading master; another takes over after watching it unchanged for this long. */
+  leaseMs: 5 * second,
+  leaseRenewMs: second,
+  /** Joins within this become one layout. */
+  layoutGatherMs: second,
+  /** Unretired layouts at once. */
+  layoutsUnretiredMax: 4,
+  /** Chunks a node pulls at once after a layout change. */
+  pullsInFlight: 4,
+  /** Pending manifests are finished by a timer if no reader met them. */
+  pendingSweepMs: 2 * second,
+  probeIntervalMs: second,
+  /** Failed probes before suspect, and before down. */
+  probesToSuspect: 3,
+  probesToDown: 6,
+} as const;
+
+/** Relations that must hold between limits; called once at start, throws `internal` naming the broken one. */
+export const assertLimits = (): void => {
+  const relations: readonly (readonly [string, boolean])[] = [
+    ['a full sealed chunk fits a binary part', 4 * 1024 * 1024 + 64 * 16 <= limits.binaryBytesMax],
+    ['a batch fits a binary part', limits.batchBytesMax <= limits.binaryBytesMax],
+    ['a lease is renewed at least three times in its life', limits.leaseRenewMs * 3 <= limits.leaseMs],
+    ['a ticket outlives a chunk transfer', limits.ticketLifeMs >= limits.chunkTimeoutMs],
+    ['roster polls beat the promise of 5 s', limits.rosterPollMs * 2 < 5 * second],
+    ['small messages are smaller', limits.messageBytesSmall < limits.messageBytesMax],
+    ['a kept body fits a manifest', limits.manifestBodyBytesKept <= limits.manifestBodyBytesMax],
+  ];
+  for (const [relation, holds] of relations) {
+    if (!holds) throw new OperaError('internal', `limits: broken relation: ${relation}`);
+  }
+};
