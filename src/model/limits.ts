@@ -76,6 +76,19 @@ export const limits = {
   joinNonceLifeMs: minute,
   joinTokenLifeMs: hour,
   joinTokenLifeMaxMs: 30 * 24 * hour,
+  /** DER of a certificate request or certificate; ours are below 600 bytes. */
+  certificateBytesMax: 4 * 1024,
+  /** Life of a member's certificate, and how far it is back-dated so that slow clocks accept it at once. */
+  certificateLifeMs: 7 * 24 * hour,
+  certificateBackdateMs: hour,
+  /** Members a roster ever listed (entries are never removed); 66 bytes each, so that one stays below 1 MiB. */
+  rosterMembersMax: 10_000,
+  /** Rosters kept for a role that slept: one for each change of the set of gateways. */
+  rosterWalkMax: 10_000,
+  /** Versions one ticket covers. */
+  ticketVersionsMax: 1_000,
+  /** A ticket can still be renewed this long after it expired: a laptop that slept through its transfer goes on. */
+  ticketRenewalGraceMs: hour,
   /** Nodes accept tickets within this offset of the masters' clock. */
   clockToleranceMs: 5 * second,
   /** A revocation reaches connected roles by then; roles poll the roster this often. */

@@ -49,3 +49,6 @@ export class SystemClock implements Clock {
 
 /** RFC 3339 UTC text of a wall-clock time in milliseconds. */
 export const formatTime = (ms: number): string => new Date(ms).toISOString();
+
+/** The Date object of a wall-clock time in milliseconds, for libraries that want one. */
+export const dateOf = (ms: number): Date => new Date(ms);
