@@ -1,0 +1,228 @@
+// Messages about members, rosters, keys, join codes and the state of the network.
+// Requests are strict objects; answers tolerate members added by newer versions.
+import * as v from 'valibot';
+import { limits } from '../model/limits.ts';
+import {
+  addresses,
+  bytes,
+  count,
+  integer,
+  keyHash,
+  listOf,
+  memberId,
+  milliseconds,
+  networkId,
+  operationId,
+  role,
+  signedRecord,
+  spki,
+  text,
+  u32,
+  u64,
+} from './schema.ts';
+
+export const rosterRecord = signedRecord(197, 4 * 1024 * 1024);
+export const layoutRecord = signedRecord(100, 2 * 1024 * 1024);
+export const keyBoxRecord = signedRecord(214, 214);
+const keyBoxes = listOf(keyBoxRecord, 10_000);
+const keyChain = listOf(bytes(77), 10_000);
+const memberStates = ['joining', 'up', 'suspect', 'down', 'out', 'draining', 'removed'] as const;
+
+export const memberEntry = v.object({
+  memberId,
+  keyHash,
+  role,
+  addresses,
+  zone: text(0, 64),
+  capacityBytes: count,
+  state: v.picklist(memberStates),
+  stateSinceMs: milliseconds,
+  stateReason: text(0, 200),
+  joinedMs: milliseconds,
+  certificateExpiresMs: milliseconds,
+  revoked: v.boolean(),
+});
+/** Who serves where: what clients, nodes and gateways need to dial a member. */
+export const peerEntry = v.object({
+  memberId,
+  keyHash,
+  role,
+  address: text(1, 262),
+  zone: text(0, 64),
+  state: v.picklist(memberStates),
+});
+export const peers = listOf(peerEntry, 10_000);
+
+export const nothing = v.strictObject({});
+export const accepted = v.object({});
+
+// ---- join listener
+export const bundleAnswer = v.object({ bundle: bytes(1, 64 * 1024) });
+export const nonceAnswer = v.object({ nonce: bytes(40) });
+export const joinRequest = v.strictObject({
+  networkId,
+  tokenKey: bytes(32),
+  role,
+  agreementKey: bytes(32),
+  addresses,
+  csr: bytes(1, 8 * 1024),
+  nonce: bytes(40),
+  signature: bytes(64),
+});
+export const renewRequest = v.strictObject({
+  networkId,
+  csr: bytes(1, 8 * 1024),
+  nonce: bytes(40),
+  signature: bytes(64),
+});
+export const admission = v.object({
+  certificate: bytes(1, 8 * 1024),
+  rosters: listOf(rosterRecord, 1_000),
+  keyBoxes,
+  keyChain,
+  peers,
+});
+
+// ---- every role
+export const pingAnswer = v.object({
+  memberId,
+  role,
+  instance: text(32, 32),
+  ready: v.boolean(),
+  rosterNumber: u64,
+  nowMs: milliseconds,
+});
+export const rosterSinceRequest = v.strictObject({ number: u64 });
+export const rosters = v.strictObject({ rosters: listOf(rosterRecord, 1_000) });
+export const rosterAnswer = v.object({ rosters: listOf(rosterRecord, 1_000) });
+export const rosterAcknowledgement = v.object({ number: u64 });
+export const keysPutRequest = v.strictObject({ keyBoxes, keyChain });
+
+// ---- gateway, mesh listener
+export const announceRequest = v.strictObject({
+  addresses,
+  zone: text(0, 64),
+  capacityBytes: count,
+  csr: v.optional(bytes(1, 8 * 1024)),
+});
+export const announceAnswer = v.object({ peers, rosters: listOf(rosterRecord, 1_000), keyBoxes, keyChain });
+
+export const tokenCreateRequest = v.strictObject({
+  role,
+  tokenKey: bytes(32),
+  lifeMs: integer(1_000, limits.joinTokenLifeMaxMs),
+  uses: integer(1, 1_000),
+});
+export const tokenEntry = v.object({
+  tokenId: text(32, 32),
+  role,
+  expiresMs: milliseconds,
+  usesMax: count,
+  uses: count,
+  createdBy: memberId,
+});
+export const tokenCreateAnswer = v.object({ token: tokenEntry, joinAddresses: addresses });
+export const tokenListAnswer = v.object({ tokens: listOf(tokenEntry, 100_000) });
+export const tokenRemoveRequest = v.strictObject({ tokenId: text(32, 32) });
+export const removedAnswer = v.object({ removed: v.boolean() });
+
+export const membersAnswer = v.object({ members: listOf(memberEntry, 10_000), rosterNumber: u64 });
+export const revokeRequest = v.strictObject({ memberId, operationId });
+export const revokeAnswer = v.object({
+  rosterNumber: u64,
+  confirmed: listOf(memberId, 10_000),
+  unconfirmed: listOf(memberId, 10_000),
+});
+export const recoveryAddRequest = v.strictObject({ agreementKey: bytes(32) });
+export const recoveryAddAnswer = v.object({ rosterNumber: u64, keyEpoch: u32, recoveryKeys: count });
+
+// ---- status
+export const nodeStatus = v.object({
+  memberId,
+  heardMs: v.optional(milliseconds),
+  chunks: count,
+  manifests: count,
+  chunkBytes: count,
+  freeBytes: v.optional(count),
+  readOnly: v.boolean(),
+  layoutNumber: u32,
+  completeLayout: u32,
+});
+export const statusAnswer = v.object({
+  networkId,
+  incarnation: u32,
+  rosterNumber: u64,
+  keyEpoch: u32,
+  copies: count,
+  writeCopies: count,
+  indexMode: text(1, 20),
+  layoutNumber: u32,
+  layoutCopies: count,
+  layoutWriteCopies: count,
+  retiredUpTo: u32,
+  placementsLayout: u32,
+  leader: v.optional(v.object({ memberId, epoch: u64 })),
+  files: count,
+  pending: count,
+  members: listOf(memberEntry, 10_000),
+  nodes: listOf(nodeStatus, 10_000),
+  nowMs: milliseconds,
+});
+export const eventsRequest = v.strictObject({ after: v.optional(text(1, 64)), limit: integer(1, 1_000) });
+export const eventsAnswer = v.object({
+  events: listOf(
+    v.object({
+      id: text(1, 64),
+      atMs: milliseconds,
+      kind: text(1, 64),
+      causeId: text(32, 32),
+      memberId: v.optional(memberId),
+      facts: v.record(text(1, 64), v.union([v.string(), v.number(), v.boolean()])),
+    }),
+    1_000,
+  ),
+});
+
+// ---- master, from nodes, sentinels and gateways
+export const heartbeatRequest = v.strictObject({
+  instance: text(32, 32),
+  storeId: text(32, 32),
+  writeCounter: count,
+  highestSequence: u64,
+  incarnation: u32,
+  promisedEpoch: u64,
+  layoutNumber: u32,
+  completeLayout: u32,
+  rosterNumber: u64,
+  chunks: count,
+  manifests: count,
+  chunkBytes: count,
+  freeBytes: v.optional(count),
+  readOnly: v.boolean(),
+});
+export const heartbeatAnswer = v.object({
+  nowMs: milliseconds,
+  incarnation: u32,
+  layoutNumber: u32,
+  retiredUpTo: u32,
+  rosterNumber: u64,
+  leads: v.boolean(),
+  /** The leading master as this one knows it, for heartbeats to go there. */
+  leader: v.optional(v.object({ memberId, address: text(1, 262) })),
+});
+export const memberChangedRequest = v.strictObject({ memberId });
+
+// ---- node, from the leading master
+export const promiseRequest = v.strictObject({ epoch: u64, instance: text(32, 32) });
+export const promiseAnswer = v.object({ promised: v.boolean(), epoch: u64, layoutNumber: u32 });
+export const layoutOrder = v.strictObject({
+  epoch: u64,
+  incarnation: u32,
+  layouts: listOf(layoutRecord, 16, 1),
+  retiredUpTo: u32,
+  peers,
+  signers: listOf(spki, 64),
+});
+export const layoutAcknowledgement = v.object({ number: u32 });
+export const layoutCovered = v.strictObject({ epoch: u64, number: u32 });
+export const layoutDone = v.strictObject({ number: u32 });

@@ -1,0 +1,225 @@
+// Messages about names and chunks: opening uploads, commits, listings, and the transfer of sealed bytes.
+// Sealed chunks travel in the binary part, in the order the message lists them; everything else is small.
+import * as v from 'valibot';
+import { limits } from '../model/limits.ts';
+import { layoutRecord, peers } from './messages-members.ts';
+import {
+  bytes,
+  chunkIndex,
+  count,
+  integer,
+  keyHash,
+  listOf,
+  memberId,
+  milliseconds,
+  operationId,
+  role,
+  signedRecord,
+  text,
+  u32,
+  u64,
+  versionId,
+} from './schema.ts';
+
+const batch = limits.batchEntriesMax;
+/** Names are checked and normalised by model/names.ts where they matter; 1,024 bytes are at most 1,024 characters. */
+const name = text(1, 1_024);
+const wrap = bytes(76);
+const body = bytes(40, limits.manifestBodyBytesMax);
+const versions = listOf(versionId, batch, 1);
+export const ticketRecord = signedRecord(224, 224);
+
+const nameVersion = v.object({ version: versionId, sequence: u64 });
+
+/** What every plan carries: where chunks live, whom to dial, and what to show the nodes. */
+const plan = {
+  /** All unretired layouts, ascending; empty when the newest is the one the request said it had. */
+  layouts: listOf(layoutRecord, 16),
+  layoutNumber: u32,
+  nodes: peers,
+  incarnation: u32,
+  keyEpoch: u32,
+  nowMs: milliseconds,
+};
+
+export const openRequest = v.strictObject({ names: listOf(name, batch, 1), haveLayout: u32 });
+export const openAnswer = v.object({
+  ...plan,
+  uploads: listOf(v.object({ version: versionId, current: v.optional(nameVersion) }), batch),
+  ticket: ticketRecord,
+});
+
+export const ticketRenewRequest = v.strictObject({ ticket: ticketRecord, versions, haveLayout: u32 });
+export const ticketRenewAnswer = v.object({ ...plan, ticket: ticketRecord });
+
+const sealed = { version: versionId, body, wrap, follows: u64 };
+const condition = v.strictObject({ ifAbsent: v.optional(v.boolean()), ifVersion: v.optional(versionId) });
+const changeBase = { operationId, name, condition: v.optional(condition) };
+export const nameChange = v.variant('kind', [
+  v.strictObject({
+    kind: v.literal('put'),
+    ...changeBase,
+    sealed: v.strictObject(sealed),
+    chunkCount: integer(1, limits.chunkIndexMax),
+  }),
+  v.strictObject({
+    kind: v.literal('rename'),
+    ...changeBase,
+    to: name,
+    sealed: v.strictObject(sealed),
+    tombstone: v.strictObject(sealed),
+  }),
+  v.strictObject({ kind: v.literal('remove'), ...changeBase, sealed: v.strictObject(sealed) }),
+]);
+export type WireNameChange = v.InferOutput<typeof nameChange>;
+const changes = listOf(nameChange, batch, 1);
+
+/** Commits of a put show the upload's ticket; rename and remove need none. */
+export const commitRequest = v.strictObject({
+  changes,
+  ticket: v.optional(ticketRecord),
+  versions: v.optional(versions),
+});
+export const changeOutcome = v.variant('done', [
+  v.object({
+    done: v.literal(true),
+    sequence: u64,
+    incarnation: u32,
+    replaced: v.optional(nameVersion),
+    repeated: v.boolean(),
+  }),
+  v.object({ done: v.literal(false), code: text(1, 40), current: v.optional(nameVersion) }),
+]);
+export type WireChangeOutcome = v.InferOutput<typeof changeOutcome>;
+export const commitAnswer = v.object({ outcomes: listOf(changeOutcome, batch) });
+
+export const nameRecord = v.object({
+  name,
+  version: versionId,
+  sequence: u64,
+  incarnation: u32,
+  operationId,
+  chunkCount: count,
+  body,
+  wrap,
+});
+export type WireNameRecord = v.InferOutput<typeof nameRecord>;
+
+export const namesGetRequest = v.strictObject({ names: listOf(name, batch, 1), haveLayout: u32 });
+export const namesGetAnswer = v.object({
+  ...plan,
+  /** In the order asked; null where there is no such name. */
+  records: listOf(v.nullable(nameRecord), batch),
+  /** For the versions found; absent when none was. */
+  ticket: v.optional(ticketRecord),
+});
+export const namesListRequest = v.strictObject({
+  prefix: text(0, 1_024),
+  after: v.optional(name),
+  limit: integer(1, limits.listPageMax),
+});
+export const namesListAnswer = v.object({ records: listOf(nameRecord, limits.listPageMax), next: v.optional(name) });
+
+export const whereRequest = v.strictObject({ name, from: chunkIndex, limit: integer(1, 10_000) });
+export const whereAnswer = v.object({
+  version: versionId,
+  chunkCount: count,
+  chunks: listOf(
+    v.object({
+      index: chunkIndex,
+      partition: integer(0, 65_535),
+      copies: listOf(
+        v.object({ memberId, state: v.picklist(['held', 'missing', 'unreachable']), owner: v.boolean() }),
+        1_000,
+      ),
+    }),
+    10_000,
+  ),
+  nodes: peers,
+  layoutNumber: u32,
+});
+
+/** A gateway passes a client's request on and says whose it is; masters trust gateways in this. */
+export const onBehalf = <const S extends v.GenericSchema>(request: S) =>
+  v.strictObject({ client: keyHash, clientRole: role, request });
+
+// ---- nodes
+const chunkAddress = { version: versionId, index: chunkIndex };
+export const storedChunk = v.strictObject({ ...chunkAddress, length: integer(16, 4_195_328), hash: bytes(32) });
+const chunksToStore = listOf(storedChunk, batch, 1);
+
+export const storeRequest = v.strictObject({
+  ticket: ticketRecord,
+  versions,
+  chunks: chunksToStore,
+  note: v.optional(bytes(233, 1024 * 1024)),
+  /** Changes of single-chunk files, which the node passes to a master when the copies are durable. */
+  commit: v.optional(changes),
+});
+const storeOutcome = v.picklist(['stored', 'present', 'conflict']);
+export const storeAnswer = v.object({
+  outcomes: listOf(storeOutcome, batch),
+  /** Durable copies of each chunk when this was answered. */
+  copies: listOf(count, batch),
+  commit: v.optional(listOf(changeOutcome, batch)),
+});
+export const copyRequest = v.strictObject({
+  ticket: ticketRecord,
+  versions,
+  chunks: chunksToStore,
+  note: v.optional(bytes(233, 1024 * 1024)),
+});
+export const copyAnswer = v.object({ outcomes: listOf(storeOutcome, batch) });
+
+/** Clients show a ticket; nodes pulling copies need none. `from`/`to` are [from, to) in sealed bytes. */
+export const readRequest = v.strictObject({
+  ticket: v.optional(ticketRecord),
+  versions: v.optional(versions),
+  chunks: listOf(v.strictObject({ ...chunkAddress, from: v.optional(count), to: v.optional(count) }), batch, 1),
+});
+export const readAnswer = v.object({
+  /** In the order asked; null where the chunk is absent or did not fit this answer (`more`). */
+  chunks: listOf(v.nullable(v.object({ length: count, hash: bytes(32), totalLength: count })), batch),
+  /** True when later chunks were left out because the answer was full: ask for them again. */
+  more: v.boolean(),
+});
+
+export const holdRequest = v.strictObject({
+  versions: listOf(v.strictObject({ version: versionId, from: chunkIndex, to: chunkIndex }), batch, 1),
+});
+/** Per version a bitmap of [from, to): bit i of byte i/8 (least significant first) is chunk from + i. */
+export const holdAnswer = v.object({ held: listOf(bytes(0, 8_192), batch), layoutNumber: u32 });
+
+export const chunkListRequest = v.strictObject({
+  partition: integer(0, 65_535),
+  after: v.optional(v.strictObject(chunkAddress)),
+  limit: integer(1, 10_000),
+});
+export const chunkListAnswer = v.object({
+  chunks: listOf(v.object({ ...chunkAddress, length: count, hash: bytes(32), servedHour: u32 }), 10_000),
+  next: v.optional(v.object(chunkAddress)),
+  layoutNumber: u32,
+});
+
+const manifestRecord = signedRecord(240, limits.manifestBodyBytesMax + 240);
+export const manifestStoreRequest = v.strictObject({
+  incarnation: u32,
+  layoutNumber: u32,
+  /** Manifests as in docs/formats.md, all signed by the sender. */
+  manifests: listOf(bytes(240, limits.manifestBodyBytesMax + 240), batch, 1),
+});
+export const manifestStoreAnswer = v.object({
+  outcomes: listOf(v.picklist(['stored', 'present', 'stale']), batch),
+});
+export const manifestReadRequest = v.strictObject({ versions });
+export const manifestReadAnswer = v.object({ manifests: listOf(v.nullable(manifestRecord), batch) });
+export const manifestListRequest = v.strictObject({
+  partition: integer(0, 65_535),
+  after: v.optional(versionId),
+  limit: integer(1, 1_000),
+});
+export const manifestListAnswer = v.object({
+  manifests: listOf(manifestRecord, 1_000),
+  next: v.optional(versionId),
+  layoutNumber: u32,
+});

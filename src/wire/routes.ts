@@ -1,0 +1,320 @@
+// The one table of routes, for servers and clients alike: who serves it, who may call it, what it carries.
+// Default deny: a role that is not in `allow` gets 403, a path that is not here 404. Every route is
+// POST /v1/<name with slashes>; names and queries travel in bodies, so URLs and access logs say nothing.
+import type * as v from 'valibot';
+import { limits } from '../model/limits.ts';
+import type { Role } from '../model/roles.ts';
+import * as members from './messages-members.ts';
+import * as names from './messages-names.ts';
+
+export type ListenerKind = 'join' | 'mesh';
+
+interface RouteShape {
+  readonly on: Role | 'every-role';
+  readonly listener: ListenerKind;
+  /** Roles whose certificate opens the route; `anyone` only on the join listener. */
+  readonly allow: readonly Role[] | 'anyone';
+  readonly request: v.GenericSchema;
+  readonly answer: v.GenericSchema;
+  /** Longest JSON part of the request. */
+  readonly messageBytesMax: number;
+  /** Longest binary part of the request. */
+  readonly binaryBytesMax: number;
+  /** Default deadline of a call. */
+  readonly timeoutMs: number;
+}
+
+type RouteOptions<Q extends v.GenericSchema, A extends v.GenericSchema> = Pick<RouteShape, 'on' | 'allow'> &
+  Partial<RouteShape> & { readonly request: Q; readonly answer: A };
+
+const route = <const Q extends v.GenericSchema, const A extends v.GenericSchema>(options: RouteOptions<Q, A>) => ({
+  listener: 'mesh' as ListenerKind,
+  messageBytesMax: limits.messageBytesMax as number,
+  binaryBytesMax: 0,
+  timeoutMs: limits.callTimeoutMs as number,
+  ...options,
+});
+
+const users: readonly Role[] = ['client', 'operator'];
+/** Members that may act as clients: they hold network keys. */
+const readers: readonly Role[] = ['client', 'operator', 'gateway', 'node'];
+const everyone: readonly Role[] = ['gateway', 'master', 'sentinel', 'node', 'client', 'operator'];
+const small = { messageBytesMax: limits.messageBytesSmall };
+const joining = { on: 'gateway', listener: 'join', allow: 'anyone', ...small } as const;
+const chunkBody = { binaryBytesMax: limits.binaryBytesMax, timeoutMs: limits.chunkTimeoutMs };
+
+export const routes = {
+  // ---- gateway, join listener
+  'join.bundle': route({ ...joining, request: members.nothing, answer: members.bundleAnswer }),
+  'join.nonce': route({ ...joining, request: members.nothing, answer: members.nonceAnswer }),
+  'join.join': route({ ...joining, request: members.joinRequest, answer: members.admission }),
+  'join.renew': route({ ...joining, request: members.renewRequest, answer: members.admission }),
+
+  // ---- every role
+  ping: route({
+    on: 'every-role',
+    allow: everyone,
+    ...small,
+    timeoutMs: limits.probeTimeoutMs,
+    request: members.nothing,
+    answer: members.pingAnswer,
+  }),
+  'roster.put': route({
+    on: 'every-role',
+    allow: ['gateway'],
+    timeoutMs: limits.probeTimeoutMs,
+    request: members.rosters,
+    answer: members.rosterAcknowledgement,
+  }),
+  'roster.since': route({
+    on: 'every-role',
+    allow: everyone,
+    ...small,
+    request: members.rosterSinceRequest,
+    answer: members.rosterAnswer,
+  }),
+
+  // ---- gateway
+  'member.announce': route({
+    on: 'gateway',
+    allow: everyone,
+    ...small,
+    request: members.announceRequest,
+    answer: members.announceAnswer,
+  }),
+  'member.list': route({
+    on: 'gateway',
+    allow: users,
+    ...small,
+    request: members.nothing,
+    answer: members.membersAnswer,
+  }),
+  'member.revoke': route({
+    on: 'gateway',
+    allow: ['operator'],
+    ...small,
+    request: members.revokeRequest,
+    answer: members.revokeAnswer,
+  }),
+  'token.create': route({
+    on: 'gateway',
+    allow: ['operator'],
+    ...small,
+    request: members.tokenCreateRequest,
+    answer: members.tokenCreateAnswer,
+  }),
+  'token.list': route({
+    on: 'gateway',
+    allow: ['operator'],
+    ...small,
+    request: members.nothing,
+    answer: members.tokenListAnswer,
+  }),
+  'token.remove': route({
+    on: 'gateway',
+    allow: ['operator'],
+    ...small,
+    request: members.tokenRemoveRequest,
+    answer: members.removedAnswer,
+  }),
+  'recovery.add': route({
+    on: 'gateway',
+    allow: ['operator'],
+    ...small,
+    request: members.recoveryAddRequest,
+    answer: members.recoveryAddAnswer,
+  }),
+  'event.list': route({
+    on: 'gateway',
+    allow: users,
+    ...small,
+    request: members.eventsRequest,
+    answer: members.eventsAnswer,
+  }),
+  'upload.open': route({ on: 'gateway', allow: readers, request: names.openRequest, answer: names.openAnswer }),
+  'ticket.renew': route({
+    on: 'gateway',
+    allow: readers,
+    request: names.ticketRenewRequest,
+    answer: names.ticketRenewAnswer,
+  }),
+  'name.commit': route({ on: 'gateway', allow: readers, request: names.commitRequest, answer: names.commitAnswer }),
+  'name.get': route({ on: 'gateway', allow: readers, request: names.namesGetRequest, answer: names.namesGetAnswer }),
+  'name.list': route({ on: 'gateway', allow: readers, request: names.namesListRequest, answer: names.namesListAnswer }),
+  'name.where': route({
+    on: 'gateway',
+    allow: users,
+    ...small,
+    request: names.whereRequest,
+    answer: names.whereAnswer,
+  }),
+  'network.status': route({
+    on: 'gateway',
+    allow: users,
+    ...small,
+    request: members.nothing,
+    answer: members.statusAnswer,
+  }),
+
+  // ---- master
+  'master.upload.open': route({
+    on: 'master',
+    allow: ['gateway'],
+    request: names.onBehalf(names.openRequest),
+    answer: names.openAnswer,
+  }),
+  'master.ticket.renew': route({
+    on: 'master',
+    allow: ['gateway'],
+    request: names.onBehalf(names.ticketRenewRequest),
+    answer: names.ticketRenewAnswer,
+  }),
+  'master.name.commit': route({
+    on: 'master',
+    allow: ['gateway', 'node'],
+    request: names.onBehalf(names.commitRequest),
+    answer: names.commitAnswer,
+  }),
+  'master.name.get': route({
+    on: 'master',
+    allow: ['gateway'],
+    request: names.onBehalf(names.namesGetRequest),
+    answer: names.namesGetAnswer,
+  }),
+  'master.name.list': route({
+    on: 'master',
+    allow: ['gateway'],
+    request: names.onBehalf(names.namesListRequest),
+    answer: names.namesListAnswer,
+  }),
+  'master.name.where': route({
+    on: 'master',
+    allow: ['gateway'],
+    request: names.onBehalf(names.whereRequest),
+    answer: names.whereAnswer,
+  }),
+  'master.network.status': route({
+    on: 'master',
+    allow: ['gateway'],
+    ...small,
+    request: names.onBehalf(members.nothing),
+    answer: members.statusAnswer,
+  }),
+  'node.heartbeat': route({
+    on: 'master',
+    allow: ['node'],
+    ...small,
+    request: members.heartbeatRequest,
+    answer: members.heartbeatAnswer,
+  }),
+  'member.changed': route({
+    on: 'master',
+    allow: ['gateway', 'sentinel'],
+    ...small,
+    request: members.memberChangedRequest,
+    answer: members.accepted,
+  }),
+  'layout.done': route({
+    on: 'master',
+    allow: ['node'],
+    ...small,
+    request: members.layoutDone,
+    answer: members.accepted,
+  }),
+
+  // ---- node
+  'chunk.store': route({
+    on: 'node',
+    allow: readers,
+    ...chunkBody,
+    request: names.storeRequest,
+    answer: names.storeAnswer,
+  }),
+  'chunk.copy': route({
+    on: 'node',
+    allow: ['node'],
+    ...chunkBody,
+    request: names.copyRequest,
+    answer: names.copyAnswer,
+  }),
+  'chunk.read': route({
+    on: 'node',
+    allow: readers,
+    timeoutMs: limits.chunkTimeoutMs,
+    request: names.readRequest,
+    answer: names.readAnswer,
+  }),
+  'chunk.hold': route({ on: 'node', allow: ['master'], request: names.holdRequest, answer: names.holdAnswer }),
+  'chunk.list': route({
+    on: 'node',
+    allow: ['node'],
+    ...small,
+    request: names.chunkListRequest,
+    answer: names.chunkListAnswer,
+  }),
+  'manifest.store': route({
+    on: 'node',
+    allow: ['master'],
+    request: names.manifestStoreRequest,
+    answer: names.manifestStoreAnswer,
+  }),
+  'manifest.read': route({
+    on: 'node',
+    allow: ['master', 'node'],
+    request: names.manifestReadRequest,
+    answer: names.manifestReadAnswer,
+  }),
+  'manifest.list': route({
+    on: 'node',
+    allow: ['node'],
+    ...small,
+    request: names.manifestListRequest,
+    answer: names.manifestListAnswer,
+  }),
+  'leader.promise': route({
+    on: 'node',
+    allow: ['master'],
+    ...small,
+    request: members.promiseRequest,
+    answer: members.promiseAnswer,
+  }),
+  'layout.adopt': route({
+    on: 'node',
+    allow: ['master'],
+    request: members.layoutOrder,
+    answer: members.layoutAcknowledgement,
+  }),
+  'layout.covered': route({
+    on: 'node',
+    allow: ['master'],
+    ...small,
+    request: members.layoutCovered,
+    answer: members.accepted,
+  }),
+  'keys.put': route({
+    on: 'every-role',
+    allow: ['gateway'],
+    request: members.keysPutRequest,
+    answer: members.accepted,
+  }),
+} as const satisfies Record<string, RouteShape>;
+
+export type RouteName = keyof typeof routes;
+/** What a caller passes: parsed form, which formatJson writes. */
+export type RequestOf<N extends RouteName> = v.InferOutput<(typeof routes)[N]['request']>;
+export type AnswerOf<N extends RouteName> = v.InferOutput<(typeof routes)[N]['answer']>;
+
+export const routeNames = Object.keys(routes) as readonly RouteName[];
+
+/** Path of a route: `chunk.store` is `/v1/chunk/store`. */
+export const pathOf = (name: RouteName): string => `/v1/${name.replaceAll('.', '/')}`;
+
+/** Routes one listener of one role serves. */
+export const routesOf = (role: Role, listener: ListenerKind): readonly RouteName[] =>
+  routeNames.filter((name) => {
+    const { on, listener: at } = routes[name] as RouteShape;
+    return at === listener && (on === role || on === 'every-role') && (on !== 'every-role' || listener === 'mesh');
+  });
+
+/** The facts of a route without its message types, for servers. */
+export const routeFacts = (name: RouteName): RouteShape => routes[name];
