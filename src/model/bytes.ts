@@ -2,6 +2,16 @@
 // A reader never allocates by a number it was told and never reads past the end: whatever is short, long or
 // reserved is `integrity`. It knows no record; the byte tables stand with the codecs and in docs/formats.md.
 import { OperaError } from '../errors/errors.ts';
+import {
+  type KeyHash,
+  keyHashFromBytes,
+  type NetworkId,
+  networkIdFromBytes,
+  type OperationId,
+  operationIdFromBytes,
+  type VersionId,
+  versionIdFromBytes,
+} from './ids.ts';
 
 /** Bytes of a text in UTF-8. */
 export const utf8 = (text: string): Uint8Array => new Uint8Array(Buffer.from(text, 'utf8'));
@@ -91,6 +101,22 @@ export class ByteReader {
   take(length: number): Uint8Array {
     const at = this.#advance(length);
     return this.#bytes.slice(at, at + length);
+  }
+
+  networkId(): NetworkId {
+    return networkIdFromBytes(this.take(16));
+  }
+
+  versionId(): VersionId {
+    return versionIdFromBytes(this.take(16));
+  }
+
+  operationId(): OperationId {
+    return operationIdFromBytes(this.take(16));
+  }
+
+  keyHash(): KeyHash {
+    return keyHashFromBytes(this.take(32));
   }
 
   /** Refuses the record unless the next bytes are exactly these (version, magic, reserved zeros). */
