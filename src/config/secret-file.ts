@@ -1,0 +1,35 @@
+// Reads files that hold a secret: only a regular file that nobody but its owner can read is taken.
+// The check is made on the opened file, so that it cannot be swapped in between. Never prints what it read.
+import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
+import { OperaError } from '../errors/errors.ts';
+
+/** Secrets are single lines or small JSON; a larger file is a wrong path. */
+const secretBytesMax = 64 * 1024;
+
+/** The text of `path`, without the line end. Throws `config` when missing, too open (not 0600 or stricter) or too large. */
+export const readSecretFile = (path: string, what: string): string => {
+  let descriptor: number;
+  try {
+    descriptor = openSync(path, 'r');
+  } catch (cause) {
+    throw new OperaError('config', `${what} ${path} cannot be read`, { cause });
+  }
+  try {
+    const { mode, size } = fstatSync(descriptor);
+    if (size > secretBytesMax) throw new OperaError('config', `${what} ${path} is larger than ${secretBytesMax} bytes`);
+    if ((mode & 0o077) !== 0) {
+      const shown = (mode & 0o777).toString(8).padStart(3, '0');
+      throw new OperaError('config', `${what} ${path} can be read by others (mode ${shown})`, {
+        hint: `Close it: chmod 600 ${path}`,
+      });
+    }
+    const text = readFileSync(descriptor, 'utf8').trim();
+    if (text === '') throw new OperaError('config', `${what} ${path} is empty`);
+    return text;
+  } catch (cause) {
+    if (cause instanceof OperaError) throw cause;
+    throw new OperaError('config', `${what} ${path} cannot be read`, { cause });
+  } finally {
+    closeSync(descriptor);
+  }
+};
