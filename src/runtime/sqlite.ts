@@ -44,6 +44,9 @@ export const toSqliteError = (error: unknown, file: string): OperaError => {
   return fail('internal', 'an unexpected database error');
 };
 
+/** A process that is just ending may still hold the lock; a second covers it, and a person does not wait long. */
+const lockTimeoutMs = 1_000;
+
 const configure = (database: Database, options: SqliteOptions): void => {
   database.pragma('temp_store = MEMORY');
   database.pragma('foreign_keys = ON');
@@ -78,5 +81,25 @@ export const openSqlite = async (path: string, options: SqliteOptions): Promise<
     if (error instanceof TypeError)
       throw new OperaError('config', `${path}: the folder does not exist`, { cause: error });
     throw toSqliteError(error, path);
+  }
+};
+
+/**
+ * Takes an advisory lock that only one process (and one owner in it) can hold; the system drops it with the process,
+ * kill -9 included. `path` becomes an empty file that stays. Returns the release; `config` when someone else holds it.
+ */
+export const acquireFileLock = async (path: string): Promise<() => void> => {
+  const { default: Connection } = await import('better-sqlite3');
+  let lock: Database | undefined;
+  try {
+    lock = new Connection(path, { timeout: lockTimeoutMs });
+    // An exclusive transaction without a write holds the operating system's lock and touches no byte of the file.
+    lock.exec('BEGIN EXCLUSIVE');
+    const held = lock;
+    return () => held.close();
+  } catch (error) {
+    lock?.close();
+    if (!isSqliteBusy(error)) throw toSqliteError(error, path);
+    throw new OperaError('config', `${path}: in use by another process`, { cause: error });
   }
 };
