@@ -2,8 +2,9 @@
 // Invariant: one code has one spelling; errors never repeat any part of a code.
 import { createPrivateKey, createPublicKey, type KeyObject } from 'node:crypto';
 import { OperaError } from '../errors/errors.ts';
+import { concatBytes } from '../model/bytes.ts';
 import { decodeBase32, encodeBase32, type NetworkId, parseNetworkId } from '../model/ids.ts';
-import { concat, exactly } from './_bytes.ts';
+import { exactly } from './_records.ts';
 import { formatHostPort, type HostPort, parseHostPort } from './address.ts';
 
 export interface JoinCode {
@@ -50,14 +51,14 @@ const spkiPrefix = new Uint8Array(Buffer.from('302a300506032b6570032100', 'hex')
 
 export const ed25519PrivateKey = (seed: Uint8Array): KeyObject =>
   createPrivateKey({
-    key: Buffer.from(concat(pkcs8Prefix, exactly(seed, 32, 'a seed'))),
+    key: Buffer.from(concatBytes(pkcs8Prefix, exactly(seed, 32, 'a seed'))),
     format: 'der',
     type: 'pkcs8',
   });
 
 export const ed25519PublicKey = (publicKey: Uint8Array): KeyObject =>
   createPublicKey({
-    key: Buffer.from(concat(spkiPrefix, exactly(publicKey, 32, 'an Ed25519 key'))),
+    key: Buffer.from(concatBytes(spkiPrefix, exactly(publicKey, 32, 'an Ed25519 key'))),
     format: 'der',
     type: 'spki',
   });

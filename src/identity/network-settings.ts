@@ -1,7 +1,7 @@
 // The settings of a network that every role must agree on; they travel inside the signed roster.
 // Their JSON has one spelling (fixed key order, no spaces), so duplicate or unknown keys cannot hide in it.
 import { OperaError } from '../errors/errors.ts';
-import { utf8 } from './_bytes.ts';
+import { utf8 } from '../model/bytes.ts';
 
 export interface NetworkSettings {
   /** R: copies of each chunk, 1–7. */

@@ -80,7 +80,7 @@ const acceptFirst = (roster: Roster, trust: RosterTrust): void => {
 };
 
 /**
- * Judges one roster against the current one. Throws `bad-request` (malformed), `wrong-network`, `integrity` (wrong
+ * Judges one roster against the current one. Throws `wrong-network`, `integrity` (malformed, wrong
  * signature, signer or content) and `stale-roster` (a lower number). A lower number is judged before the signature:
  * it is refused in any case.
  */

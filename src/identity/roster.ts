@@ -6,19 +6,12 @@
 // whether a roster may replace another is decided in roster-rules.ts.
 import { equalBytes, sha256 } from '../crypto/digest.ts';
 import { type Signer, signatureBytes } from '../crypto/signature.ts';
-import { OperaError } from '../errors/errors.ts';
-import {
-  type KeyHash,
-  keyHashFromBytes,
-  keyHashToBytes,
-  type NetworkId,
-  networkIdFromBytes,
-  networkIdToBytes,
-} from '../model/ids.ts';
+import { ByteReader, concatBytes, u8, u32, u64, utf8 } from '../model/bytes.ts';
+import { type KeyHash, keyHashToBytes, type NetworkId, networkIdToBytes } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import { holdsNetworkKeys, type Role, roleCodes, roleOfCode } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
-import { ByteReader, concat, exactly, isZero, uint, utf8 } from './_bytes.ts';
+import { exactly, isZero, parseAs } from './_records.ts';
 import { encodeSettings, type NetworkSettings, parseSettings } from './network-settings.ts';
 
 export interface RosterMember {
@@ -61,76 +54,73 @@ export const keyCheckOf = (networkId: NetworkId, networkKey: Uint8Array): Uint8A
   sha256(utf8('opera/key-check/v1'), networkIdToBytes(networkId), networkKey);
 
 const encodeMember = (member: RosterMember): Uint8Array =>
-  concat(
+  concatBytes(
     keyHashToBytes(member.keyHash),
-    uint(roleCodes[member.role], 1),
-    uint(stateCodes[member.state], 1),
+    u8(roleCodes[member.role]),
+    u8(stateCodes[member.state]),
     exactly(member.x25519, 32, 'an X25519 key'),
   );
 
-/** Signs and encodes; throws `bad-request` for what parseRoster would refuse, so no unreadable roster is ever made. */
+/** Signs and encodes; throws like parseRoster, so no unreadable roster is ever made. */
 export const encodeRoster = (fields: RosterFields, signer: Signer): SignedRecord => {
   const settings = encodeSettings(fields.settings);
-  const body = concat(
-    uint(1, 1),
+  const body = concatBytes(
+    u8(1),
     networkIdToBytes(fields.networkId),
-    uint(fields.number, 8),
+    u64(fields.number),
     exactly(fields.previousHash, 32, 'the hash of the previous roster'),
-    uint(fields.keyEpoch, 4),
+    u32(fields.keyEpoch),
     exactly(fields.keyCheck, 32, 'the key check'),
-    uint(settings.length, 4),
+    u32(settings.length),
     settings,
-    uint(fields.members.length, 4),
+    u32(fields.members.length),
     ...fields.members.map(encodeMember),
     keyHashToBytes(signer.keyHash),
   );
-  const record = { bytes: concat(body, signer.sign('opera/roster/v1', body)), signerSpki: signer.spki };
+  const record = { bytes: concatBytes(body, signer.sign('opera/roster/v1', body)), signerSpki: signer.spki };
   parseRoster(record.bytes);
   return record;
 };
 
-const refuse = (reason: string): never => {
-  throw new OperaError('bad-request', `the roster is malformed: ${reason}`);
-};
-
 const readMember = (reader: ByteReader): RosterMember => {
-  const keyHash = keyHashFromBytes(reader.take(32));
-  const role = roleOfCode(reader.u8()) ?? refuse('unknown role');
+  const keyHash = reader.keyHash();
+  const role = roleOfCode(reader.u8()) ?? reader.fail('unknown role');
   const code = reader.u8();
   const x25519 = reader.take(32);
-  if (code !== stateCodes.valid && code !== stateCodes.revoked) return refuse('unknown state');
-  if (isZero(x25519) === holdsNetworkKeys(role)) return refuse('an X25519 key does not fit its role');
+  if (code !== stateCodes.valid && code !== stateCodes.revoked) return reader.fail('unknown state');
+  if (isZero(x25519) === holdsNetworkKeys(role)) return reader.fail('an X25519 key does not fit its role');
   return { keyHash, role, state: code === stateCodes.valid ? 'valid' : 'revoked', x25519 };
 };
 
 const readMembers = (reader: ByteReader): Pick<Roster, 'members' | 'byKeyHash'> => {
   const count = reader.u32();
-  if (count > limits.rosterMembersMax) refuse(`more than ${limits.rosterMembersMax} members`);
+  if (count > limits.rosterMembersMax) reader.fail(`more than ${limits.rosterMembersMax} members`);
   const members: RosterMember[] = [];
   const byKeyHash = new Map<KeyHash, RosterMember>();
   for (let i = 0; i < count; i += 1) {
     const member = readMember(reader);
-    if (byKeyHash.has(member.keyHash)) refuse('a member is listed twice');
+    if (byKeyHash.has(member.keyHash)) reader.fail('a member is listed twice');
     members.push(member);
     byKeyHash.set(member.keyHash, member);
   }
   return { members, byKeyHash };
 };
 
-/** Strict parsing of a roster's bytes; `bad-request` for anything malformed. The signature is not checked here. */
+/** Strict parsing of a roster's bytes; `integrity` for anything malformed. The signature is not checked here. */
 export const parseRoster = (bytes: Uint8Array): Roster => {
-  const reader = new ByteReader(bytes, refuse);
-  reader.expect([1], 'its version');
-  const networkId = networkIdFromBytes(reader.take(16));
+  const reader = new ByteReader(bytes, 'the roster');
+  reader.expect(u8(1), 'version');
+  const networkId = reader.networkId();
   const number = reader.u64();
   const previousHash = reader.take(32);
-  if (number === 0n || (number === 1n) !== isZero(previousHash)) refuse('number and previous hash do not fit');
+  if (number === 0n || (number === 1n) !== isZero(previousHash)) reader.fail('number and previous hash do not fit');
   const keyEpoch = reader.u32();
-  if (keyEpoch === 0) refuse('key epochs begin at 1');
+  if (keyEpoch === 0) reader.fail('key epochs begin at 1');
   const keyCheck = reader.take(32);
-  const settings = parseSettings(reader.take(reader.u32()));
+  const settingsJson = reader.take(reader.u32());
+  const settings = parseAs('integrity', () => parseSettings(settingsJson));
   const list = readMembers(reader);
-  const signer = keyHashFromBytes(reader.take(32));
+  const signer = reader.keyHash();
   const signature = reader.take(signatureBytes);
   reader.end();
   const own = bytes.slice();

@@ -7,19 +7,18 @@
 import { equalBytes, sha256 } from '../crypto/digest.ts';
 import { keyHashOfSpki, type Signer, signatureBytes, verifySignature } from '../crypto/signature.ts';
 import { OperaError } from '../errors/errors.ts';
+import { ByteReader, concatBytes, u8, u16, u32, u64 } from '../model/bytes.ts';
 import {
   type KeyHash,
-  keyHashFromBytes,
   keyHashToBytes,
   type NetworkId,
-  networkIdFromBytes,
   networkIdToBytes,
   type VersionId,
   versionIdToBytes,
 } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
-import { ByteReader, concat, exactly, uint } from './_bytes.ts';
+import { exactly, parseAs, readTimeMs } from './_records.ts';
 import { isValidMember, type Roster } from './roster.ts';
 
 export const ticketBytes = 224;
@@ -66,22 +65,22 @@ export const issueTicket = (fields: TicketFields, signer: Signer): SignedRecord 
   if (fields.expiresMs <= fields.issuedMs || fields.expiresMs - fields.issuedMs > limits.ticketLifeMs) {
     throw new OperaError('internal', 'a ticket lives at most 60 s');
   }
-  const body = concat(
-    uint(1, 1),
-    uint(ticketOperations[fields.operation], 1),
-    uint(0, 2),
+  const body = concatBytes(
+    u8(1),
+    u8(ticketOperations[fields.operation]),
+    u16(0),
     networkIdToBytes(fields.networkId),
     keyHashToBytes(fields.client),
     exactly(fields.subject, 32, 'a ticket subject'),
-    uint(fields.layoutNumber, 4),
-    uint(fields.chunkLimit, 4),
-    uint(fields.incarnation, 4),
-    uint(fields.issuedMs, 8),
-    uint(fields.expiresMs, 8),
+    u32(fields.layoutNumber),
+    u32(fields.chunkLimit),
+    u32(fields.incarnation),
+    u64(BigInt(fields.issuedMs)),
+    u64(BigInt(fields.expiresMs)),
     exactly(fields.id, 16, 'a ticket id'),
     keyHashToBytes(signer.keyHash),
   );
-  return { bytes: concat(body, signer.sign('opera/ticket/v1', body)), signerSpki: signer.spki };
+  return { bytes: concatBytes(body, signer.sign('opera/ticket/v1', body)), signerSpki: signer.spki };
 };
 
 const operationOfCode = (code: number): TicketOperation | undefined => {
@@ -91,21 +90,23 @@ const operationOfCode = (code: number): TicketOperation | undefined => {
 };
 
 /** Strict parsing; `ticket-invalid` for anything malformed. The signature is checked by checkTicket. */
-export const parseTicket = (bytes: Uint8Array): Ticket => {
-  const reader = new ByteReader(bytes, refuse);
-  reader.expect([1], 'its version');
-  const operation = operationOfCode(reader.u8()) ?? refuse('unknown operation');
-  reader.expect([0, 0], 'a reserved byte');
-  const networkId = networkIdFromBytes(reader.take(16));
-  const client = keyHashFromBytes(reader.take(32));
+export const parseTicket = (bytes: Uint8Array): Ticket => parseAs('ticket-invalid', () => readTicket(bytes));
+
+const readTicket = (bytes: Uint8Array): Ticket => {
+  const reader = new ByteReader(bytes, 'the ticket');
+  reader.expect(u8(1), 'version');
+  const operation = operationOfCode(reader.u8()) ?? reader.fail('unknown operation');
+  reader.expect(u16(0), 'reserved field');
+  const networkId = reader.networkId();
+  const client = reader.keyHash();
   const subject = reader.take(32);
   const [layoutNumber, chunkLimit, incarnation] = [reader.u32(), reader.u32(), reader.u32()];
-  const [issuedMs, expiresMs] = [reader.timeMs(), reader.timeMs()];
+  const [issuedMs, expiresMs] = [readTimeMs(reader), readTimeMs(reader)];
   const id = reader.take(16);
-  const signer = keyHashFromBytes(reader.take(32));
+  const signer = reader.keyHash();
   const signature = reader.take(signatureBytes);
   reader.end();
-  if (expiresMs <= issuedMs || expiresMs - issuedMs > limits.ticketLifeMs) refuse('its life is not 60 s at most');
+  if (expiresMs <= issuedMs || expiresMs - issuedMs > limits.ticketLifeMs) reader.fail('its life is not 60 s at most');
   const numbers = { layoutNumber, chunkLimit, incarnation, issuedMs, expiresMs };
   return { operation, networkId, client, subject, ...numbers, id, signer, signature };
 };
@@ -132,6 +133,9 @@ export interface TicketUse extends TicketTrust {
   readonly chunkIndex?: number;
 }
 
+const covers = (ticket: Ticket, versions: readonly VersionId[]): boolean =>
+  versions.length <= limits.ticketVersionsMax && equalBytes(ticket.subject, subjectOf(versions));
+
 /** Signer, network, client and life; common to using and renewing. `graceMs` is added to the life. */
 const checkTrust = (record: SignedRecord, trust: TicketTrust, graceMs: number): Ticket => {
   const ticket = parseTicket(record.bytes);
@@ -156,9 +160,8 @@ const checkTrust = (record: SignedRecord, trust: TicketTrust, graceMs: number): 
 export const checkTicket = (record: SignedRecord, use: TicketUse): Ticket => {
   const ticket = checkTrust(record, use, 0);
   if (ticket.operation !== use.operation) refuse('it is for another operation');
-  if (use.versions.length > limits.ticketVersionsMax) refuse('it comes with too many versions');
   if (use.versions.length === 0 && use.operation !== 'query') refuse('it comes with no version');
-  if (!equalBytes(ticket.subject, subjectOf(use.versions))) refuse('it is for other versions');
+  if (!covers(ticket, use.versions)) refuse('it is for other versions');
   if (use.layoutNumber !== undefined && use.layoutNumber !== ticket.layoutNumber) refuse('it is for another layout');
   if (use.chunkIndex !== undefined && use.chunkIndex >= ticket.chunkLimit) refuse('the chunk is beyond its limit');
   if (ticket.incarnation < use.incarnation) {
@@ -168,6 +171,8 @@ export const checkTicket = (record: SignedRecord, use: TicketUse): Ticket => {
 };
 
 export interface TicketRenewal extends TicketTrust {
+  /** The versions sent along, in order. */
+  readonly versions: readonly VersionId[];
   /** The layout and incarnation the new ticket is for. */
   readonly layoutNumber: number;
   readonly id: Uint8Array;
@@ -179,6 +184,7 @@ export interface TicketRenewal extends TicketTrust {
  */
 export const renewTicket = (record: SignedRecord, renewal: TicketRenewal, signer: Signer): SignedRecord => {
   const old = checkTrust(record, renewal, limits.ticketRenewalGraceMs);
+  if (!covers(old, renewal.versions)) refuse('it is for other versions');
   const issuedMs = renewal.nowMs + renewal.clockOffsetMs;
   return issueTicket(
     {

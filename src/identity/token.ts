@@ -6,18 +6,11 @@
 import { keyHashOfSpki, type Signer, signatureBytes, verifySignature } from '../crypto/signature.ts';
 import { sha256 } from '../crypto/digest.ts';
 import { OperaError } from '../errors/errors.ts';
-import {
-  bytesToHex,
-  type KeyHash,
-  keyHashFromBytes,
-  keyHashToBytes,
-  type NetworkId,
-  networkIdFromBytes,
-  networkIdToBytes,
-} from '../model/ids.ts';
+import { ByteReader, concatBytes, u8, u16, u32, u64 } from '../model/bytes.ts';
+import { bytesToHex, type KeyHash, keyHashToBytes, type NetworkId, networkIdToBytes } from '../model/ids.ts';
 import { type Role, roleCodes, roleOfCode } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
-import { ByteReader, concat, exactly, uint } from './_bytes.ts';
+import { exactly, parseAs, readTimeMs } from './_records.ts';
 import { isValidMember, type Roster } from './roster.ts';
 
 export const tokenBytes = 160;
@@ -47,31 +40,33 @@ const refuse = (reason: string): never => {
 
 export const signToken = (fields: TokenFields, signer: Signer): SignedRecord => {
   if (fields.uses < 1) throw new OperaError('bad-request', 'a join code has at least one use');
-  const body = concat(
-    uint(1, 1),
-    uint(roleCodes[fields.role], 1),
-    uint(fields.uses, 2),
+  const body = concatBytes(
+    u8(1),
+    u8(roleCodes[fields.role]),
+    u16(fields.uses),
     networkIdToBytes(fields.networkId),
     exactly(fields.publicKey, 32, 'an Ed25519 key'),
-    uint(fields.expiresMs, 8),
-    uint(fields.incarnation, 4),
+    u64(BigInt(fields.expiresMs)),
+    u32(fields.incarnation),
     keyHashToBytes(signer.keyHash),
   );
-  return { bytes: concat(body, signer.sign('opera/token/v1', body)), signerSpki: signer.spki };
+  return { bytes: concatBytes(body, signer.sign('opera/token/v1', body)), signerSpki: signer.spki };
 };
 
 /** Strict parsing; `token-invalid` for anything malformed. The signature is checked by checkToken. */
-export const parseToken = (bytes: Uint8Array): Token => {
-  const reader = new ByteReader(bytes, refuse);
-  reader.expect([1], 'its version');
-  const role = roleOfCode(reader.u8()) ?? refuse('unknown role');
+export const parseToken = (bytes: Uint8Array): Token => parseAs('token-invalid', () => readToken(bytes));
+
+const readToken = (bytes: Uint8Array): Token => {
+  const reader = new ByteReader(bytes, 'the token');
+  reader.expect(u8(1), 'version');
+  const role = roleOfCode(reader.u8()) ?? reader.fail('unknown role');
   const uses = reader.u16();
-  if (uses === 0) refuse('it has no use');
-  const networkId = networkIdFromBytes(reader.take(16));
+  if (uses === 0) reader.fail('it has no use');
+  const networkId = reader.networkId();
   const publicKey = reader.take(32);
-  const expiresMs = reader.timeMs();
+  const expiresMs = readTimeMs(reader);
   const incarnation = reader.u32();
-  const signer = keyHashFromBytes(reader.take(32));
+  const signer = reader.keyHash();
   const signature = reader.take(signatureBytes);
   reader.end();
   return { role, uses, networkId, publicKey, expiresMs, incarnation, signer, signature };
