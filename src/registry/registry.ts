@@ -1,13 +1,18 @@
 // The contract of the registry, the network's database: an index of manifests, members, layouts and leases.
 // It can be lost and rebuilt from the nodes; it holds no plaintext and no usable key. File names are plain.
-// Two implementations, Redis (Lua scripts) and SQLite (one WAL file shared by the roles of one machine), pass
+// Redis (Lua scripts), SQLite (one WAL file shared by the roles of one machine) and memory (simulator, oracle) pass
 // test/acceptance/registry.ts. Every method is one atomic step: it happens whole or not at all.
 //
 // Errors: `registry-unavailable` (out of reach or too slow; the step may or may not have happened, so repeat it with
-// the same operation id), `registry-lost` (the database knows no network), plus what a method names.
+// the same operation id), `registry-lost` (the database knows no network), `bad-request` and `bad-name` for arguments
+// outside their limits, `not-ready` after close(), plus what a method names.
 // Refused steps write nothing. Reads see every step that was answered before they began.
+// Life: when the database restarted, failed over or was replaced since its incarnation began (`lifeId` differs from
+// `raisedUnder`), every step that carries an incarnation is refused `stale-incarnation`, and so are the reads of
+// names (openUploads, getNames, listNames, listPendingOf), until raiseIncarnation().
+// Buffers: the registry copies what it is given before its promise resolves; what it returns belongs to the caller.
 // Public keys (Redis LISTs, SQLite views), exact after every commit: `network:nodes`, `network:data`,
-// `network:data:node:<ip:port>`, `network:data:file:<name>`.
+// `network:data:node:<ip:port>`, `network:data:file:<name>`. A key without entries does not exist.
 import type { KeyHash, MemberId, NetworkId, OperationId, VersionId } from '../model/ids.ts';
 import type { Role } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
@@ -20,6 +25,8 @@ export interface RegistryLife {
   readonly incarnation: number;
   /** Redis run id, or `<device>:<inode>` of the SQLite file. A change means a restart, failover or replacement. */
   readonly lifeId: string;
+  /** The lifeId under which this incarnation began. Unlike `lifeId`: raise the incarnation before anything else. */
+  readonly raisedUnder: string;
   /** Highest sequence drawn so far; 0n when none. */
   readonly sequence: bigint;
   /** Newest network-key epoch, from the newest roster. */
@@ -64,6 +71,8 @@ export interface RosterSwap {
   readonly keep: boolean;
 }
 
+export type FirstRoster = Omit<RosterSwap, 'expectNumber' | 'expectHash'>;
+
 export interface StoredKeyBox {
   readonly recipient: KeyHash;
   /** 1 network key, 2 CA key part, 3 network key to a recovery key. */
@@ -103,6 +112,14 @@ export interface Lease {
   /** True when the holder gave it up: anyone may take it at once. */
   readonly released: boolean;
 }
+
+export interface LeaseHolder {
+  readonly memberId: MemberId;
+  readonly instance: string;
+  readonly address: string;
+}
+
+export type LeaseSeen = Pick<Lease, 'epoch' | 'renewal'>;
 
 export interface StoredLayout {
   readonly number: number;
@@ -146,6 +163,7 @@ export interface SealedBody {
   readonly follows: bigint;
 }
 
+/** For a rename the condition is about `to`. */
 export interface NameCondition {
   /** Refuse with `exists` when the name has a current version. */
   readonly ifAbsent?: boolean;
@@ -168,7 +186,10 @@ export interface PutChange extends ChangeBase {
   readonly nodes: readonly string[];
 }
 
-/** Moves the current version `sealed.version` of `name` to `to`; `follows` refers to `to`. */
+/**
+ * Moves the current version `sealed.version` of `name` to `to`; `sealed.follows` refers to `to`. `name` must be at
+ * exactly (`sealed.version`, `tombstone.follows`), another version or sequence is a `conflict`.
+ */
 export interface RenameChange extends ChangeBase {
   readonly kind: 'rename';
   readonly name: string;
@@ -220,7 +241,7 @@ export type ChangeOutcome =
   | {
       readonly done: false;
       readonly code: ChangeRefusal;
-      /** The name's current version, when there is one (for rename under stale_follows: of `to`). */
+      /** The name's current version, when there is one; for a rename refused by its condition or stale_follows: of `to`. */
       readonly current: NameVersion | undefined;
     };
 
@@ -255,10 +276,51 @@ export interface NameRecord {
   readonly pending: bigint | undefined;
 }
 
+export interface NameQuery {
+  /** Empty for all names. */
+  readonly prefix: string;
+  readonly after?: string;
+  readonly limit: number;
+}
+
 export interface NamePage {
   readonly records: readonly NameRecord[];
   /** Pass as `after` for the next page; undefined at the end. */
   readonly next: string | undefined;
+}
+
+/** Addresses of the nodes that own a chunk of a file in some layout: a pure function of version and chunk count. */
+export type AddressesOf = (file: { readonly version: VersionId; readonly chunkCount: number }) => readonly string[];
+
+// ---- rebuilding ------------------------------------------------------------------------------------------------
+
+/** A live name as its manifest on the nodes tells it; durable there already, so it is never pending. */
+export interface RestoredName {
+  readonly name: string;
+  readonly version: VersionId;
+  readonly sequence: bigint;
+  readonly incarnation: number;
+  readonly operationId: OperationId;
+  readonly chunkCount: number;
+  /** Kept when it is at most 4 KiB. */
+  readonly body: Uint8Array;
+  readonly wrap: Uint8Array;
+  readonly nodes: readonly string[];
+}
+
+/** What nodes know and the registry lost. Counters only rise; a name moves only to a higher sequence. */
+export interface RestoreStep {
+  readonly incarnation: number;
+  readonly sequence?: bigint;
+  /** Highest leader epoch any node promised; a lease of a lower epoch ends. */
+  readonly leaseEpoch?: bigint;
+  /** Ascending; the ones above the newest known are added, without the check of appendLayout. */
+  readonly layouts?: readonly StoredLayout[];
+  readonly retiredUpTo?: number;
+  /** Each name once, with its highest live manifest; up to 1,000 together with `dead`. */
+  readonly names?: readonly RestoredName[];
+  /** Names whose highest manifest is a tombstone: removed when they stand at a lower sequence. */
+  readonly dead?: readonly { readonly name: string; readonly sequence: bigint }[];
 }
 
 // ---- events ----------------------------------------------------------------------------------------------------
@@ -282,12 +344,18 @@ export interface StoredEvent extends ClusterEvent {
 // ---- the contract ----------------------------------------------------------------------------------------------
 
 export interface Registry {
-  /** Makes the database a new network's: incarnation 1. `exists` when it holds any network. Only `opera init` calls it. */
-  createNetwork(networkId: NetworkId, first: Omit<RosterSwap, 'expectNumber' | 'expectHash'>): Promise<RegistryLife>;
+  /**
+   * Makes the database a network's: incarnation 1. `exists` when it holds any network. Only `opera init` and
+   * `opera registry rebuild` call it. The first roster may have any number and is always kept.
+   */
+  createNetwork(networkId: NetworkId, first: FirstRoster): Promise<RegistryLife>;
   /** `registry-lost` when the database knows no network. */
   readLife(): Promise<RegistryLife>;
-  /** Raises the incarnation by one when it still is `expect`; answers the new life, or undefined when it was not. */
-  raiseIncarnation(expect: number): Promise<RegistryLife | undefined>;
+  /**
+   * Raises the incarnation to max(expect + 1, atLeast) when it still is `expect`, and ties it to the present lifeId;
+   * answers the new life, or undefined when it was not `expect`.
+   */
+  raiseIncarnation(expect: number, atLeast?: number): Promise<RegistryLife | undefined>;
 
   readRoster(): Promise<SignedRecord | undefined>;
   /** Compare-and-set on (number, hash). False when another roster is there. */
@@ -299,7 +367,10 @@ export interface Registry {
   putMember(member: MemberRecord): Promise<void>;
   getMember(memberId: MemberId): Promise<MemberRecord | undefined>;
   listMembers(): Promise<readonly MemberRecord[]>;
-  /** False when there is no such member. `removed` takes a node's address out of `network:nodes`. */
+  /**
+   * False when there is no such member. `removed` takes a node's address out of `network:nodes`. `stateSinceMs` becomes
+   * the registry's clock when the state differs from before, and stays otherwise.
+   */
   setMemberState(memberId: MemberId, state: MemberState, reason: string): Promise<boolean>;
 
   /** Boxes are kept per (recipient, kind, epoch); a repeated put replaces. */
@@ -309,6 +380,7 @@ export interface Registry {
   putKeyChain(epoch: number, record: Uint8Array): Promise<void>;
   listKeyChain(): Promise<ReadonlyMap<number, Uint8Array>>;
 
+  /** The first put of a token id wins: repeating it neither changes it nor gives uses back. */
   putToken(token: Omit<StoredToken, 'usedBy'>): Promise<void>;
   getToken(tokenId: string): Promise<StoredToken | undefined>;
   listTokens(): Promise<readonly StoredToken[]>;
@@ -320,12 +392,9 @@ export interface Registry {
   readLease(): Promise<Lease | undefined>;
   /**
    * Takes the lease with epoch = last + 1 when it is absent, released, or still shows `seen` (the candidate watched
-   * that for a whole TTL). Undefined when another holder moved it.
+   * that for a whole TTL). Undefined when another holder moved it. A new lease starts at renewal 1.
    */
-  takeLease(
-    holder: { readonly memberId: MemberId; readonly instance: string; readonly address: string },
-    seen: { readonly epoch: bigint; readonly renewal: bigint } | undefined,
-  ): Promise<Lease | undefined>;
+  takeLease(holder: LeaseHolder, seen: LeaseSeen | undefined): Promise<Lease | undefined>;
   /** Undefined when the lease is not (epoch, instance) any more. */
   renewLease(epoch: bigint, instance: string): Promise<Lease | undefined>;
   releaseLease(epoch: bigint, instance: string): Promise<void>;
@@ -333,10 +402,13 @@ export interface Registry {
   readLayouts(): Promise<LayoutState>;
   /** Adds layout `number` = newest + 1. False when the newest is not number − 1 or `incarnation` is not current. */
   appendLayout(layout: StoredLayout, incarnation: number): Promise<boolean>;
-  /** Raises retiredUpTo; never lowers it, never retires the newest. */
+  /** Raises retiredUpTo to at most newest − 1; never lowers it. Retired layouts are forgotten. `stale-incarnation`. */
   retireLayouts(upTo: number, incarnation: number): Promise<void>;
 
-  /** Opens up to 1,000 uploads; answers, in order, the current version of each name. `stale-incarnation`, `layout-changed`. */
+  /**
+   * Opens up to 1,000 uploads; answers, in order, the current version of each name. An upload that is open already
+   * keeps its age. `stale-incarnation`, `layout-changed`.
+   */
   openUploads(open: OpenUploads): Promise<readonly (NameVersion | undefined)[]>;
   /** Of these versions, the ones that are open uploads. */
   listOpenUploads(versions: readonly VersionId[]): Promise<readonly VersionId[]>;
@@ -345,10 +417,11 @@ export interface Registry {
 
   /**
    * The step (section 4 of the design). For each change in order, atomically: a repeated operation id gets its kept
-   * answer; incarnation current; condition holds; upload open and young (put); layout newest (put); wrap epoch is the
-   * newest key epoch (`stale_epoch`); `follows` is the name's current sequence or 0 (`stale_follows`); for rename and
-   * remove the current version is `sealed.version` (`not-found` when there is no such name, `conflict` for another
-   * version). Then: sequence = max(last + 1, registry clock in µs); the name moves; a pending change is noted; the
+   * answer; incarnation current; condition holds; for rename and remove the current version is `sealed.version`
+   * (`not-found` when there is no such name, `conflict` for another version); for put the upload is open under this
+   * name and young (`upload-closed`) and the layout is the newest (`layout-changed`); every wrap's epoch is the newest
+   * key epoch (`stale_epoch`); `follows` is the name's current sequence, 0 when it has none (`stale_follows`).
+   * Then: sequence = max(last + 1, registry clock in µs); the name moves; a pending change is noted; the
    * public keys follow; the outcome is kept 24 h. A name with a pending change is changed like any other: the caller
    * finishes pending ones first where order on nodes matters.
    */
@@ -360,23 +433,26 @@ export interface Registry {
   getPending(sequence: bigint): Promise<PendingChange | undefined>;
   /** Pending changes, oldest first; `limit` up to 1,000. */
   listPending(limit: number): Promise<readonly PendingChange[]>;
+  /** The newest pending change of each of these names, also of names it removed; up to 1,000 names, no order. */
+  listPendingOf(names: readonly string[]): Promise<readonly PendingChange[]>;
 
   /** In the order asked; undefined where there is no such name. Up to 1,000. */
   getNames(names: readonly string[]): Promise<readonly (NameRecord | undefined)[]>;
   /** Names that begin with `prefix`, in byte order of their UTF-8, strictly after `after`; `limit` 1 to 1,000. */
-  listNames(query: { readonly prefix: string; readonly after?: string; readonly limit: number }): Promise<NamePage>;
+  listNames(query: NameQuery): Promise<NamePage>;
   countNames(): Promise<number>;
 
   /**
    * Makes the public placement keys those of layout `layoutNumber` for every name; changes that happen meanwhile are
-   * kept. `addressesOf` is pure. `layout-changed` when a newer layout appears during the work.
+   * kept. `addressesOf` is pure. `layout-changed` when a newer layout appears during the work. Not one step but many:
+   * each name moves atomically, and a rebuild that was interrupted is simply run again.
    */
-  rebuildPlacements(
-    layoutNumber: number,
-    addressesOf: (file: { readonly version: VersionId; readonly chunkCount: number }) => readonly string[],
-  ): Promise<void>;
+  rebuildPlacements(layoutNumber: number, addressesOf: AddressesOf): Promise<void>;
   /** Layout number the public placement keys follow; `status` compares it with the newest. */
   placementsLayout(): Promise<number>;
+
+  /** Puts back what was lost. `stale-incarnation`. */
+  restore(step: RestoreStep): Promise<void>;
 
   appendEvent(event: ClusterEvent): Promise<void>;
   /** Oldest first, strictly after `after`; at least the newest 10,000 are kept. `limit` up to 1,000. */

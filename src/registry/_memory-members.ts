@@ -1,0 +1,220 @@
+// The part of the registry in memory that is not about names: life, rosters, members, keys, tokens, leases, layouts.
+// Each method runs to its end without an await, which makes it atomic.
+// It does not know names, uploads or events; memory.ts adds them.
+import { OperaError } from '../errors/errors.ts';
+import type { KeyHash, MemberId, NetworkId } from '../model/ids.ts';
+import type { SignedRecord } from '../model/signed-record.ts';
+import type { Clock } from '../runtime/clock.ts';
+import * as check from './_check.ts';
+import type { MemoryRegistryStore } from './_memory-store.ts';
+import type * as contract from './registry.ts';
+import type { Lease, LeaseHolder, LeaseSeen, MemberRecord } from './registry.ts';
+
+export class MemoryMembers {
+  protected readonly store: MemoryRegistryStore;
+  protected readonly clock: Clock;
+  #closed = false;
+
+  constructor(store: MemoryRegistryStore, clock: Clock) {
+    this.store = store;
+    this.clock = clock;
+  }
+
+  #reach(): MemoryRegistryStore {
+    if (this.#closed) throw new OperaError('not-ready', 'the registry was closed');
+    if (this.store.unavailable) throw new OperaError('registry-unavailable');
+    return this.store;
+  }
+
+  protected open(): MemoryRegistryStore {
+    const store = this.#reach();
+    if (store.networkId === undefined) throw new OperaError('registry-lost');
+    return store;
+  }
+
+  /** The store, when its life is the one its incarnation began under. */
+  protected living(incarnation?: number): MemoryRegistryStore {
+    const store = this.open();
+    const lives = store.lifeId === store.raisedUnder;
+    if (!lives || (incarnation ?? store.incarnation) !== store.incarnation) throw new OperaError('stale-incarnation');
+    return store;
+  }
+
+  async createNetwork(networkId: NetworkId, first: contract.FirstRoster): Promise<contract.RegistryLife> {
+    const store = this.#reach();
+    if (store.networkId !== undefined) throw new OperaError('exists', 'the registry holds a network already');
+    store.networkId = networkId;
+    store.incarnation = 1;
+    store.raisedUnder = store.lifeId;
+    this.#setRoster({ ...first, keep: true });
+    return this.readLife();
+  }
+
+  async readLife(): Promise<contract.RegistryLife> {
+    const { networkId, incarnation, lifeId, raisedUnder, sequence, keyEpoch } = this.open();
+    if (networkId === undefined) throw new OperaError('registry-lost');
+    return { networkId, incarnation, lifeId, raisedUnder, sequence, keyEpoch };
+  }
+
+  async raiseIncarnation(expect: number, atLeast = 0): Promise<contract.RegistryLife | undefined> {
+    const store = this.open();
+    if (store.incarnation !== expect) return undefined;
+    store.incarnation = Math.max(expect + 1, atLeast);
+    store.raisedUnder = store.lifeId;
+    return this.readLife();
+  }
+
+  #setRoster(swap: contract.FirstRoster): void {
+    const { number, hash, roster: record } = structuredClone(swap);
+    this.store.roster = { number, hash, record };
+    this.store.keyEpoch = swap.keyEpoch;
+    if (swap.keep) this.store.keptRosters.set(number, record);
+  }
+
+  async readRoster(): Promise<SignedRecord | undefined> {
+    return structuredClone(this.open().roster?.record);
+  }
+
+  async swapRoster(swap: contract.RosterSwap): Promise<boolean> {
+    check.checkRosterSwap(swap);
+    const { roster } = this.open();
+    if (roster?.number !== swap.expectNumber || !Buffer.from(roster.hash).equals(swap.expectHash)) return false;
+    this.#setRoster(swap);
+    return true;
+  }
+
+  async listKeptRosters(after: bigint): Promise<readonly SignedRecord[]> {
+    const kept = [...this.open().keptRosters].filter(([number]) => number > after);
+    return structuredClone(kept.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, record]) => record));
+  }
+
+  async putMember(member: MemberRecord): Promise<void> {
+    check.checkNodes(member.addresses);
+    this.open().members.set(member.memberId, structuredClone(member));
+  }
+
+  async getMember(memberId: MemberId): Promise<MemberRecord | undefined> {
+    return structuredClone(this.open().members.get(memberId));
+  }
+
+  async listMembers(): Promise<readonly MemberRecord[]> {
+    return structuredClone([...this.open().members.values()]);
+  }
+
+  async setMemberState(memberId: MemberId, state: contract.MemberState, reason: string): Promise<boolean> {
+    const { members } = this.open();
+    const member = members.get(memberId);
+    if (!member) return false;
+    const stateSinceMs = member.state === state ? member.stateSinceMs : this.clock.nowMs();
+    members.set(memberId, { ...member, state, stateSinceMs, stateReason: reason });
+    return true;
+  }
+
+  async putKeyBoxes(boxes: readonly contract.StoredKeyBox[]): Promise<void> {
+    const store = this.open();
+    for (const box of boxes) store.boxes.set(`${box.recipient}:${box.kind}:${box.epoch}`, structuredClone(box));
+  }
+
+  async listKeyBoxes(recipient?: KeyHash): Promise<readonly contract.StoredKeyBox[]> {
+    const boxes = [...this.open().boxes.values()];
+    return structuredClone(boxes.filter((box) => recipient === undefined || box.recipient === recipient));
+  }
+
+  async putKeyChain(epoch: number, record: Uint8Array): Promise<void> {
+    const { chain } = this.open();
+    if (!chain.has(epoch)) chain.set(epoch, record.slice());
+  }
+
+  async listKeyChain(): Promise<ReadonlyMap<number, Uint8Array>> {
+    return structuredClone(this.open().chain);
+  }
+
+  async putToken(token: Omit<contract.StoredToken, 'usedBy'>): Promise<void> {
+    const { tokens } = this.open();
+    if (!tokens.has(token.tokenId)) tokens.set(token.tokenId, { ...structuredClone(token), usedBy: [] });
+  }
+
+  async getToken(tokenId: string): Promise<contract.StoredToken | undefined> {
+    return structuredClone(this.open().tokens.get(tokenId));
+  }
+
+  async listTokens(): Promise<readonly contract.StoredToken[]> {
+    return structuredClone([...this.open().tokens.values()]);
+  }
+
+  async removeToken(tokenId: string): Promise<boolean> {
+    return this.open().tokens.delete(tokenId);
+  }
+
+  async takeToken(tokenId: string, key: KeyHash): Promise<contract.TakeTokenOutcome> {
+    const { tokens } = this.open();
+    const token = tokens.get(tokenId);
+    if (!token) return 'unknown';
+    if (token.usedBy.includes(key)) return 'repeated';
+    if (token.usedBy.length >= token.usesMax) return 'used';
+    tokens.set(tokenId, { ...token, usedBy: [...token.usedBy, key] });
+    return 'taken';
+  }
+
+  async readLease(): Promise<Lease | undefined> {
+    return this.open().lease;
+  }
+
+  async takeLease(holder: LeaseHolder, seen: LeaseSeen | undefined): Promise<Lease | undefined> {
+    const store = this.open();
+    const { lease } = store;
+    if (lease && !lease.released && (lease.epoch !== seen?.epoch || lease.renewal !== seen.renewal)) return undefined;
+    const { memberId, instance, address } = holder;
+    store.leaseEpoch += 1n;
+    const epoch = store.leaseEpoch;
+    store.lease = { epoch, renewal: 1n, holder: memberId, instance, address, released: false };
+    return store.lease;
+  }
+
+  async renewLease(epoch: bigint, instance: string): Promise<Lease | undefined> {
+    const store = this.open();
+    const { lease } = store;
+    if (lease?.epoch !== epoch || lease.instance !== instance || lease.released) return undefined;
+    store.lease = { ...lease, renewal: lease.renewal + 1n };
+    return store.lease;
+  }
+
+  async releaseLease(epoch: bigint, instance: string): Promise<void> {
+    const store = this.open();
+    const { lease } = store;
+    if (lease?.epoch === epoch && lease.instance === instance) store.lease = { ...lease, released: true };
+  }
+
+  protected newestLayout(): number {
+    return Math.max(0, ...this.store.layouts.keys());
+  }
+
+  async readLayouts(): Promise<contract.LayoutState> {
+    const { layouts, retiredUpTo } = this.open();
+    const unretired = [...layouts.values()].sort((a, b) => a.number - b.number);
+    return { unretired: structuredClone(unretired), retiredUpTo };
+  }
+
+  async appendLayout(layout: contract.StoredLayout, incarnation: number): Promise<boolean> {
+    const store = this.open();
+    const lives = store.lifeId === store.raisedUnder && store.incarnation === incarnation;
+    if (!lives || layout.number !== this.newestLayout() + 1) return false;
+    store.layouts.set(layout.number, structuredClone(layout));
+    return true;
+  }
+
+  async retireLayouts(upTo: number, incarnation: number): Promise<void> {
+    this.living(incarnation);
+    this.retire(upTo);
+  }
+
+  protected retire(upTo: number): void {
+    const { store } = this;
+    store.retiredUpTo = Math.max(store.retiredUpTo, Math.min(upTo, this.newestLayout() - 1));
+    for (const number of store.layouts.keys()) if (number <= store.retiredUpTo) store.layouts.delete(number);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+}
