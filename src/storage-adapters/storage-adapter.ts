@@ -5,7 +5,10 @@
 // Durability: when a promise of a writing method resolves, the write survives kill -9 and power loss (fsynced),
 // unless the adapter says `durable: false`. Writes of one call are atomic; concurrent calls may share one fsync.
 // Errors: `no-space` (nothing of that call was kept), `read-only` (an earlier fsync or write failed: the adapter
-// takes no more writes until it is opened anew, reads go on), `integrity` (a stored row or file cannot be read back).
+// takes no more writes until it is opened anew, reads go on), `integrity` (a stored row or file cannot be read back;
+// at open: the store as a whole), `overloaded` (another process holds the store for a moment; the call may be
+// repeated), `bad-request` and `too-large` (an argument breaks a limit below; nothing was touched). After `no-space`
+// the next write tries again: a full disk recovers by itself, and deletes stay possible as far as the disk lets them.
 // Buffers: the adapter copies or fully consumes what it is given before its promise resolves, callers may then reuse
 // it; what it returns belongs to the caller.
 // Concurrency: any number of calls may be in flight. A read that starts after a write resolved sees that write.
@@ -49,7 +52,9 @@ export interface ManifestWrite {
   readonly version: VersionId;
   /** Partition of chunk 0 of the version. */
   readonly partition: number;
+  /** In [0, 2^63). */
   readonly sequence: bigint;
+  /** u32. */
   readonly wrapEpoch: number;
   readonly state: 'live' | 'dead';
   /** The whole record as in docs/formats.md, wrap included. */
@@ -61,7 +66,11 @@ export interface ManifestWrite {
 
 export type StoredManifest = ManifestWrite;
 
-/** stored: new or newer by (sequence, wrapEpoch); present: identical order and bytes; stale: a higher one is kept. */
+/**
+ * stored: new or newer by (sequence, wrapEpoch); present: identical order and bytes; stale: a higher one is kept, or one
+ * of the same order with other bytes (a master that finished another's commit signed it anew): the first one stays,
+ * and callers that must tell the two apart compare with getManifest.
+ */
 export type ManifestWriteOutcome = 'stored' | 'present' | 'stale';
 
 export interface PartitionDigests {
@@ -78,6 +87,7 @@ export interface StoreUsage {
   readonly chunkBytes: number;
   /** Free bytes of the file system the store lives on; undefined where there is none. */
   readonly freeBytes: number | undefined;
+  /** Writes fail: after a failed write or fsync for good, on a full disk until what did not fit would fit. */
   readonly readOnly: boolean;
 }
 
@@ -115,7 +125,7 @@ export interface StorageAdapter {
     address: ChunkAddress,
     range?: { readonly from: number; readonly to: number },
   ): Promise<{ readonly info: ChunkInfo; readonly body: Uint8Array } | undefined>;
-  /** Facts of one version's chunks with indices in [from, to), ascending; absent ones are left out. At most 65,536. */
+  /** Facts of one version's chunks with indices in [from, to), ascending; absent ones are left out. The first 65,536. */
   listVersion(version: VersionId, from: number, to: number): Promise<ChunkInfo[]>;
   /** Chunks of one partition by (version, index), strictly after `after`; `limit` 1 to 10,000. */
   listChunks(partition: number, after: ChunkAddress | undefined, limit: number): Promise<Page<ChunkInfo, ChunkAddress>>;
@@ -143,14 +153,15 @@ export interface StorageAdapter {
   /** Digests of one partition, kept in the transaction that changes them. */
   digests(partition: number): Promise<PartitionDigests>;
 
-  /** Small durable records of the role (promises, layouts, served hours), at most 1 MiB each; key ≤ 200 ASCII characters. */
+  /** Small durable records of the role (promises, layouts, served hours), at most 1 MiB each; key 1–200 printable ASCII characters. */
   putState(key: string, value: Uint8Array): Promise<void>;
   getState(key: string): Promise<Uint8Array | undefined>;
-  /** Keys that begin with `prefix`, in ASCII order. */
+  /** Keys that begin with `prefix` (empty for all), in ASCII order. */
   listState(prefix: string): Promise<string[]>;
   deleteState(key: string): Promise<void>;
 
   usage(): Promise<StoreUsage>;
+  /** Lets the calls under way finish, then releases everything. */
   close(): Promise<void>;
 }
 

@@ -1,0 +1,167 @@
+// The reads of a node's store as statements. Each is one snapshot; pages go by key, never by offset.
+// It opens no files: a chunk whose body is a file is answered with the file's name.
+import { OperaError } from '../errors/errors.ts';
+import { limits } from '../model/limits.ts';
+import type { SqliteDatabase } from '../runtime/sqlite.ts';
+import { digestBytes } from './_digest.ts';
+import {
+  type ChunkRow,
+  chunkOfRow,
+  type FoundChunk,
+  type ManifestRow,
+  manifestOfRow,
+  ownBytes,
+} from './_sqlite-rows.ts';
+import {
+  type ChunkAddress,
+  type ChunkInfo,
+  digestBuckets,
+  type Page,
+  type PartitionDigests,
+  type StoredManifest,
+} from './storage-adapter.ts';
+
+interface StoreRow {
+  readonly store_id: string | null;
+  readonly write_counter: number;
+  readonly chunk_count: number;
+  readonly chunk_bytes: number;
+  readonly manifest_count: number;
+}
+
+const chunkColumns = 'version, chunk_index, partition, sha256, sealed_bytes, served_hour, stored_at_ms, body_id, file';
+const manifestColumns = 'version, partition, sequence, wrap_epoch, state, served_hour, signer, signer_spki, record';
+
+const prepareReads = (database: SqliteDatabase) => ({
+  store: database.prepare<[], StoreRow>('SELECT * FROM store'),
+  chunk: database.prepare<[string, number], ChunkRow>(
+    `SELECT ${chunkColumns} FROM chunks WHERE version = ? AND chunk_index = ?`,
+  ),
+  body: database
+    .prepare<[number, number, number], Uint8Array>('SELECT substr(body, ?, ?) FROM bodies WHERE body_id = ?')
+    .pluck(),
+  version: database.prepare<[string, number, number, number], ChunkRow>(
+    `SELECT ${chunkColumns} FROM chunks WHERE version = ? AND chunk_index >= ? AND chunk_index < ?
+     ORDER BY chunk_index LIMIT ?`,
+  ),
+  chunkPage: database.prepare<[number, string, number, number], ChunkRow>(
+    `SELECT ${chunkColumns} FROM chunks WHERE partition = ? AND (version, chunk_index) > (?, ?)
+     ORDER BY version, chunk_index LIMIT ?`,
+  ),
+  manifest: database
+    .prepare<[string], ManifestRow>(`SELECT ${manifestColumns} FROM manifests WHERE version = ?`)
+    .safeIntegers(),
+  manifestPage: database
+    .prepare<[number, string, number], ManifestRow>(
+      `SELECT ${manifestColumns} FROM manifests WHERE partition = ? AND version > ? ORDER BY version LIMIT ?`,
+    )
+    .safeIntegers(),
+  highest: database.prepare<[], bigint | null>('SELECT max(sequence) FROM manifests').pluck().safeIntegers(),
+  note: database.prepare<[string], Uint8Array>('SELECT note FROM notes WHERE version = ?').pluck(),
+  state: database.prepare<[string], Uint8Array>('SELECT value FROM state WHERE key = ?').pluck(),
+  // Keys are printable ASCII, so DEL ends the range of a prefix exactly.
+  stateKeys: database
+    .prepare<[string, string], string>('SELECT key FROM state WHERE key >= ? AND key < ? || char(127) ORDER BY key')
+    .pluck(),
+  digests: database.prepare<[number], { bucket: number; chunks: Uint8Array; manifests: Uint8Array }>(
+    'SELECT bucket, chunks, manifests FROM digests WHERE partition = ?',
+  ),
+  files: database
+    .prepare<[string, string], string>(`SELECT file FROM chunks WHERE file >= ? || '/' AND file < ? || '0'`)
+    .pluck(),
+});
+
+/** Reads of one connection. */
+export class StoreReads {
+  readonly #database: SqliteDatabase;
+  readonly #statements: ReturnType<typeof prepareReads>;
+
+  constructor(database: SqliteDatabase) {
+    this.#database = database;
+    this.#statements = prepareReads(database);
+  }
+
+  store(): StoreRow {
+    const row = this.#statements.store.get();
+    if (!row) throw new OperaError('integrity', `${this.#database.name}: the table store is empty`);
+    return row;
+  }
+
+  /** The chunk with bytes [from, to) of its body if that lies in the database. */
+  chunk(address: ChunkAddress, from: number, to: number): FoundChunk | undefined {
+    const row = this.#statements.chunk.get(address.version, address.index);
+    if (!row) return undefined;
+    const info = chunkOfRow(row);
+    if (row.body_id === null) return { info, body: undefined, file: row.file ?? undefined };
+    const start = Math.min(from, info.length);
+    const length = Math.min(to, info.length) - start;
+    const body = this.#statements.body.get(start + 1, length, row.body_id);
+    if (body?.length !== length) {
+      throw new OperaError('integrity', `${this.#database.name}: the body of a chunk is missing or short`);
+    }
+    return { info, body: ownBytes(body), file: undefined };
+  }
+
+  /** The hash kept at each address, undefined where there is none. */
+  hashes(addresses: readonly ChunkAddress[]): (Uint8Array | undefined)[] {
+    return addresses.map(({ version, index }) => {
+      const row = this.#statements.chunk.get(version, index);
+      return row && ownBytes(row.sha256);
+    });
+  }
+
+  listVersion(version: string, from: number, to: number): ChunkInfo[] {
+    return this.#statements.version.all(version, from, to, limits.storeVersionPageMax).map(chunkOfRow);
+  }
+
+  listChunks(partition: number, after: ChunkAddress | undefined, limit: number): Page<ChunkInfo, ChunkAddress> {
+    const rows = this.#statements.chunkPage.all(partition, after?.version ?? '', after?.index ?? -1, limit + 1);
+    const items = rows.slice(0, limit).map(chunkOfRow);
+    const last = items.at(-1);
+    return { items, next: rows.length > limit && last ? { version: last.version, index: last.index } : undefined };
+  }
+
+  manifest(version: string): StoredManifest | undefined {
+    const row = this.#statements.manifest.get(version);
+    return row && manifestOfRow(row);
+  }
+
+  listManifests(partition: number, after: string | undefined, limit: number): Page<StoredManifest, string> {
+    const rows = this.#statements.manifestPage.all(partition, after ?? '', limit + 1);
+    const items = rows.slice(0, limit).map(manifestOfRow);
+    return { items, next: rows.length > limit ? items.at(-1)?.version : undefined };
+  }
+
+  highestSequence(): bigint {
+    return this.#statements.highest.get() ?? 0n;
+  }
+
+  note(version: string): Uint8Array | undefined {
+    const note = this.#statements.note.get(version);
+    return note && ownBytes(note);
+  }
+
+  state(key: string): Uint8Array | undefined {
+    const value = this.#statements.state.get(key);
+    return value && ownBytes(value);
+  }
+
+  listState(prefix: string): string[] {
+    return this.#statements.stateKeys.all(prefix, prefix);
+  }
+
+  digests(partition: number): PartitionDigests {
+    const chunks = new Uint8Array(digestBuckets * digestBytes);
+    const manifests = new Uint8Array(digestBuckets * digestBytes);
+    for (const row of this.#statements.digests.all(partition)) {
+      chunks.set(row.chunks, row.bucket * digestBytes);
+      manifests.set(row.manifests, row.bucket * digestBytes);
+    }
+    return { chunks, manifests };
+  }
+
+  /** Files of chunks in one folder below chunks/, as `<folder>/<name>`; '0' is the character after '/'. */
+  files(folder: string): string[] {
+    return this.#statements.files.all(folder, folder);
+  }
+}

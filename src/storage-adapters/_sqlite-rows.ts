@@ -1,0 +1,90 @@
+// What crosses between a store and its worker thread, and how rows of node.db become the contract's values.
+// Everything here survives structured cloning: plain objects, numbers, bigints, text and buffers of their own.
+// It runs no statement.
+import type { VersionId, KeyHash } from '../model/ids.ts';
+import type { ChunkAddress, ChunkInfo, ManifestWrite, StoredManifest } from './storage-adapter.ts';
+
+/** One chunk to note down; its body lies in `file`, or at `bodyAt` in the packed bodies of its command. */
+export interface ChunkRecord extends ChunkInfo {
+  readonly file: string | undefined;
+  readonly bodyAt: number;
+}
+
+/** One atomic write. Those that wait together share a transaction and its fsync. */
+export type WriteCommand =
+  | { readonly kind: 'put-chunks'; readonly chunks: readonly ChunkRecord[]; readonly bodies: Uint8Array }
+  | { readonly kind: 'delete-chunks'; readonly addresses: readonly ChunkAddress[] }
+  | { readonly kind: 'put-manifests'; readonly manifests: readonly ManifestWrite[] }
+  | { readonly kind: 'delete-manifests'; readonly versions: readonly VersionId[] }
+  | { readonly kind: 'put-note'; readonly version: VersionId; readonly note: Uint8Array }
+  | { readonly kind: 'delete-note'; readonly version: VersionId }
+  | { readonly kind: 'put-state'; readonly key: string; readonly value: Uint8Array }
+  | { readonly kind: 'delete-state'; readonly key: string }
+  | { readonly kind: 'adopt-store-id'; readonly storeId: string };
+
+/** Options of the worker service `storage`. */
+export interface StoreServiceOptions {
+  readonly folder: string;
+  readonly synchronousForTests?: 'OFF' | 'NORMAL';
+  /** SQLITE_FULL beyond so many pages, as a full disk would answer; for tests. */
+  readonly pagesMaxForTests?: number;
+}
+
+/** A chunk as the worker finds it: with the bytes asked for when they lie in the database, else with its file. */
+export interface FoundChunk {
+  readonly info: ChunkInfo;
+  readonly body: Uint8Array | undefined;
+  readonly file: string | undefined;
+}
+
+export interface ChunkRow {
+  readonly version: string;
+  readonly chunk_index: number;
+  readonly partition: number;
+  readonly sha256: Uint8Array;
+  readonly sealed_bytes: number;
+  readonly served_hour: number;
+  readonly stored_at_ms: number;
+  readonly body_id: number | null;
+  readonly file: string | null;
+}
+
+/** Read with safe integers: a sequence may exceed 2^53. */
+export interface ManifestRow {
+  readonly version: string;
+  readonly partition: bigint;
+  readonly sequence: bigint;
+  readonly wrap_epoch: bigint;
+  readonly state: 'live' | 'dead';
+  readonly served_hour: bigint;
+  readonly signer: string;
+  readonly signer_spki: Uint8Array;
+  readonly record: Uint8Array;
+}
+
+/** A plain Uint8Array over a buffer of its own, so that cloning copies these bytes and not a pool around them. */
+export const ownBytes = (bytes: Uint8Array): Uint8Array =>
+  bytes.byteLength === bytes.buffer.byteLength && !Buffer.isBuffer(bytes) ? bytes : new Uint8Array(bytes);
+
+/** Ids in rows were parsed before they were stored. */
+export const chunkOfRow = (row: ChunkRow): ChunkInfo => ({
+  version: row.version as VersionId,
+  index: row.chunk_index,
+  partition: row.partition,
+  hash: ownBytes(row.sha256),
+  length: row.sealed_bytes,
+  servedHour: row.served_hour,
+  storedAtMs: row.stored_at_ms,
+});
+
+export const manifestOfRow = (row: ManifestRow): StoredManifest => ({
+  version: row.version as VersionId,
+  partition: Number(row.partition),
+  sequence: row.sequence,
+  wrapEpoch: Number(row.wrap_epoch),
+  state: row.state,
+  record: ownBytes(row.record),
+  signer: row.signer as KeyHash,
+  signerSpki: ownBytes(row.signer_spki),
+  servedHour: Number(row.served_hour),
+});

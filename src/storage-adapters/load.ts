@@ -1,0 +1,81 @@
+// Picks the store of a node by what `--storage` says: sqlite, memory, or the path of a module of somebody else's that
+// exports `createStorage`. A module is code of the operator's own choosing and is trusted like the program itself;
+// it is never found by searching, only by an explicit path. Nothing is opened here.
+import { resolve } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { OperaError } from '../errors/errors.ts';
+import { MemoryStorage } from './memory.ts';
+import { SqliteStorage } from './sqlite.ts';
+import type { StorageAdapter, StorageFactory, StorageFactoryOptions } from './storage-adapter.ts';
+
+/** Every method of the contract; the type makes the list complete. */
+const methods: Readonly<Record<Exclude<keyof StorageAdapter, 'durable'>, true>> = {
+  open: true,
+  adoptStoreId: true,
+  writeCounter: true,
+  putChunks: true,
+  getChunk: true,
+  listVersion: true,
+  listChunks: true,
+  deleteChunks: true,
+  putManifests: true,
+  getManifest: true,
+  listManifests: true,
+  deleteManifests: true,
+  highestSequence: true,
+  putNote: true,
+  getNote: true,
+  deleteNote: true,
+  digests: true,
+  putState: true,
+  getState: true,
+  listState: true,
+  deleteState: true,
+  usage: true,
+  close: true,
+};
+
+const importModule = async (path: string): Promise<Readonly<Record<string, unknown>>> => {
+  try {
+    return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+  } catch (error) {
+    throw new OperaError('config', `the storage module ${path} cannot be loaded`, { cause: error });
+  }
+};
+
+const isFactory = (module: object): module is StorageFactory =>
+  'createStorage' in module && typeof module.createStorage === 'function';
+
+const adapterOf = (made: unknown, path: string): StorageAdapter => {
+  const found: Readonly<Record<string, unknown>> =
+    typeof made === 'object' && made !== null ? (made as Record<string, unknown>) : {};
+  const absent = Object.keys(methods).filter((method) => typeof found[method] !== 'function');
+  if (typeof found['durable'] !== 'boolean') absent.unshift('durable');
+  if (absent.length === 0) return made as StorageAdapter;
+  throw new OperaError('config', `the store made by ${path} lacks ${absent.join(', ')}`, {
+    hint: 'it must implement StorageAdapter; run the acceptance suite over it',
+  });
+};
+
+/**
+ * The store named by `spec`, not yet opened. A path is relative to the working directory and contains a `/`.
+ * Errors: `config` for an unknown name, a module that does not load, or one whose store is incomplete.
+ */
+export const loadStorage = async (spec: string, options: StorageFactoryOptions): Promise<StorageAdapter> => {
+  if (spec === 'sqlite') return new SqliteStorage(options);
+  if (spec === 'memory') return new MemoryStorage(options);
+  if (!spec.includes('/')) {
+    throw new OperaError('config', `unknown storage ${JSON.stringify(spec)}; it is sqlite, memory or a path`, {
+      hint: 'name a module by its path, as in ./my-adapter.mjs',
+    });
+  }
+  const path = resolve(spec);
+  const module = await importModule(path);
+  if (!isFactory(module)) throw new OperaError('config', `${path} exports no function createStorage`);
+  try {
+    return adapterOf(await module.createStorage(options), path);
+  } catch (error) {
+    if (error instanceof OperaError) throw error;
+    throw new OperaError('config', `createStorage of ${path} failed`, { cause: error });
+  }
+};

@@ -1,0 +1,399 @@
+// The durable store of a node: node.db (read by `sqlite3`) and large sealed bodies as files beside it, in chunks/.
+// Invariant: a body is on disk before its row, a row is gone before its file, and nothing is answered before the
+// transaction that carries it is fsynced. After a failed fsync the store only reads until it is opened anew; a full
+// disk refuses single calls and recovers by itself. Blocking work runs in a worker thread (_sqlite-service.ts).
+import { isOperaError, OperaError } from '../errors/errors.ts';
+import type { VersionId } from '../model/ids.ts';
+import { limits } from '../model/limits.ts';
+import { type Random, SystemRandom } from '../runtime/random.ts';
+import { startWorker, type WorkerClient } from '../runtime/worker.ts';
+import * as check from './_checks.ts';
+import { ChunkFiles, type FileFaults } from './_chunk-files.ts';
+import { type ChunkRecord, type FoundChunk, ownBytes, type WriteCommand } from './_sqlite-rows.ts';
+import type { StoreReads } from './_sqlite-reads.ts';
+import type {
+  ChunkAddress,
+  ChunkInfo,
+  ChunkWrite,
+  ChunkWriteOutcome,
+  ManifestWrite,
+  ManifestWriteOutcome,
+  Page,
+  PartitionDigests,
+  StorageAdapter,
+  StorageFactoryOptions,
+  StoredManifest,
+  StoreOpening,
+  StoreUsage,
+} from './storage-adapter.ts';
+
+/** Switches that break a promise on purpose, so that the tests of that promise can be seen to fail. */
+export interface StorageFaults {
+  readonly synchronous?: 'OFF' | 'NORMAL';
+  /** The database answers SQLITE_FULL beyond so many pages. */
+  readonly databasePagesMax?: number;
+  readonly files?: FileFaults;
+}
+
+export interface SqliteStorageOptions extends StorageFactoryOptions {
+  /** For the names of chunk files; the system's generator by default. */
+  readonly random?: Random;
+  readonly faults?: StorageFaults;
+}
+
+/** Room beside the call that did not fit before the store counts as writable again: WAL and folder entries. */
+const spaceMarginBytes = 256 * 1024;
+
+/** Times a read follows a chunk that is deleted and written anew before it gives up. */
+const readAttemptsMax = 8;
+
+export class SqliteStorage implements StorageAdapter {
+  readonly durable = true;
+  readonly #options: SqliteStorageOptions;
+  readonly #files: ChunkFiles;
+  readonly #underWay = new Set<Promise<unknown>>();
+  #phase: 'new' | 'opening' | 'open' | 'closed' = 'new';
+  #worker: WorkerClient | undefined;
+  #closing: Promise<void> | undefined;
+  #failure: OperaError | undefined;
+  /** Bytes that were lacking when the disk was last found full; undefined when it was not. */
+  #lackingBytes: number | undefined;
+
+  constructor(options: SqliteStorageOptions) {
+    this.#options = options;
+    this.#files = new ChunkFiles(options.folder, options.random ?? new SystemRandom(), options.faults?.files ?? {});
+  }
+
+  async open(): Promise<StoreOpening> {
+    if (this.#phase !== 'new') throw new OperaError('not-ready', 'the store was opened before');
+    this.#phase = 'opening';
+    const { folder, faults } = this.#options;
+    const worker = startWorker('storage', {
+      folder,
+      synchronousForTests: faults?.synchronous,
+      pagesMaxForTests: faults?.databasePagesMax,
+    });
+    this.#worker = worker;
+    try {
+      const store = (await worker.call('store', [])) as ReturnType<StoreReads['store']>;
+      await this.#files.prepare(async (name) => (await worker.call('files', [name])) as string[]);
+      if (this.#closing) throw new OperaError('not-ready', 'the store was closed while it opened');
+      this.#phase = 'open';
+      return { previousStoreId: store.store_id ?? undefined, writeCounter: store.write_counter };
+    } catch (error) {
+      this.#phase = 'closed';
+      await worker.close();
+      throw error;
+    }
+  }
+
+  async adoptStoreId(storeId: string): Promise<void> {
+    check.checkStoreId(storeId);
+    await this.#write({ kind: 'adopt-store-id', storeId }, 0);
+  }
+
+  async writeCounter(): Promise<number> {
+    return (await this.#store()).write_counter;
+  }
+
+  async putChunks(chunks: readonly ChunkWrite[]): Promise<ChunkWriteOutcome[]> {
+    check.checkChunks(chunks);
+    this.#writable();
+    return this.#track(this.#putChunks(chunks));
+  }
+
+  async getChunk(
+    address: ChunkAddress,
+    range?: { readonly from: number; readonly to: number },
+  ): Promise<{ readonly info: ChunkInfo; readonly body: Uint8Array } | undefined> {
+    check.checkAddress(address);
+    const { from, to } = range ?? { from: 0, to: Number.MAX_SAFE_INTEGER };
+    check.checkRange(from, to);
+    this.#ready();
+    return this.#track(this.#getChunk(address, from, to));
+  }
+
+  async listVersion(version: VersionId, from: number, to: number): Promise<ChunkInfo[]> {
+    check.checkRange(from, to);
+    return (await this.#read('listVersion', version, from, to)) as ChunkInfo[];
+  }
+
+  async listChunks(
+    partition: number,
+    after: ChunkAddress | undefined,
+    limit: number,
+  ): Promise<Page<ChunkInfo, ChunkAddress>> {
+    check.checkPage(partition, limit);
+    return (await this.#read('listChunks', partition, after, limit)) as Page<ChunkInfo, ChunkAddress>;
+  }
+
+  async deleteChunks(addresses: readonly ChunkAddress[]): Promise<void> {
+    addresses.forEach(check.checkAddress);
+    const plain = addresses.map(({ version, index }) => ({ version, index }));
+    const files = (await this.#write({ kind: 'delete-chunks', addresses: plain }, 0)) as string[];
+    await this.#track(this.#files.remove(files));
+  }
+
+  async putManifests(manifests: readonly ManifestWrite[]): Promise<ManifestWriteOutcome[]> {
+    check.checkManifests(manifests);
+    let bytes = 0;
+    const plain = manifests.map((manifest): ManifestWrite => {
+      const { version, partition, sequence, wrapEpoch, state, signer, servedHour } = manifest;
+      bytes += manifest.record.byteLength;
+      const record = ownBytes(manifest.record);
+      return {
+        ...{ version, partition, sequence, wrapEpoch, state, signer, servedHour, record },
+        signerSpki: ownBytes(manifest.signerSpki),
+      };
+    });
+    return (await this.#write({ kind: 'put-manifests', manifests: plain }, bytes)) as ManifestWriteOutcome[];
+  }
+
+  async getManifest(version: VersionId): Promise<StoredManifest | undefined> {
+    return (await this.#read('manifest', version)) as StoredManifest | undefined;
+  }
+
+  async listManifests(
+    partition: number,
+    after: VersionId | undefined,
+    limit: number,
+  ): Promise<Page<StoredManifest, VersionId>> {
+    check.checkPage(partition, limit);
+    return (await this.#read('listManifests', partition, after, limit)) as Page<StoredManifest, VersionId>;
+  }
+
+  async deleteManifests(versions: readonly VersionId[]): Promise<void> {
+    await this.#write({ kind: 'delete-manifests', versions: [...versions] }, 0);
+  }
+
+  async highestSequence(): Promise<bigint> {
+    return (await this.#read('highestSequence')) as bigint;
+  }
+
+  async putNote(version: VersionId, note: Uint8Array): Promise<void> {
+    check.checkNote(note);
+    await this.#write({ kind: 'put-note', version, note: ownBytes(note) }, note.byteLength);
+  }
+
+  async getNote(version: VersionId): Promise<Uint8Array | undefined> {
+    return (await this.#read('note', version)) as Uint8Array | undefined;
+  }
+
+  async deleteNote(version: VersionId): Promise<void> {
+    await this.#write({ kind: 'delete-note', version }, 0);
+  }
+
+  async digests(partition: number): Promise<PartitionDigests> {
+    check.checkPartition(partition);
+    return (await this.#read('digests', partition)) as PartitionDigests;
+  }
+
+  async putState(key: string, value: Uint8Array): Promise<void> {
+    check.checkState(key, value);
+    await this.#write({ kind: 'put-state', key, value: ownBytes(value) }, value.byteLength);
+  }
+
+  async getState(key: string): Promise<Uint8Array | undefined> {
+    check.checkStateKey(key);
+    return (await this.#read('state', key)) as Uint8Array | undefined;
+  }
+
+  async listState(prefix: string): Promise<string[]> {
+    check.checkStatePrefix(prefix);
+    return (await this.#read('listState', prefix)) as string[];
+  }
+
+  async deleteState(key: string): Promise<void> {
+    check.checkStateKey(key);
+    await this.#write({ kind: 'delete-state', key }, 0);
+  }
+
+  async usage(): Promise<StoreUsage> {
+    const store = await this.#store();
+    const freeBytes = await this.#files.freeBytes();
+    if (this.#lackingBytes !== undefined && freeBytes >= this.#lackingBytes) this.#lackingBytes = undefined;
+    return {
+      chunks: store.chunk_count,
+      manifests: store.manifest_count,
+      chunkBytes: store.chunk_bytes,
+      freeBytes,
+      readOnly: this.#failure !== undefined || this.#lackingBytes !== undefined,
+    };
+  }
+
+  /** Waits for the calls under way, which still succeed, then ends the worker. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  /** Journal mode and synchronous level of the live connection; for tests. */
+  async settings(): Promise<{ readonly journalMode: unknown; readonly synchronous: unknown }> {
+    return (await this.#read('settings')) as { journalMode: unknown; synchronous: unknown };
+  }
+
+  async #close(): Promise<void> {
+    const worker = this.#phase === 'open' ? this.#worker : undefined;
+    this.#phase = 'closed';
+    if (!worker) return;
+    await Promise.allSettled(this.#underWay);
+    try {
+      await worker.call('close', []);
+    } finally {
+      await worker.close();
+    }
+  }
+
+  #ready(): WorkerClient {
+    if (this.#phase !== 'open' || !this.#worker) throw new OperaError('not-ready', 'the store is not open');
+    return this.#worker;
+  }
+
+  #writable(): WorkerClient {
+    const worker = this.#ready();
+    if (this.#failure) throw this.#failure;
+    return worker;
+  }
+
+  async #track<Value>(promise: Promise<Value>): Promise<Value> {
+    this.#underWay.add(promise);
+    try {
+      return await promise;
+    } finally {
+      this.#underWay.delete(promise);
+    }
+  }
+
+  async #read(method: string, ...args: readonly unknown[]): Promise<unknown> {
+    return this.#track(this.#ready().call(method, args));
+  }
+
+  async #store(): Promise<ReturnType<StoreReads['store']>> {
+    return (await this.#read('store')) as ReturnType<StoreReads['store']>;
+  }
+
+  async #write(command: WriteCommand, bytes: number): Promise<unknown> {
+    const worker = this.#writable();
+    return this.#track(this.#send(worker, command, bytes));
+  }
+
+  async #send(worker: WorkerClient, command: WriteCommand, bytes: number): Promise<unknown> {
+    const transfer = command.kind === 'put-chunks' ? [command.bodies.buffer as ArrayBuffer] : [];
+    try {
+      return await worker.call('write', [command], transfer);
+    } catch (error) {
+      throw this.#noteFailure(error, bytes);
+    }
+  }
+
+  /** Remembers what ends writing or shows a full disk; gives the error back to be thrown. */
+  #noteFailure(error: unknown, bytes: number): unknown {
+    if (isOperaError(error, 'no-space')) {
+      this.#lackingBytes = Math.max(this.#lackingBytes ?? 0, bytes + spaceMarginBytes);
+    } else if (isOperaError(error, 'read-only', 'integrity')) {
+      const message = `${error.message}; the store takes no writes until it is reopened`;
+      this.#failure ??= new OperaError('read-only', message, { cause: error });
+    }
+    return error;
+  }
+
+  async #putChunks(chunks: readonly ChunkWrite[]): Promise<ChunkWriteOutcome[]> {
+    const worker = this.#ready();
+    const isLarge = (chunk: ChunkWrite): boolean => chunk.body.length > limits.storeInlineBytesMax;
+    const known = await this.#knownOutcomes(worker, chunks, isLarge);
+    const missing = chunks.filter((_, at) => known[at] === undefined);
+    const files = await this.#writeFiles(missing, isLarge);
+    const { records, bodies } = this.#recordsOf(missing, files);
+    const written = files.flatMap((file) => file ?? []);
+    const bytes = missing.reduce((sum, { body }) => sum + body.length, 0);
+    try {
+      const command: WriteCommand = { kind: 'put-chunks', chunks: records, bodies };
+      const outcomes = (await this.#send(worker, command, bytes)) as ChunkWriteOutcome[];
+      await this.#files.remove(files.flatMap((file, at) => (file && outcomes[at] !== 'stored' ? file : [])));
+      const next = outcomes.values();
+      return known.map((outcome) => outcome ?? next.next().value ?? 'conflict');
+    } catch (error) {
+      // After any other error the rows may be on disk all the same; then the next open decides by what it finds.
+      if (isOperaError(error, 'no-space', 'overloaded')) await this.#files.remove(written);
+      throw error;
+    }
+  }
+
+  /** Outcomes of large chunks that are there already, so that no megabytes are written to be thrown away. */
+  async #knownOutcomes(
+    worker: WorkerClient,
+    chunks: readonly ChunkWrite[],
+    isLarge: (chunk: ChunkWrite) => boolean,
+  ): Promise<(ChunkWriteOutcome | undefined)[]> {
+    const large = chunks.filter(isLarge).map(({ version, index }) => ({ version, index }));
+    if (large.length === 0) return chunks.map(() => undefined);
+    const hashes = ((await worker.call('hashes', [large])) as (Uint8Array | undefined)[]).values();
+    return chunks.map((chunk) => {
+      const hash = isLarge(chunk) ? hashes.next().value : undefined;
+      if (!hash) return undefined;
+      return Buffer.compare(hash, chunk.hash) === 0 ? 'present' : 'conflict';
+    });
+  }
+
+  /** The file of each large chunk, undefined for the others; all of them or none. */
+  async #writeFiles(
+    chunks: readonly ChunkWrite[],
+    isLarge: (chunk: ChunkWrite) => boolean,
+  ): Promise<(string | undefined)[]> {
+    const write = async (chunk: ChunkWrite): Promise<string | undefined> =>
+      isLarge(chunk) ? this.#files.write(chunk, chunk.body) : undefined;
+    const settled = await Promise.allSettled(chunks.map(write));
+    const failed = settled.find((result) => result.status === 'rejected');
+    const files = settled.map((result) => (result.status === 'fulfilled' ? result.value : undefined));
+    if (!failed) return files;
+    await this.#files.remove(files.flatMap((file) => file ?? []));
+    throw this.#noteFailure(
+      failed.reason,
+      chunks.reduce((sum, { body }) => sum + body.length, 0),
+    );
+  }
+
+  #recordsOf(
+    chunks: readonly ChunkWrite[],
+    files: readonly (string | undefined)[],
+  ): { readonly records: ChunkRecord[]; readonly bodies: Uint8Array } {
+    const storedAtMs = this.#options.nowMs();
+    const inline = chunks.filter((_, at) => files[at] === undefined);
+    const bodies = new Uint8Array(inline.reduce((sum, { body }) => sum + body.length, 0));
+    let bodyAt = 0;
+    const records = chunks.map((chunk, at): ChunkRecord => {
+      const { version, index, partition, servedHour, body } = chunk;
+      const file = files[at];
+      const facts = { version, index, partition, servedHour, storedAtMs, length: body.length };
+      const record = { ...facts, hash: ownBytes(chunk.hash), file, bodyAt };
+      if (file !== undefined) return record;
+      bodies.set(body, bodyAt);
+      bodyAt += body.length;
+      return record;
+    });
+    return { records, bodies };
+  }
+
+  async #getChunk(
+    address: ChunkAddress,
+    from: number,
+    to: number,
+  ): Promise<{ readonly info: ChunkInfo; readonly body: Uint8Array } | undefined> {
+    const worker = this.#ready();
+    const { version, index } = address;
+    let missing = '';
+    for (let attempt = 0; attempt < readAttemptsMax; attempt++) {
+      const found = (await worker.call('chunk', [{ version, index }, from, to])) as FoundChunk | undefined;
+      if (!found) return undefined;
+      const { info, body, file } = found;
+      if (body) return { info, body };
+      // The row goes before the file: a missing file whose row is still there was lost, else it was deleted meanwhile.
+      if (file === undefined || file === missing) break;
+      const start = Math.min(from, info.length);
+      const bytes = await this.#files.read(file, start, Math.min(to, info.length));
+      if (bytes) return { info, body: bytes };
+      missing = file;
+    }
+    throw new OperaError('integrity', `chunks/${missing}: the file of a chunk is missing`);
+  }
+}
