@@ -16,13 +16,20 @@ import {
   slotsByNode,
 } from './_draft.ts';
 import type { Score } from './_rendezvous.ts';
+import { shareError } from './_shares.ts';
+
+/** True when a node can give a copy away without falling below its share by more than rounding, nor below its floor. */
+const isAboveShare = (draft: Draft, node: number): boolean => {
+  const { share, floor } = quotaAt(draft, node);
+  return loadOf(draft, node) > Math.max(floor, share + shareError);
+};
 
 /** 0 below the floor, 1 below the share, 2 below the cap, 3 full. */
 const tierOf = (draft: Draft, node: number): number => {
   const { floor, share, cap } = quotaAt(draft, node);
   const load = loadOf(draft, node);
   if (load < floor) return 0;
-  if (load < Math.ceil(share - 1e-6)) return 1;
+  if (load < Math.ceil(share - shareError)) return 1;
   return load < cap ? 2 : 3;
 };
 
@@ -88,10 +95,12 @@ export const shiftOne = (draft: Draft, sources: readonly number[], accepts: (nod
       const partition = Math.floor(at / draft.copies);
       for (let node = 0; node < draft.nodes; node++) {
         if (seen.has(node) || !mayTake(draft, partition, at % draft.copies, node)) continue;
-        seen.add(node);
         steps.set(node, { from, at });
-        if (accepts(node) && runChain(draft, steps, node)) return true;
-        queue.push(node);
+        if (!accepts(node)) {
+          seen.add(node);
+          queue.push(node);
+        } else if (runChain(draft, steps, node)) return true;
+        // After a clash the node stays unseen: another way to it may do.
       }
     }
   }
@@ -107,9 +116,9 @@ const findDonor = (draft: Draft, partition: number, node: number): number => {
   let fullest = 0;
   for (let slot = 0; slot < draft.copies; slot++) {
     const donor = nodeAt(draft, partition, slot);
-    if (donor === empty || loadOf(draft, donor) - 1 < quotaAt(draft, donor).share - 1) continue;
+    if (donor === empty || !isAboveShare(draft, donor)) continue;
     const fill = fillOf(draft, donor);
-    if (fill <= 1 || fill <= fullest || !mayTake(draft, partition, slot, node)) continue;
+    if (fill <= fullest || !mayTake(draft, partition, slot, node)) continue;
     chosen = slot;
     fullest = fill;
   }

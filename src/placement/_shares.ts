@@ -22,6 +22,9 @@ export interface Quota {
 /** How far a node's copies may lie from its share before the plan moves data for balance alone. */
 const slack = 0.05;
 
+/** Bisection leaves an error far below this; without it a share of exactly 12 could be rounded up to 13. */
+export const shareError = 1e-6;
+
 /** The level at which the monotone `amountAt` reaches `total`; bisection to the last bit that matters. */
 const levelFor = (total: number, high: number, amountAt: (level: number) => number): number => {
   let low = 0;
@@ -70,13 +73,11 @@ export const sharesOf = (members: readonly PlacementMember[], partitions: number
 
 /** Bounds around a share. They always leave a whole number, and all copies fit under the caps. */
 export const quotaOf = (share: number, partitions: number): Quota => {
-  // Bisection leaves an error far below this; without it a share of exactly 12 could be rounded up to 13.
-  const error = 1e-6;
-  const ceiling = Math.ceil(share - error);
-  const below = Math.floor(share + error);
+  const ceiling = Math.ceil(share - shareError);
+  const below = Math.floor(share + shareError);
   return {
     share,
-    cap: Math.min(partitions, Math.max(ceiling, Math.floor(share * (1 + slack) + error))),
-    floor: Math.min(below, Math.ceil(share * (1 - slack) - error)),
+    cap: Math.min(partitions, Math.max(ceiling, Math.floor(share * (1 + slack) + shareError))),
+    floor: Math.min(below, Math.ceil(share * (1 - slack) - shareError)),
   };
 };

@@ -8,7 +8,7 @@ import { fillOpenSlots, lower, raise } from './_balance.ts';
 import { countZones, type Draft, empty, fillOf, nodeAt, openSlots, quotaAt, setSlot } from './_draft.ts';
 import { balanceLeads } from './_leads.ts';
 import { createScore } from './_rendezvous.ts';
-import { type PlacementMember, quotaOf, sharesOf, zonesWanted } from './_shares.ts';
+import { type PlacementMember, quotaOf, shareError, sharesOf, zonesWanted } from './_shares.ts';
 import { layoutNodesMax, noOwner, type OwnerTable } from './layout.ts';
 import { countMoved } from './movement.ts';
 
@@ -151,7 +151,7 @@ export const planLayout = (
   // Newcomers are filled to their share at once, so that the next change finds them like the others.
   nodes.forEach((node, index) => {
     const { floor, share } = quotaAt(draft, index);
-    raise(draft, score, index, known.has(node) ? floor : Math.floor(share + 1e-6));
+    raise(draft, score, index, known.has(node) ? floor : Math.floor(share + shareError));
   });
   for (let node = 0; node < nodes.length; node++) lower(draft, score, node);
   balanceLeads(draft);
