@@ -4,7 +4,8 @@
 
 const shapes: readonly (readonly [RegExp, string])[] = [
   [/opera1\.[a-z2-7.]{8,}/gi, 'opera1.***'],
-  [/([a-z][a-z0-9+.-]{0,31}:\/\/[^\s/@:]{0,256}):[^\s/]{1,1024}@/gi, '$1:***@'],
+  // Up to the last @ of the word: a password may hold @ and, wrongly but often, an unencoded slash.
+  [/([a-z][a-z0-9+.-]{0,31}:\/\/[^\s/@:]{0,256}):[^\s]{1,1024}@/gi, '$1:***@'],
   [/-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[\s\S]{0,8192}?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/g, '***'],
 ];
 
@@ -13,4 +14,4 @@ export const redactSecrets = (text: string): string =>
   shapes.reduce((shown, [shape, replacement]) => shown.replace(shape, replacement), text);
 
 /** True when `text` is a URL that carries a password. */
-export const hasUrlPassword = (text: string): boolean => /^[a-z][a-z0-9+.-]*:\/\/[^\s/@]*:[^\s/]+@/i.test(text);
+export const hasUrlPassword = (text: string): boolean => /^[a-z][a-z0-9+.-]*:\/\/[^\s/@:]*:[^\s]+@/i.test(text);

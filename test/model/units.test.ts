@@ -75,7 +75,8 @@ test('secrets are told by their shape and replaced', () => {
   assert.equal(redactSecrets('redis://u:pass@h:1/0'), 'redis://u:***@h:1/0');
   assert.equal(redactSecrets('redis://:p@ss@h'), 'redis://:***@h');
   assert.equal(redactSecrets('-----BEGIN PRIVATE KEY-----\nMIGH\n-----END PRIVATE KEY----- x'), '*** x');
-  assert.equal(redactSecrets('https://host:7000/a@b'), 'https://host:7000/a@b');
+  assert.equal(redactSecrets('redis://:p/ss@h x@y'), 'redis://:***@h x@y');
+  assert.equal(redactSecrets('https://host:7000/a a@b'), 'https://host:7000/a a@b');
   assert.equal(hasUrlPassword('redis://:x@h'), true);
   assert.equal(hasUrlPassword('redis://h:6379'), false);
   assert.equal(hasUrlPassword('a:b@c'), false);

@@ -1,0 +1,59 @@
+// What the command line needs of its process: streams, environment, signals, exit. Tests give their own.
+// The only place that touches `process` streams and signals; process.exit is called only after everything is flushed,
+// or when the user asks twice.
+import { homedir } from 'node:os';
+import type { Readable, Writable } from 'node:stream';
+import { type Environment, readEnvironment } from '../config/environment.ts';
+import { type Clock, SystemClock } from '../runtime/clock.ts';
+
+export interface OutputStream extends Writable {
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+export interface InputStream extends Readable {
+  readonly isTTY?: boolean;
+}
+
+export interface Host {
+  readonly stdin: InputStream;
+  readonly stdout: OutputStream;
+  readonly stderr: OutputStream;
+  readonly env: Environment;
+  readonly userHome: string;
+  readonly clock: Clock;
+  setTitle(title: string): void;
+  setExitCode(code: number): void;
+  /** Ends the process at once. */
+  exit(code: number): void;
+  /** Calls `fn` for every such signal until the returned function is called. */
+  onSignal(signal: 'SIGINT' | 'SIGTERM', fn: () => void): () => void;
+  /** Calls `fn` for an exception nobody caught. */
+  onUncaught(fn: (error: unknown) => void): () => void;
+}
+
+export const processHost = (): Host => ({
+  // Opened only when asked for: a touched stdin keeps the process waiting for it.
+  get stdin() {
+    return process.stdin;
+  },
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: readEnvironment(),
+  userHome: homedir(),
+  clock: new SystemClock(),
+  setTitle: (title) => {
+    process.title = title;
+  },
+  setExitCode: (code) => {
+    process.exitCode = code;
+  },
+  exit: (code) => process.exit(code),
+  onSignal: (signal, fn) => {
+    process.on(signal, fn);
+    return () => process.off(signal, fn);
+  },
+  onUncaught: (fn) => {
+    process.on('uncaughtException', fn);
+    return () => process.off('uncaughtException', fn);
+  },
+});

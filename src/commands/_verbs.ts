@@ -1,0 +1,82 @@
+// The table of verbs: name, summary, and where its code is. Modules are loaded only when their verb runs, so that
+// `opera --version` starts as fast as an empty script. Tables have no prototype: `opera toString` is unknown.
+// A group has sub-verbs instead of code: `opera token create`.
+import { OperaError } from '../errors/errors.ts';
+import { nearest } from '../model/nearest.ts';
+import { showToken } from './_parse.ts';
+import type { Verb } from './_verb.ts';
+
+/** In the order of the overview. */
+export const sections = [
+  'Files',
+  'Star systems',
+  'Networks',
+  'Members and nodes',
+  'Watching and mending',
+  'Help',
+] as const;
+export type Section = (typeof sections)[number];
+
+export interface VerbEntry {
+  readonly summary: string;
+  readonly section: Section;
+  readonly load: () => Promise<Verb>;
+}
+export interface GroupEntry {
+  readonly summary: string;
+  readonly section: Section;
+  readonly verbs: Readonly<Record<string, VerbEntry>>;
+}
+export type Entry = VerbEntry | GroupEntry;
+export type VerbTable = Readonly<Record<string, Entry>>;
+
+const verb = (section: Section, summary: string, load: () => Promise<{ readonly command: Verb }>): VerbEntry => ({
+  section,
+  summary,
+  load: async () => (await load()).command,
+});
+
+const table = <T>(entries: Readonly<Record<string, T>>): Readonly<Record<string, T>> =>
+  Object.assign(Object.create(null) as Record<string, T>, entries);
+
+const group = (section: Section, summary: string, verbs: Readonly<Record<string, VerbEntry>>): GroupEntry => ({
+  section,
+  summary,
+  verbs: table(verbs),
+});
+
+export const verbTable: VerbTable = table<Entry>({
+  config: group('Help', 'settings and where they come from', {
+    view: verb('Help', 'print each setting with its origin', () => import('./config-view.ts')),
+  }),
+  explain: verb('Help', 'what an error code means and what to do', () => import('./explain.ts')),
+  completion: verb('Help', 'print a completion script for a shell', () => import('./completion.ts')),
+  version: verb('Help', 'print the version', () => import('./version.ts')),
+});
+
+export const isGroup = (entry: Entry): entry is GroupEntry => 'verbs' in entry;
+
+/** A verb or group by the words that name it. */
+export interface FoundVerb {
+  /** `token create`; empty for the program itself. */
+  readonly path: string;
+  readonly entry: Entry;
+}
+
+const unknown = (what: string, token: string, known: Readonly<Record<string, unknown>>): OperaError => {
+  const meant = nearest(token, Object.keys(known));
+  return new OperaError(
+    'usage',
+    `unknown ${what} ${JSON.stringify(showToken(token))}${meant ? `; the nearest is ${meant}` : ''}`,
+  );
+};
+
+/** The entry named by one or two words; a group when the second is missing. Throws `usage` for an unknown word. */
+export const findVerb = (verbs: VerbTable, first: string, second: string | undefined): FoundVerb => {
+  const entry = verbs[first];
+  if (!entry) throw unknown('verb', first, verbs);
+  if (!isGroup(entry) || second === undefined) return { path: first, entry };
+  const inner = entry.verbs[second];
+  if (!inner) throw unknown(`sub-verb of ${first}`, second, entry.verbs);
+  return { path: `${first} ${second}`, entry: inner };
+};

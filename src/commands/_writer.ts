@@ -1,0 +1,115 @@
+// Writing to standard output: small writes are gathered, back-pressure is passed on, a reader that closes the pipe ends
+// the verb quietly, any other write error (a full disk behind `>`) is an error of the command.
+// A promise that resolves means "accepted, go on", not "written"; `flush` means written.
+import { OperaError } from '../errors/errors.ts';
+import type { OutputStream } from './_host.ts';
+
+/** Text gathered before it is written: large enough to make system calls rare, small enough to feel immediate. */
+const gatherLengthMax = 32 * 1024;
+
+export class StreamWriter {
+  private readonly stream: OutputStream;
+  private readonly onEnd: () => void;
+  private gathered = '';
+  private scheduled = false;
+  private failure: OperaError | undefined;
+  private pipeClosed = false;
+
+  private readonly dropsWhenClosed: boolean;
+
+  /**
+   * `onEnd` is called once, when no further write can succeed. With `dropsWhenClosed` writes after the reader went away
+   * vanish instead of throwing: a daemon must outlive the reader of its first line.
+   */
+  constructor(stream: OutputStream, onEnd: () => void, dropsWhenClosed: boolean) {
+    this.stream = stream;
+    this.dropsWhenClosed = dropsWhenClosed;
+    this.onEnd = onEnd;
+    stream.on('error', (cause: NodeJS.ErrnoException) => this.fail(cause));
+  }
+
+  /** True after the reader went away, which is no error. */
+  get isPipeClosed(): boolean {
+    return this.pipeClosed;
+  }
+
+  /** The error that ended the stream, unless that was the reader going away. */
+  get error(): OperaError | undefined {
+    return this.pipeClosed ? undefined : this.failure;
+  }
+
+  /** Text, gathered with its neighbours. Throws when the stream has ended. */
+  async text(text: string): Promise<void> {
+    if (this.mustDrop()) return;
+    this.gathered += text;
+    if (this.gathered.length >= gatherLengthMax) return this.bytes(undefined);
+    if (this.scheduled) return;
+    this.scheduled = true;
+    setImmediate(() => {
+      this.scheduled = false;
+      this.pushGathered();
+    });
+  }
+
+  /** Bytes, after all text before them. The buffer may be reused once the promise resolves. */
+  async bytes(bytes: Uint8Array | undefined): Promise<void> {
+    if (this.mustDrop()) return;
+    const room = this.pushGathered();
+    if (bytes === undefined) return room ? undefined : this.drained();
+    await new Promise<void>((resolve) => {
+      this.stream.write(bytes, (cause) => {
+        if (cause) this.fail(cause);
+        resolve();
+      });
+    });
+    if (this.mustDrop()) return;
+  }
+
+  /** Resolves when everything is with the operating system, or never will be. Never throws. */
+  async flush(): Promise<void> {
+    this.pushGathered();
+    if (this.failure || this.stream.destroyed || this.stream.writableLength === 0) return;
+    await new Promise<void>((resolve) => {
+      this.stream.once('error', () => resolve());
+      this.stream.write('', () => resolve());
+    });
+  }
+
+  /** Throws when the stream has failed; true when what is written may vanish. */
+  private mustDrop(): boolean {
+    if (this.failure && !(this.pipeClosed && this.dropsWhenClosed)) throw this.failure;
+    return this.failure !== undefined;
+  }
+
+  private fail(cause: NodeJS.ErrnoException): void {
+    if (this.failure) return;
+    const code = cause.code ?? 'error';
+    this.pipeClosed = code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED';
+    const full = code === 'ENOSPC' || code === 'EDQUOT';
+    const reason = this.pipeClosed ? 'the reader closed the pipe' : `standard output cannot be written (${code})`;
+    this.failure = new OperaError(this.pipeClosed ? 'aborted' : full ? 'no-space' : 'internal', reason, { cause });
+    this.onEnd();
+  }
+
+  private pushGathered(): boolean {
+    const text = this.gathered;
+    this.gathered = '';
+    return text === '' || this.failure !== undefined || this.stream.write(text);
+  }
+
+  private async drained(): Promise<void> {
+    if (!this.stream.writableNeedDrain) return;
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        this.stream.off('drain', done);
+        this.stream.off('error', done);
+        this.stream.off('close', done);
+        resolve();
+      };
+      this.stream.on('drain', done);
+      this.stream.on('error', done);
+      this.stream.on('close', done);
+    });
+    if (this.mustDrop()) return;
+  }
+}
