@@ -3,7 +3,7 @@
 // it is never found by searching, only by an explicit path. Nothing is opened here.
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { OperaError } from '../errors/errors.ts';
+import { isErrorCode, OperaError } from '../errors/errors.ts';
 import { MemoryStorage } from './memory.ts';
 import { SqliteStorage } from './sqlite.ts';
 import type { StorageAdapter, StorageFactory, StorageFactoryOptions } from './storage-adapter.ts';
@@ -46,12 +46,36 @@ const importModule = async (path: string): Promise<Readonly<Record<string, unkno
 const isFactory = (module: object): module is StorageFactory =>
   'createStorage' in module && typeof module.createStorage === 'function';
 
+/** A module cannot have our error class; what it throws counts by its `code`. */
+const translate = (error: unknown): OperaError => {
+  if (error instanceof OperaError) return error;
+  const code = error instanceof Error && 'code' in error ? error.code : undefined;
+  if (error instanceof Error && isErrorCode(code)) return new OperaError(code, error.message, { cause: error });
+  return new OperaError('internal', 'the storage module failed', { cause: error });
+};
+
+/** The adapter with its errors translated. */
+const withOurErrors = (adapter: StorageAdapter): StorageAdapter =>
+  new Proxy(adapter, {
+    get: (target, name) => {
+      const value: unknown = Reflect.get(target, name);
+      if (typeof value !== 'function') return value;
+      return async (...args: readonly unknown[]): Promise<unknown> => {
+        try {
+          return await (Reflect.apply(value, target, args) as unknown);
+        } catch (error) {
+          throw translate(error);
+        }
+      };
+    },
+  });
+
 const adapterOf = (made: unknown, path: string): StorageAdapter => {
   const found: Readonly<Record<string, unknown>> =
     typeof made === 'object' && made !== null ? (made as Record<string, unknown>) : {};
   const absent = Object.keys(methods).filter((method) => typeof found[method] !== 'function');
   if (typeof found['durable'] !== 'boolean') absent.unshift('durable');
-  if (absent.length === 0) return made as StorageAdapter;
+  if (absent.length === 0) return withOurErrors(made as StorageAdapter);
   throw new OperaError('config', `the store made by ${path} lacks ${absent.join(', ')}`, {
     hint: 'it must implement StorageAdapter; run the acceptance suite over it',
   });

@@ -165,7 +165,10 @@ export interface StorageAdapter {
   close(): Promise<void>;
 }
 
-/** What a module loaded with `--storage ./my-adapter.mjs` exports as `createStorage`. */
+/**
+ * What a module loaded with `--storage ./my-adapter.mjs` exports as `createStorage`. Its errors are told apart by a
+ * `code` property with one of the codes above; any other error is `internal`.
+ */
 export interface StorageFactory {
   createStorage(options: StorageFactoryOptions): StorageAdapter | Promise<StorageAdapter>;
 }
