@@ -114,7 +114,7 @@ const readTicket = (bytes: Uint8Array): Ticket => {
 export interface TicketTrust {
   readonly networkId: NetworkId;
   readonly roster: Roster;
-  /** Of the TLS peer that presents the ticket. */
+  /** Of the TLS peer that presents the ticket; of the member it was issued to when a node passes chunks on. */
   readonly client: KeyHash;
   /** Highest incarnation promised; lower ones are refused, higher ones are news and accepted. */
   readonly incarnation: number;
