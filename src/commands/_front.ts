@@ -11,9 +11,9 @@ import { isSettingName } from '../config/settings.ts';
 import { formatDuration } from '../model/units.ts';
 import { flagsOfVerb, globalFlags } from './_flags.ts';
 import { type Host, processHost } from './_host.ts';
-import { looksLikeFlag, parseVerb, showToken, spellings } from './_parse.ts';
+import { looksLikeFlag, nearestFlag, parseVerb, showToken, spellings } from './_parse.ts';
 import type { ParsedVerb, Verb, VerbBase } from './_verb.ts';
-import { type Entry, findVerb, type FoundVerb, isGroup, type VerbTable, verbTable } from './_verbs.ts';
+import { findVerb, type FoundVerb, type GroupEntry, isGroup, type VerbTable, verbTable } from './_verbs.ts';
 import { programVersion } from './version.ts';
 
 /** After a signal, a verb that does not handle signals has this long to end before the process does. */
@@ -43,7 +43,8 @@ const locate = (args: readonly string[], count: (words: readonly string[]) => nu
     const flag = known.get(spelling);
     if (!flag) {
       const hint = 'Flags of a verb stand behind it: opera VERB --flag';
-      throw new OperaError('usage', `unknown flag ${showToken(spelling)} before the verb`, { hint });
+      const near = nearestFlag(spelling, known);
+      throw new OperaError('usage', `unknown flag ${showToken(spelling)} before the verb${near}`, { hint });
     }
     tokens.push(token);
     const next = args[at];
@@ -91,7 +92,7 @@ const prepare = (verb: Verb, tokens: readonly string[], host: Host): Prepared =>
   return { verb, parsed, config: loadConfig({ flags: Object.fromEntries(given), env, userHome }) };
 };
 
-/** Aborts `controller` on signals and the timeout; answers the exit code of the first signal, and how to stop watching. */
+/** Aborts `controller` on signals and the timeout; answers the first signal's exit code, and how to stop watching. */
 const watchSignals = (host: Host, controller: AbortController, prepared: Prepared) => {
   const { verb, config } = prepared;
   let exit: number | undefined;
@@ -165,49 +166,79 @@ const runVerb = async (prepared: Prepared, host: Host): Promise<Outcome> => {
   return { ...outcome, exit: verb.handlesSignals ? 0 : (ofSignal ?? 0) };
 };
 
-/** Finds and runs what `args` ask for; answers instead of throwing, so that there is one place that prints errors. */
+interface FoundGroup {
+  readonly path: string;
+  readonly entry: GroupEntry;
+}
+
+const groupOf = (verbs: VerbTable, word: string): FoundGroup | undefined => {
+  const entry = verbs[word];
+  return entry && isGroup(entry) ? { path: word, entry } : undefined;
+};
+
+const versionOf = (json: boolean): readonly string[] => (json ? ['version', '--json'] : ['--version']);
+
+/** How far the search for the verb came, for the usage line of an error. */
+interface Trail {
+  found?: FoundVerb;
+  verb?: Verb;
+  group?: FoundGroup;
+}
+
+/** Finds and runs what `args` ask for; throws what happens before a verb runs. */
+const run = async (args: readonly string[], host: Host, verbs: VerbTable, trail: Trail): Promise<Outcome> => {
+  const done: Outcome = { exit: 0, json: false, debug: false };
+  if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
+    await writeAll(host.stdout, `opera ${programVersion()}\n`);
+    return done;
+  }
+  const showHelp = async (words: readonly string[]): Promise<Outcome> => {
+    const { helpFor } = await import('./_help.ts');
+    await writeAll(host.stdout, `${(await helpFor(verbs, words)).join('\n')}\n`);
+    return done;
+  };
+  const isHelp = args.find((token) => !looksLikeFlag(token)) === 'help';
+  const wordsOf = ([word]: readonly string[]): number => (word !== undefined && groupOf(verbs, word) ? 2 : 1);
+  const { words, tokens } = locate(args, isHelp ? () => args.length : wordsOf);
+  const [first, second] = words;
+  if (asksFor(args, '--version', '-V')) return run(versionOf(asksFor(args, '--json')), host, verbs, trail);
+  if (isHelp) return showHelp(words.slice(1));
+  if (asksFor(args, '--help', '-h')) return showHelp(words);
+  if (first === undefined) {
+    parseVerb(globalFlags, [], tokens);
+    return showHelp([]);
+  }
+  const group = groupOf(verbs, first);
+  if (group) trail.group = group;
+  const found = findVerb(verbs, first, second);
+  trail.found = found;
+  if (isGroup(found.entry)) {
+    const inner = Object.keys(found.entry.verbs).join(', ');
+    throw new OperaError('usage', `${first} needs a sub-verb: ${inner}`);
+  }
+  const verb = await found.entry.load();
+  trail.verb = verb;
+  const prepared = prepare(verb, tokens, host);
+  // Only clusters such as -qh come here; --help and -h were seen above.
+  if (prepared.parsed.flags.help === true) return showHelp(words);
+  return runVerb(prepared, host);
+};
+
+/** As `run`, answering instead of throwing, so that there is one place that prints errors. */
 const dispatch = async (args: readonly string[], host: Host, verbs: VerbTable): Promise<Outcome> => {
-  const outcome = { json: asksFor(args, '--json') || isOn(host.env.OPERA_JSON), debug: isOn(host.env.OPERA_DEBUG) };
-  let found: FoundVerb | undefined;
-  let verb: Verb | undefined;
+  const trail: Trail = {};
   try {
-    if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
-      await writeAll(host.stdout, `opera ${programVersion()}\n`);
-      return { ...outcome, exit: 0 };
-    }
-    const wordsOf = ([first]: readonly string[]): number => {
-      const entry: Entry | undefined = first === undefined ? undefined : verbs[first];
-      return entry && isGroup(entry) ? 2 : 1;
-    };
-    const isHelp = args.find((token) => !looksLikeFlag(token)) === 'help';
-    const { words, tokens } = locate(args, isHelp ? () => args.length : wordsOf);
-    const [first, second] = words;
-    if (first === undefined || isHelp || asksFor(args, '--help', '-h')) {
-      if (asksFor(args, '--version', '-V'))
-        return await dispatch(outcome.json ? ['version', '--json'] : ['--version'], host, verbs);
-      const { helpFor } = await import('./_help.ts');
-      await writeAll(host.stdout, `${(await helpFor(verbs, isHelp ? words.slice(1) : words)).join('\n')}\n`);
-      return { ...outcome, exit: 0 };
-    }
-    if (asksFor(args, '--version', '-V'))
-      return await dispatch(outcome.json ? ['version', '--json'] : ['--version'], host, verbs);
-    found = findVerb(verbs, first, second);
-    const { path, entry } = found;
-    if (isGroup(entry)) {
-      throw new OperaError('usage', `${path} needs a sub-verb: ${Object.keys(entry.verbs).join(', ')}`);
-    }
-    verb = await entry.load();
-    const prepared = prepare(verb, tokens, host);
-    if (prepared.parsed.flags.help === true) return await dispatch(['help', ...words], host, verbs);
-    return await runVerb(prepared, host);
-  } catch (error) {
+    return await run(args, host, verbs, trail);
+  } catch (thrown) {
     const { toReportedError } = await import('./_report.ts');
-    const reported = toReportedError(error, undefined);
-    if (reported.code !== 'usage') return { ...outcome, exit: reported.exit, error: reported };
+    const error = toReportedError(thrown, undefined);
+    const json = asksFor(args, '--json') || isOn(host.env.OPERA_JSON);
+    const outcome = { exit: error.exit, error, json, debug: isOn(host.env.OPERA_DEBUG) };
+    if (error.code !== 'usage') return outcome;
     const { overviewUsage, usageOf, usageOfGroup } = await import('./_help.ts');
-    const ofGroup = found && isGroup(found.entry) ? usageOfGroup(found.path, found.entry) : undefined;
-    const usage = found && verb ? usageOf(found.path, verb) : (ofGroup ?? overviewUsage);
-    return { ...outcome, exit: reported.exit, error: reported, usage };
+    const { found, verb, group } = trail;
+    if (found && verb) return { ...outcome, usage: usageOf(found.path, verb) };
+    return { ...outcome, usage: group ? usageOfGroup(group.path, group.entry) : overviewUsage };
   }
 };
 
@@ -226,10 +257,10 @@ export const runCommandLine = async (
       host.exit(1);
     });
   });
-  const { exit, error, usage, json, debug } = await dispatch(args, host, verbs);
+  const { exit, error, ...shown } = await dispatch(args, host, verbs);
   if (error) {
     const { renderError } = await import('./_report.ts');
-    await writeAll(host.stderr, renderError(error, { json, debug, usage }));
+    await writeAll(host.stderr, renderError(error, shown));
   }
   host.setExitCode(exit);
   stopUncaught();

@@ -1,7 +1,7 @@
 // Help, made from the declarations: examples first, then usage, arguments and flags; plain text of at most 80 columns,
 // on standard output, exit 0. The overview needs no verb's code.
 import { OperaError } from '../errors/errors.ts';
-import { nearest } from '../model/nearest.ts';
+import { nearestText } from '../model/nearest.ts';
 import { flagsOfVerb, globalFlags } from './_flags.ts';
 import { placeholderOf, showToken } from './_parse.ts';
 import { wrapText } from './_text.ts';
@@ -33,7 +33,8 @@ const flagDescription = (spec: FlagSpec): string => {
   if (spec.type === 'boolean') return spec.summary;
   const options = spec.type === 'enum' && spec.placeholder !== undefined ? `: ${spec.options.join(', ')}` : '';
   const byDefault = spec.default === undefined ? '' : ` (default ${spec.default})`;
-  return `${spec.summary}${options}${byDefault}${spec.required ? ' (required)' : ''}${spec.repeatable ? '; may be repeated' : ''}`;
+  const required = spec.required ? ' (required)' : '';
+  return `${spec.summary}${options}${byDefault}${required}${spec.repeatable ? '; may be repeated' : ''}`;
 };
 
 const flagLines = (specs: FlagSpecs): readonly string[] =>
@@ -62,8 +63,9 @@ const wrapExample = (example: string): string => `  ${example}`;
 
 /** Help of one verb. */
 export const verbHelp = (path: string, summary: string, verb: Verb): readonly string[] => {
+  const known = flagsOfVerb(verb.flags, verb.handlesSignals);
   const global = Object.fromEntries(
-    Object.entries(flagsOfVerb({}, verb.handlesSignals)).filter(([key]) => !Object.hasOwn(verb.flags, key)),
+    Object.entries(globalFlags).filter(([key]) => key in known && !Object.hasOwn(verb.flags, key)),
   );
   return [
     ...wrapText(`opera ${path}: ${summary}`, columnsMax),
@@ -73,7 +75,7 @@ export const verbHelp = (path: string, summary: string, verb: Verb): readonly st
     '',
     ...(verb.details === undefined
       ? []
-      : [...verb.details.split(/\n\s*\n/).flatMap((text) => [...wrapText(text, columnsMax), ''])]),
+      : verb.details.split(/\n\s*\n/).flatMap((text) => [...wrapText(text, columnsMax), ''])),
     `Usage: ${usageOf(path, verb)}`,
     ...(verb.arguments.length === 0 ? [] : ['', 'Arguments:']),
     ...verb.arguments.flatMap((spec) => described(spec.name.toUpperCase(), spec.summary)),
@@ -143,9 +145,8 @@ export const helpFor = async (verbs: VerbTable, words: readonly string[]): Promi
   if (topic && !verbs[first]) return [`${first}: ${topic.summary}`, '', ...topic.lines()];
   const known = [...Object.keys(verbs), ...Object.keys(topics)];
   if (!verbs[first]) {
-    const meant = nearest(first, known);
-    const message = `there is no help about ${JSON.stringify(showToken(first))}${meant ? `; the nearest is ${meant}` : ''}`;
-    throw new OperaError('usage', message);
+    const shown = JSON.stringify(showToken(first));
+    throw new OperaError('usage', `there is no help about ${shown}${nearestText(first, known)}`);
   }
   const { path, entry } = findVerb(verbs, first, second);
   const stray = isGroup(entry) || path.includes(' ') ? rest[0] : second;

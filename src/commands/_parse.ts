@@ -4,7 +4,7 @@
 import { OperaError } from '../errors/errors.ts';
 import { hasUrlPassword, redactSecrets } from '../errors/redact.ts';
 import { registryFileVariable } from '../config/settings.ts';
-import { nearest } from '../model/nearest.ts';
+import { nearestText } from '../model/nearest.ts';
 import { parseByteSize, parseDuration } from '../model/units.ts';
 import { escapeText } from './_text.ts';
 import {
@@ -49,14 +49,17 @@ export const spellings = (specs: FlagSpecs): ReadonlyMap<string, KnownFlag> => {
   return known;
 };
 
+/** `; the nearest is --port`, or nothing. */
+export const nearestFlag = (spelling: string, known: ReadonlyMap<string, KnownFlag>): string => {
+  const names = [...known.keys()]
+    .filter((candidate) => candidate.startsWith('--'))
+    .map((candidate) => candidate.slice(2));
+  return nearestText(spelling.replace(/^-+/, ''), names, '--');
+};
+
 const unknownFlag = (token: string, known: ReadonlyMap<string, KnownFlag>): OperaError => {
-  const name = token.split('=')[0] ?? token;
-  const candidates = [...known.keys()].filter((spelling) => spelling.startsWith('--'));
-  const meant = nearest(
-    name.replace(/^-+/, ''),
-    candidates.map((candidate) => candidate.slice(2)),
-  );
-  return usage(`unknown flag ${showToken(name)}${meant ? `; the nearest is --${meant}` : ''}`);
+  const spelling = token.split('=')[0] ?? token;
+  return usage(`unknown flag ${showToken(spelling)}${nearestFlag(spelling, known)}`);
 };
 
 const numberOf = (spelling: string, spec: FlagSpec & { type: 'number' }, text: string): number => {
@@ -85,10 +88,8 @@ const parseFlagValue = (spelling: string, spec: FlagSpec, text: string): string 
     );
   }
   if (spec.type === 'enum' && !spec.options.includes(text)) {
-    const meant = nearest(text, spec.options);
-    throw usage(
-      `${spelling} takes one of ${spec.options.join(', ')}, not ${shown}${meant ? `; the nearest is ${meant}` : ''}`,
-    );
+    const options = spec.options.join(', ');
+    throw usage(`${spelling} takes one of ${options}, not ${shown}${nearestText(text, spec.options)}`);
   }
   if (spec.type === 'path' && text === '') throw usage(`${spelling} takes a path, not an empty text`);
   return text;
@@ -204,8 +205,7 @@ const parseArguments = (
     if (taken.length === 0 && !spec.optional) throw usage(`${spec.name.toUpperCase()} is missing: ${spec.summary}`);
     for (const token of taken) {
       if (!spec.options || spec.options.includes(token)) continue;
-      const meant = nearest(token, spec.options);
-      const list = `it is one of ${spec.options.join(', ')}${meant ? `; the nearest is ${meant}` : ''}`;
+      const list = `it is one of ${spec.options.join(', ')}${nearestText(token, spec.options)}`;
       throw usage(`unknown ${spec.name} ${JSON.stringify(showToken(token))}; ${list}`);
     }
     values[spec.name] = spec.variadic ? taken : taken[0];

@@ -80,8 +80,9 @@ export const renderError = (error: OperaError, options: ReportOptions): string =
   const stack = options.debug ? stackOf(error) : '';
   if (options.json) {
     const hint = hintOf(error) ?? options.usage ?? null;
-    const { code, requestId } = error;
-    return `${toJsonLine({ v: 1, code, title: errorTable[code].title, detail, hint, requestId: requestId ?? null })}\n${stack}`;
+    const { code, requestId = null } = error;
+    const { title } = errorTable[code];
+    return `${toJsonLine({ v: 1, code, title, detail, hint, requestId })}\n${stack}`;
   }
   // With a usage line the general advice would only repeat it.
   const hint = options.usage !== undefined && error.hint === undefined ? undefined : hintOf(error);

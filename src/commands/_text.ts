@@ -26,7 +26,7 @@ export const escapeText = (text: string): string =>
 /** As escapeText, keeping line feeds: for messages of several lines that we wrote ourselves. */
 export const escapeLines = (text: string): string => text.split('\n').map(escapeText).join('\n');
 
-/** JSON on one line, exact, with every steering character as \uXXXX; bigint as a text, bytes are the caller's matter. */
+/** JSON on one line, exact, with every steering character as \uXXXX, and bigint as a text. */
 export const toJsonLine = (value: unknown): string =>
   JSON.stringify(value, (_, inner: unknown) => (typeof inner === 'bigint' ? inner.toString() : inner)).replace(
     steering,
@@ -34,8 +34,11 @@ export const toJsonLine = (value: unknown): string =>
   );
 
 const zeroWidth = /[\p{Mn}\p{Me}\p{Cf}]/u;
-const wide =
-  /[\u1100-\u115f\u2e80-\u303e\u3041-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{1f300}-\u{1faff}\u{20000}-\u{3fffd}]/u;
+const wide = new RegExp(
+  '[\\u1100-\\u115f\\u2e80-\\u303e\\u3041-\\ua4cf\\uac00-\\ud7a3\\uf900-\\ufaff\\ufe30-\\ufe6f' +
+    '\\uff00-\\uff60\\uffe0-\\uffe6\\u{1f300}-\\u{1faff}\\u{20000}-\\u{3fffd}]',
+  'u',
+);
 
 /** Columns a terminal uses for `text`: wide East Asian characters two, combining ones none. */
 export const displayWidth = (text: string): number => {

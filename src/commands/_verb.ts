@@ -19,7 +19,7 @@ interface FlagBase {
   readonly repeatable?: true;
 }
 
-/** `--x`; with default true or `negatable` also `--no-x`. A negatable one without default is undefined when not given. */
+/** `--x`; with default true or `negatable` also `--no-x`. Negatable without default: undefined when not given. */
 interface BooleanFlag {
   readonly type: 'boolean';
   readonly summary: string;

@@ -2,7 +2,7 @@
 // `opera --version` starts as fast as an empty script. Tables have no prototype: `opera toString` is unknown.
 // A group has sub-verbs instead of code: `opera token create`.
 import { OperaError } from '../errors/errors.ts';
-import { nearest } from '../model/nearest.ts';
+import { nearestText } from '../model/nearest.ts';
 import { showToken } from './_parse.ts';
 import type { Verb } from './_verb.ts';
 
@@ -63,13 +63,11 @@ export interface FoundVerb {
   readonly entry: Entry;
 }
 
-const unknown = (what: string, token: string, known: Readonly<Record<string, unknown>>): OperaError => {
-  const meant = nearest(token, Object.keys(known));
-  return new OperaError(
+const unknown = (what: string, token: string, known: Readonly<Record<string, unknown>>): OperaError =>
+  new OperaError(
     'usage',
-    `unknown ${what} ${JSON.stringify(showToken(token))}${meant ? `; the nearest is ${meant}` : ''}`,
+    `unknown ${what} ${JSON.stringify(showToken(token))}${nearestText(token, Object.keys(known))}`,
   );
-};
 
 /** The entry named by one or two words; a group when the second is missing. Throws `usage` for an unknown word. */
 export const findVerb = (verbs: VerbTable, first: string, second: string | undefined): FoundVerb => {

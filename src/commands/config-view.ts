@@ -1,4 +1,5 @@
-// `opera config view`: every setting with its value and where it came from. A secret is shown redacted, in every format.
+// `opera config view`: every setting with its value and where it came from.
+// A secret is shown redacted, in every format.
 import { redactSecrets } from '../errors/redact.ts';
 import { isSecretSetting, type SettingName, settingNames, settings } from '../config/settings.ts';
 import type { Cell } from './_table.ts';

@@ -1,7 +1,7 @@
 // `opera explain CODE`: what an error code means, whether repeating may help, and what to do next.
 // Everything comes from the error table and the advice table; without a code it lists them all.
 import { type ErrorCode, errorTable, isErrorCode, OperaError } from '../errors/errors.ts';
-import { nearest } from '../model/nearest.ts';
+import { nearestText } from '../model/nearest.ts';
 import { advice } from './_advice.ts';
 import { showToken } from './_parse.ts';
 import { wrapText } from './_text.ts';
@@ -25,12 +25,13 @@ export const command = defineVerb({
     }
     const { code } = args;
     if (!isErrorCode(code)) {
-      const meant = nearest(code, Object.keys(errorTable));
-      const message = `there is no error code ${JSON.stringify(showToken(code))}${meant ? `; the nearest is ${meant}` : ''}`;
+      const shown = JSON.stringify(showToken(code));
+      const message = `there is no error code ${shown}${nearestText(code, Object.keys(errorTable))}`;
       throw new OperaError('not-found', message, { hint: 'All codes: opera explain' });
     }
     const { title, status, exit, retry } = errorTable[code];
     const { meaning, next } = advice[code];
+    const again = retry ? 'may succeed later' : 'will fail again';
     await io.document(
       { code, title, meaning, next, exit, status, retry },
       {
@@ -38,8 +39,8 @@ export const command = defineVerb({
         lines: [
           [['bold', code], `: ${title}`],
           ...wrapText(meaning, 78),
-          ...wrapText(`What to do: ${next}.`, 78),
-          `Exit code ${exit}, HTTP status ${status}; the same request ${retry ? 'may succeed later' : 'will fail again'}.`,
+          ...wrapText(`Next: ${next}.`, 78),
+          `Exit code ${exit}, HTTP status ${status}; the same request ${again}.`,
         ],
       },
     );

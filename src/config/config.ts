@@ -5,7 +5,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { OperaError } from '../errors/errors.ts';
 import { redactSecrets } from '../errors/redact.ts';
-import { nearest } from '../model/nearest.ts';
+import { nearest, nearestText } from '../model/nearest.ts';
 import { parseByteSize, parseDuration } from '../model/units.ts';
 import { readDefaultProfile } from './default-profile.ts';
 import { defaultHome, type Environment, userConfigFile } from './environment.ts';
@@ -123,10 +123,7 @@ const layerOfEnvironment = (env: Environment): { readonly layer: Layer; readonly
   }
   const warnings = Object.keys(env)
     .filter((name) => name.startsWith('OPERA_') && !known.has(name) && !name.startsWith(testVariablePrefix))
-    .map((name) => {
-      const meant = nearest(name, known);
-      return `the variable ${name} is not known and has no effect${meant ? `; the nearest is ${meant}` : ''}`;
-    });
+    .map((name) => `the variable ${name} is not known and has no effect${nearestText(name, known)}`);
   return { layer, warnings };
 };
 

@@ -6,7 +6,7 @@ import { OperaError } from '../errors/errors.ts';
 /** Secrets are single lines or small JSON; a larger file is a wrong path. */
 const secretBytesMax = 64 * 1024;
 
-/** The text of `path`, without the line end. Throws `config` when missing, too open (not 0600 or stricter) or too large. */
+/** The text of `path`, without the line end. Throws `config` when missing, empty, too large or open to others. */
 export const readSecretFile = (path: string, what: string): string => {
   let descriptor: number;
   try {

@@ -38,7 +38,7 @@ export const isSecretSetting = (name: SettingName): boolean => (settings[name] a
 /** The variable of a setting: OPERA_HOME. */
 export const variableOf = (name: SettingName): string => `OPERA_${name.toUpperCase()}`;
 
-/** Names a file whose content is the registry's URL, so that a password stands neither on argv nor in the environment. */
+/** Names a file that holds the registry's URL, so that a password stands neither on argv nor in the environment. */
 export const registryFileVariable = 'OPERA_REGISTRY_FILE';
 
 /** Variables with this prefix belong to the tests; they are not settings and not warned about. */

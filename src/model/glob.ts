@@ -1,4 +1,5 @@
-// Our globs over names: `*` and `?` within a part, `**` as a whole part for any number of parts, [a-z], [!a-z], {a,b}, `\`.
+// Our globs over names: `*` and `?` within a part, `**` as a whole part for any number of parts, [a-z], [!a-z],
+// {a,b} and `\`.
 // A pattern becomes a small automaton that is walked with a set of states: time is name length × pattern length,
 // whatever the pattern, so that no pattern can hang us. Does not list anything and knows no file system.
 import { OperaError } from '../errors/errors.ts';
@@ -16,7 +17,7 @@ export interface Glob {
   matches(name: string): boolean;
 }
 
-/** One state: consume a character that `accepts`, then go to `next`; or, without `accepts`, go to all `next` at once. */
+/** One state: take a character that `accepts`, then go to `next`; without `accepts`, go to all `next` at once. */
 interface State {
   readonly accepts: ((character: string) => boolean) | undefined;
   readonly next: number[];

@@ -37,3 +37,9 @@ export const nearest = (word: string, known: Iterable<string>): string | undefin
   }
   return best;
 };
+
+/** For the end of a message: `; the nearest is WORD`, or nothing. */
+export const nearestText = (word: string, known: Iterable<string>, prefix = ''): string => {
+  const meant = nearest(word, known);
+  return meant === undefined ? '' : `; the nearest is ${prefix}${meant}`;
+};
