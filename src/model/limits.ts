@@ -84,6 +84,12 @@ export const limits = {
   storeGroupBytesMax: 8 * 1024 * 1024,
   /** Written bytes after which the WAL is copied back; larger only slows opening and fills the disk. */
   storeCheckpointBytes: 8 * 1024 * 1024,
+  /**
+   * Disk kept free by puts so that deletions, promises and tombstones always find room: a 64th of the file system
+   * within these bounds. 1,000 deletions dirty 16 MiB of pages at worst; the lower bound is for test disks of some MB.
+   */
+  storeReserveBytesMin: 256 * 1024,
+  storeReserveBytesMax: 16 * 1024 * 1024,
   /** Chunk files written at once by one store: hides the wait for fsync, leaves threads of the pool to reads. */
   storeFileWritesInFlight: 3,
   /** Items of one page of a store's listing. */

@@ -2,7 +2,7 @@
 // Invariant: `write` resolves only after the bytes and the folder entry are fsynced, and a name is never used twice, so
 // a row that names a file always finds whole bytes. Rows decide: a file without a row is a leftover and goes at open.
 // It runs on the caller's thread through libuv's pool (measured: as fast as raw writes, no copy into a worker).
-import { type FileHandle, mkdir, open, readdir, rename, statfs, unlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readdir, rename, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isOperaError, OperaError } from '../errors/errors.ts';
 import { bytesToHex } from '../model/ids.ts';
@@ -126,12 +126,6 @@ export class ChunkFiles {
     } catch (error) {
       throw toFileError(error, this.#root);
     }
-  }
-
-  /** Bytes that can still be written by this user. */
-  async freeBytes(): Promise<number> {
-    const { bavail, bsize } = await statfs(this.#root);
-    return bavail * bsize;
   }
 
   async #writeFile(path: string, body: Uint8Array): Promise<void> {

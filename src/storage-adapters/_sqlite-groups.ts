@@ -6,9 +6,14 @@ import { isOperaError, OperaError } from '../errors/errors.ts';
 import { limits } from '../model/limits.ts';
 import { type SqliteDatabase, toSqliteError } from '../runtime/sqlite.ts';
 
-interface Waiting {
-  readonly bytes: number;
+/** One call's write: what it does, roughly how many bytes, and whether it must leave the reserve of the disk alone. */
+export interface GroupedWrite {
   readonly run: () => unknown;
+  readonly bytes: number;
+  readonly sparesReserve: boolean;
+}
+
+interface Waiting extends GroupedWrite {
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
 }
@@ -23,12 +28,15 @@ export class WriteGroups {
   readonly #database: SqliteDatabase;
   readonly #waiting: Waiting[] = [];
   readonly #raiseCounter: () => unknown;
+  readonly #unreservedBytes: () => number;
   #failure: OperaError | undefined;
   #scheduled = false;
   #sinceCheckpoint = 0;
 
-  constructor(database: SqliteDatabase) {
+  /** `unreservedBytes` tells how much of the disk puts may still fill. */
+  constructor(database: SqliteDatabase, unreservedBytes: () => number) {
     this.#database = database;
+    this.#unreservedBytes = unreservedBytes;
     const counter = database.prepare('UPDATE store SET write_counter = write_counter + 1');
     this.#raiseCounter = () => counter.run();
   }
@@ -38,10 +46,10 @@ export class WriteGroups {
     return this.#failure;
   }
 
-  /** Runs `run` in the next group; settles when that is on disk. `bytes` is what it writes, roughly. */
-  push(run: () => unknown, bytes: number): Promise<unknown> {
+  /** Runs the write in the next group; settles when that is on disk. */
+  push(write: GroupedWrite): Promise<unknown> {
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ run, bytes: bytes + writeBytesMin, resolve, reject });
+      this.#waiting.push({ ...write, bytes: write.bytes + writeBytesMin, resolve, reject });
       this.#schedule();
     });
   }
@@ -78,6 +86,7 @@ export class WriteGroups {
   #commit(group: readonly Waiting[], bytes: number): void {
     if (this.#failure) return this.#refuse(group, this.#failure);
     try {
+      if (group.some(({ sparesReserve }) => sparesReserve)) this.#requireRoom(bytes);
       for (const settle of this.#transact(group)) settle();
     } catch (thrown) {
       const error = toSqliteError(thrown, this.#database.name);
@@ -92,6 +101,15 @@ export class WriteGroups {
     }
     this.#sinceCheckpoint += bytes;
     if (this.#sinceCheckpoint >= limits.storeCheckpointBytes) this.checkpoint();
+  }
+
+  /** Every byte is written twice, to the WAL and by a checkpoint, also those that no checkpoint has copied yet. */
+  #requireRoom(bytes: number): void {
+    const hasRoom = (): boolean => this.#unreservedBytes() >= 2 * (bytes + this.#sinceCheckpoint);
+    if (hasRoom()) return;
+    // With the WAL copied back its space is used again.
+    this.checkpoint();
+    if (!hasRoom()) throw new OperaError('no-space', `${this.#database.name}: no space is left`);
   }
 
   /** One transaction; what it returns settles the callers and must only be called after it. */

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { limits } from '../model/limits.ts';
 import { acquireFileLock, openSqlite, type SqliteDatabase, toSqliteError } from '../runtime/sqlite.ts';
 import { defineWorkerService, type WorkerService } from '../runtime/worker.ts';
+import { measureDiskSpace } from './_disk-space.ts';
 import { WriteGroups } from './_sqlite-groups.ts';
 import { StoreReads } from './_sqlite-reads.ts';
 import type { StoreServiceOptions, WriteCommand } from './_sqlite-rows.ts';
@@ -66,7 +67,7 @@ const createStoreService = async (options: StoreServiceOptions): Promise<WorkerS
   });
   const reads = new StoreReads(database);
   const writes = new StoreWrites(database);
-  const groups = new WriteGroups(database);
+  const groups = new WriteGroups(database, () => measureDiskSpace(options.folder).unreservedBytes);
   const read =
     <Args extends readonly unknown[], Value>(method: (...args: Args) => Value) =>
     (...args: Args): Value => {
@@ -77,7 +78,12 @@ const createStoreService = async (options: StoreServiceOptions): Promise<WorkerS
       }
     };
   return {
-    write: (command: WriteCommand) => groups.push(() => writes.run(command), bytesOf(command)),
+    write: (command: WriteCommand) =>
+      groups.push({
+        run: () => writes.run(command),
+        bytes: bytesOf(command),
+        sparesReserve: command.kind === 'put-chunks',
+      }),
     store: read(() => reads.store()),
     chunk: read((address: ChunkAddress, from: number, to: number) => reads.chunk(address, from, to)),
     hashes: read((addresses: readonly ChunkAddress[]) => reads.hashes(addresses)),

@@ -8,6 +8,7 @@ import { limits } from '../model/limits.ts';
 import { type Random, SystemRandom } from '../runtime/random.ts';
 import { startWorker, type WorkerClient } from '../runtime/worker.ts';
 import * as check from './_checks.ts';
+import { measureDiskSpace } from './_disk-space.ts';
 import { ChunkFiles, type FileFaults } from './_chunk-files.ts';
 import { type ChunkRecord, type FoundChunk, ownBytes, type WriteCommand } from './_sqlite-rows.ts';
 import type { StoreReads } from './_sqlite-reads.ts';
@@ -40,9 +41,6 @@ export interface SqliteStorageOptions extends StorageFactoryOptions {
   readonly random?: Random;
   readonly faults?: StorageFaults;
 }
-
-/** Room beside the call that did not fit before the store counts as writable again: WAL and folder entries. */
-const spaceMarginBytes = 256 * 1024;
 
 /** Times a read follows a chunk that is deleted and written anew before it gives up. */
 const readAttemptsMax = 8;
@@ -210,8 +208,8 @@ export class SqliteStorage implements StorageAdapter {
 
   async usage(): Promise<StoreUsage> {
     const store = await this.#store();
-    const freeBytes = await this.#files.freeBytes();
-    if (this.#lackingBytes !== undefined && freeBytes >= this.#lackingBytes) this.#lackingBytes = undefined;
+    const { freeBytes, unreservedBytes } = measureDiskSpace(this.#options.folder);
+    if (this.#lackingBytes !== undefined && unreservedBytes >= this.#lackingBytes) this.#lackingBytes = undefined;
     return {
       chunks: store.chunk_count,
       manifests: store.manifest_count,
@@ -286,10 +284,10 @@ export class SqliteStorage implements StorageAdapter {
     }
   }
 
-  /** Remembers what ends writing or shows a full disk; gives the error back to be thrown. */
+  /** Remembers what ends writing, or how much a full disk lacked; gives the error back to be thrown. */
   #noteFailure(error: unknown, bytes: number): unknown {
     if (isOperaError(error, 'no-space')) {
-      this.#lackingBytes = Math.max(this.#lackingBytes ?? 0, bytes + spaceMarginBytes);
+      this.#lackingBytes = Math.max(this.#lackingBytes ?? 0, 2 * bytes);
     } else if (isOperaError(error, 'read-only', 'integrity')) {
       const message = `${error.message}; the store takes no writes until it is reopened`;
       this.#failure ??= new OperaError('read-only', message, { cause: error });
@@ -302,10 +300,10 @@ export class SqliteStorage implements StorageAdapter {
     const isLarge = (chunk: ChunkWrite): boolean => chunk.body.length > limits.storeInlineBytesMax;
     const known = await this.#knownOutcomes(worker, chunks, isLarge);
     const missing = chunks.filter((_, at) => known[at] === undefined);
-    const files = await this.#writeFiles(missing, isLarge);
+    const bytes = missing.reduce((sum, { body }) => sum + body.length, 0);
+    const files = await this.#writeFiles(missing, isLarge, bytes);
     const { records, bodies } = this.#recordsOf(missing, files);
     const written = files.flatMap((file) => file ?? []);
-    const bytes = missing.reduce((sum, { body }) => sum + body.length, 0);
     try {
       const command: WriteCommand = { kind: 'put-chunks', chunks: records, bodies };
       const outcomes = (await this.#send(worker, command, bytes)) as ChunkWriteOutcome[];
@@ -339,7 +337,12 @@ export class SqliteStorage implements StorageAdapter {
   async #writeFiles(
     chunks: readonly ChunkWrite[],
     isLarge: (chunk: ChunkWrite) => boolean,
+    bytes: number,
   ): Promise<(string | undefined)[]> {
+    if (!chunks.some(isLarge)) return chunks.map(() => undefined);
+    if (measureDiskSpace(this.#options.folder).unreservedBytes < bytes) {
+      throw this.#noteFailure(new OperaError('no-space', `${this.#options.folder}: no space is left`), bytes);
+    }
     const write = async (chunk: ChunkWrite): Promise<string | undefined> =>
       isLarge(chunk) ? this.#files.write(chunk, chunk.body) : undefined;
     const settled = await Promise.allSettled(chunks.map(write));
@@ -347,10 +350,7 @@ export class SqliteStorage implements StorageAdapter {
     const files = settled.map((result) => (result.status === 'fulfilled' ? result.value : undefined));
     if (!failed) return files;
     await this.#files.remove(files.flatMap((file) => file ?? []));
-    throw this.#noteFailure(
-      failed.reason,
-      chunks.reduce((sum, { body }) => sum + body.length, 0),
-    );
+    throw this.#noteFailure(failed.reason, bytes);
   }
 
   #recordsOf(
