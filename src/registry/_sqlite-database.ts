@@ -27,34 +27,45 @@ const retryJitterMs = 40;
 
 type Value = string | number | bigint | Uint8Array | null;
 
-/** Statements by their text, prepared once. */
+interface Prepared {
+  readonly statement: SqliteStatement<unknown[]>;
+  /** better-sqlite3 takes `?1` for a name: such statements are bound by an object. */
+  readonly numbered: boolean;
+}
+
+/** Statements by their text, prepared once. Parameters are `?` in order, or `?1` … `?n`. */
 export class Rows {
   readonly #database: SqliteDatabase;
-  readonly #statements = new Map<string, SqliteStatement<Value[]>>();
+  readonly #statements = new Map<string, Prepared>();
 
   constructor(database: SqliteDatabase) {
     this.#database = database;
   }
 
-  #statement(sql: string): SqliteStatement<Value[]> {
-    const known = this.#statements.get(sql);
-    if (known) return known;
-    const statement = this.#database.prepare<Value[]>(sql);
-    this.#statements.set(sql, statement);
-    return statement;
+  #prepare(sql: string, values: readonly Value[]): [SqliteStatement<unknown[]>, readonly unknown[]] {
+    let prepared = this.#statements.get(sql);
+    if (!prepared) {
+      prepared = { statement: this.#database.prepare<unknown[]>(sql), numbered: sql.includes('?1') };
+      this.#statements.set(sql, prepared);
+    }
+    const bound = prepared.numbered ? [Object.fromEntries(values.map((value, at) => [at + 1, value]))] : values;
+    return [prepared.statement, bound];
   }
 
   /** Number of rows changed. */
   run(sql: string, ...values: Value[]): number {
-    return this.#statement(sql).run(...values).changes;
+    const [statement, bound] = this.#prepare(sql, values);
+    return statement.run(...bound).changes;
   }
 
   get<Row>(sql: string, ...values: Value[]): Row | undefined {
-    return this.#statement(sql).get(...values) as Row | undefined;
+    const [statement, bound] = this.#prepare(sql, values);
+    return statement.get(...bound) as Row | undefined;
   }
 
   all<Row>(sql: string, ...values: Value[]): Row[] {
-    return this.#statement(sql).all(...values) as Row[];
+    const [statement, bound] = this.#prepare(sql, values);
+    return statement.all(...bound) as Row[];
   }
 }
 

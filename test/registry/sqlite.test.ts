@@ -1,0 +1,148 @@
+// SqliteRegistry against the acceptance suite, and what a file promises alone: its mode, its replacement, its views.
+import assert from 'node:assert/strict';
+import { copyFileSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import type { Registry } from '../../src/registry/registry.ts';
+import { SqliteRegistry } from '../../src/registry/sqlite.ts';
+import { openSqlite } from '../../src/runtime/sqlite.ts';
+import { testRegistry } from '../acceptance/registry.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import * as build from '../support/registry-builders.ts';
+
+const folder = mkdtempSync(join(tmpdir(), 'opera-registry-'));
+after(() => rmSync(folder, { recursive: true, force: true }));
+let files = 0;
+const newPath = (): string => join(folder, `registry-${++files}.db`);
+
+testRegistry('sqlite', async () => {
+  const path = newPath();
+  const clock = new ManualClock();
+  return {
+    connect: () => new SqliteRegistry({ path, clock }),
+    advance: (ms) => clock.advance(ms),
+    teardown: async () => rmSync(path, { force: true }),
+  };
+});
+
+const withFile = async (body: (registry: Registry, path: string) => Promise<void>): Promise<void> => {
+  const path = newPath();
+  const registry = new SqliteRegistry({ path, clock: new ManualClock() });
+  try {
+    await build.createNetwork(registry);
+    await body(registry, path);
+  } finally {
+    await registry.close();
+  }
+};
+
+test('the registry file is private to its owner and is not made by reading', async () => {
+  await withFile(async (registry, path) => {
+    await build.putName(registry, 'a');
+    for (const file of [path, `${path}-wal`, `${path}-shm`]) assert.equal(statSync(file).mode & 0o777, 0o600);
+  });
+  const missing = new SqliteRegistry({ path: join(folder, 'missing.db'), clock: new ManualClock() });
+  await assert.rejects(missing.readLife(), { code: 'registry-lost' });
+  assert.equal(statSync(join(folder, 'missing.db'), { throwIfNoEntry: false }), undefined);
+  await missing.close();
+});
+
+test('what was committed is there after reopening', async () => {
+  const path = newPath();
+  const first = new SqliteRegistry({ path, clock: new ManualClock() });
+  await build.createNetwork(first);
+  const put = await build.putName(first, 'a');
+  await first.close();
+  const second = new SqliteRegistry({ path, clock: new ManualClock() });
+  assert.equal((await second.getNames(['a']))[0]?.version, put.version);
+  await second.close();
+});
+
+test('a deleted file is a lost registry, not one that goes on taking writes', async () => {
+  await withFile(async (registry, path) => {
+    await build.putName(registry, 'a');
+    rmSync(path);
+    await assert.rejects(registry.getNames(['a']), { code: 'registry-lost' });
+    await assert.rejects(registry.putMember(build.member('n1')), { code: 'registry-lost' });
+  });
+});
+
+test('a file put back from a copy answers no names until its incarnation is raised', async () => {
+  await withFile(async (registry, path) => {
+    const database = await openSqlite(path, { busyTimeoutMs: 100 });
+    const kept = await build.putName(registry, 'kept');
+    database.pragma('wal_checkpoint(TRUNCATE)');
+    database.close();
+    copyFileSync(path, `${path}.copy`);
+    await build.putName(registry, 'newer');
+    for (const end of ['', '-wal', '-shm']) rmSync(`${path}${end}`, { force: true });
+    renameSync(`${path}.copy`, path);
+    await assert.rejects(registry.getNames(['kept']), { code: 'stale-incarnation' });
+    const change = build.remove('kept', kept.version, kept.sequence);
+    assert.equal(build.codeOf(await build.commitOne(registry, change)), 'stale-incarnation');
+    const life = await registry.readLife();
+    assert.notEqual(life.lifeId, life.raisedUnder);
+    assert.equal((await registry.raiseIncarnation(life.incarnation))?.incarnation, 2);
+    const [found, lost] = await registry.getNames(['kept', 'newer']);
+    assert.deepEqual([found?.version, lost], [kept.version, undefined]);
+  });
+});
+
+test('a sequence that went back within one file is taken for a rollback', async () => {
+  await withFile(async (registry, path) => {
+    await build.putName(registry, 'a');
+    await registry.readLife();
+    const database = await openSqlite(path, { busyTimeoutMs: 100 });
+    database.exec('UPDATE life SET sequence = 5');
+    await assert.rejects(registry.listNames({ prefix: '', limit: 1 }), { code: 'stale-incarnation' });
+    const life = await registry.readLife();
+    assert.notEqual(life.lifeId, life.raisedUnder);
+    const raised = await registry.raiseIncarnation(life.incarnation);
+    assert.equal(raised?.lifeId, raised?.raisedUnder);
+    assert.equal((await registry.listNames({ prefix: '', limit: 1 })).records.length, 1);
+    database.close();
+  });
+});
+
+test('a person can read the public keys with sqlite3 as four views', async () => {
+  await withFile(async (registry, path) => {
+    await registry.putMember(build.member('n1'));
+    await build.putName(registry, 'sol', ['n1:1']);
+    const database = await openSqlite(path, { busyTimeoutMs: 100, readonly: true });
+    assert.deepEqual(database.prepare('SELECT * FROM network_nodes').all(), [{ node: 'n1:1' }]);
+    assert.deepEqual(database.prepare('SELECT * FROM network_data').all(), [{ name: 'sol' }]);
+    const both = [{ node: 'n1:1', name: 'sol' }];
+    assert.deepEqual(database.prepare('SELECT node, name FROM network_data_node').all(), both);
+    assert.deepEqual(database.prepare('SELECT node, name FROM network_data_file').all(), both);
+    database.close();
+  });
+});
+
+test('a lock held by another process for a moment is waited for', async () => {
+  await withFile(async (registry, path) => {
+    const database = await openSqlite(path, { busyTimeoutMs: 100 });
+    database.exec('BEGIN IMMEDIATE');
+    const waiting = registry.putMember(build.member('n1'));
+    await registry.readLease();
+    database.exec('COMMIT');
+    await waiting;
+    assert.equal((await registry.listMembers()).length, 1);
+    database.close();
+  });
+});
+
+test('a foreign database is refused and left alone', async () => {
+  const path = newPath();
+  const database = await openSqlite(path, { busyTimeoutMs: 100 });
+  database.exec('CREATE TABLE theirs (x); PRAGMA user_version = 7');
+  database.close();
+  const registry = new SqliteRegistry({ path, clock: new ManualClock() });
+  await assert.rejects(registry.createNetwork(build.networkId, build.firstRoster), { code: 'config' });
+  await registry.close();
+  const garbage = newPath();
+  writeFileSync(garbage, 'this is no database, but it is long enough to look at'.repeat(40));
+  const second = new SqliteRegistry({ path: garbage, clock: new ManualClock() });
+  await assert.rejects(second.readLife(), { code: 'registry-unavailable' });
+  await second.close();
+});
