@@ -249,6 +249,11 @@ test('a bundle with an extra root, another network, a member certificate or loos
   const member = await certify(network, network.members.node);
   refuses(() => parseCaBundle(member), 'wrong-authority');
   refuses(() => parseCaBundle(Buffer.concat([mine, mine, mine, mine, mine])), 'wrong-authority');
+  const key = network.authority.privateKey;
+  const names = [{ type: 'url', value: `spiffe://${network.networkId}` }] as const;
+  const powerless = await issueOdd(key, key, { names, ca: false });
+  refuses(() => parseCaBundle(powerless), 'wrong-authority');
+  assert.equal(parseCaBundle(await issueOdd(key, key, { names, ca: true })).networkId, network.networkId);
   const second = await createAuthority(network.networkId, new FixedClock(testNowMs));
   const both = Buffer.concat([mine, second.bundle.bytes]);
   assert.equal(parseCaBundle(both).certificates.length, 2);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { issueCertificate } from '../../src/identity/authority.ts';
+import { certificatePem } from '../../src/identity/ca-bundle.ts';
 import {
   agreementKeyOf,
   completeIdentity,
@@ -111,6 +112,13 @@ test('a missing, damaged, linked or exchanged file is refused by name', async ()
     await writeFile(path, new Uint8Array(64 * 1024 + 1), { mode: 0o600 });
     await rejects(readIdentity(folder), 'config');
   }
+});
+
+test('a certificate of another key, laid into the folder from outside, is refused', async () => {
+  const folder = freshFolder();
+  await joined(folder);
+  await writeFile(join(folder, 'certificate.pem'), certificatePem(await certify(network, network.members.gateway)));
+  await rejects(readIdentity(folder), 'config');
 });
 
 test('a certificate for another key, network or role never enters the folder', async () => {

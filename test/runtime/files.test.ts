@@ -57,6 +57,7 @@ test('a secret file is read only when nobody else can read it and it is a file o
     const error = await rejects(readSecretFile(path, 10), 'config');
     assert.equal(error.hint, `chmod 600 ${path}`);
   }
+  await chmod(path, 0o600);
   await symlink(path, join(folder, 'link'));
   await rejects(readSecretFile(join(folder, 'link'), 10), 'config');
   await rejects(readSecretFile(folder, 10_000), 'config');
