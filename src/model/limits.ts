@@ -1,5 +1,5 @@
 // Every limit of the program in one table: value, unit in the name, and the reason. Relations between them are
-// checked at start by assertLimits. Sizes fixed by stored formats stand in crypto/sealing.ts, not here.
+// checked at start by assertLimits. Sizes fixed by stored formats stand in crypto/geometry.ts, not here.
 import { OperaError } from '../errors/errors.ts';
 
 const second = 1_000;
