@@ -2,7 +2,7 @@
 // Everything here survives structured cloning: plain objects, numbers, bigints, text and buffers of their own.
 // It runs no statement.
 import type { VersionId, KeyHash } from '../model/ids.ts';
-import type { ChunkAddress, ChunkInfo, ManifestWrite, StoredManifest } from './storage-adapter.ts';
+import type { ChunkAddress, ChunkInfo, ChunkWrite, ManifestWrite, StoredManifest } from './storage-adapter.ts';
 
 /** One chunk to note down; its body lies in `file`, or at `bodyAt` in the packed bodies of its command. */
 export interface ChunkRecord extends ChunkInfo {
@@ -65,6 +65,28 @@ export interface ManifestRow {
 /** A plain Uint8Array over a buffer of its own, so that cloning copies these bytes and not a pool around them. */
 export const ownBytes = (bytes: Uint8Array): Uint8Array =>
   bytes.byteLength === bytes.buffer.byteLength && !Buffer.isBuffer(bytes) ? bytes : new Uint8Array(bytes);
+
+/** Records of chunks; the bodies of those without a file are packed into one buffer, which can be handed over whole. */
+export const packChunks = (
+  chunks: readonly ChunkWrite[],
+  files: readonly (string | undefined)[],
+  storedAtMs: number,
+): { readonly records: ChunkRecord[]; readonly bodies: Uint8Array } => {
+  const inline = chunks.filter((_, at) => files[at] === undefined);
+  const bodies = new Uint8Array(inline.reduce((sum, { body }) => sum + body.length, 0));
+  let bodyAt = 0;
+  const records = chunks.map((chunk, at): ChunkRecord => {
+    const { version, index, partition, servedHour, body } = chunk;
+    const file = files[at];
+    const facts = { version, index, partition, servedHour, storedAtMs, length: body.length };
+    const record = { ...facts, hash: ownBytes(chunk.hash), file, bodyAt };
+    if (file !== undefined) return record;
+    bodies.set(body, bodyAt);
+    bodyAt += body.length;
+    return record;
+  });
+  return { records, bodies };
+};
 
 /** Ids in rows were parsed before they were stored. */
 export const chunkOfRow = (row: ChunkRow): ChunkInfo => ({

@@ -10,7 +10,7 @@ import { startWorker, type WorkerClient } from '../runtime/worker.ts';
 import * as check from './_checks.ts';
 import { measureDiskSpace } from './_disk-space.ts';
 import { ChunkFiles, type FileFaults } from './_chunk-files.ts';
-import { type ChunkRecord, type FoundChunk, ownBytes, type WriteCommand } from './_sqlite-rows.ts';
+import { type FoundChunk, ownBytes, packChunks, type WriteCommand } from './_sqlite-rows.ts';
 import type { StoreReads } from './_sqlite-reads.ts';
 import type {
   ChunkAddress,
@@ -44,6 +44,9 @@ export interface SqliteStorageOptions extends StorageFactoryOptions {
 
 /** Times a read follows a chunk that is deleted and written anew before it gives up. */
 const readAttemptsMax = 8;
+
+/** True for a body that becomes a file. */
+const isLarge = ({ body }: ChunkWrite): boolean => body.length > limits.storeInlineBytesMax;
 
 export class SqliteStorage implements StorageAdapter {
   readonly durable = true;
@@ -138,11 +141,8 @@ export class SqliteStorage implements StorageAdapter {
     const plain = manifests.map((manifest): ManifestWrite => {
       const { version, partition, sequence, wrapEpoch, state, signer, servedHour } = manifest;
       bytes += manifest.record.byteLength;
-      const record = ownBytes(manifest.record);
-      return {
-        ...{ version, partition, sequence, wrapEpoch, state, signer, servedHour, record },
-        signerSpki: ownBytes(manifest.signerSpki),
-      };
+      const bytesOwned = { record: ownBytes(manifest.record), signerSpki: ownBytes(manifest.signerSpki) };
+      return { version, partition, sequence, wrapEpoch, state, signer, servedHour, ...bytesOwned };
     });
     return (await this.#write({ kind: 'put-manifests', manifests: plain }, bytes)) as ManifestWriteOutcome[];
   }
@@ -297,12 +297,11 @@ export class SqliteStorage implements StorageAdapter {
 
   async #putChunks(chunks: readonly ChunkWrite[]): Promise<ChunkWriteOutcome[]> {
     const worker = this.#ready();
-    const isLarge = (chunk: ChunkWrite): boolean => chunk.body.length > limits.storeInlineBytesMax;
-    const known = await this.#knownOutcomes(worker, chunks, isLarge);
+    const known = await this.#knownOutcomes(worker, chunks);
     const missing = chunks.filter((_, at) => known[at] === undefined);
     const bytes = missing.reduce((sum, { body }) => sum + body.length, 0);
-    const files = await this.#writeFiles(missing, isLarge, bytes);
-    const { records, bodies } = this.#recordsOf(missing, files);
+    const files = await this.#writeFiles(missing, bytes);
+    const { records, bodies } = packChunks(missing, files, this.#options.nowMs());
     const written = files.flatMap((file) => file ?? []);
     try {
       const command: WriteCommand = { kind: 'put-chunks', chunks: records, bodies };
@@ -321,7 +320,6 @@ export class SqliteStorage implements StorageAdapter {
   async #knownOutcomes(
     worker: WorkerClient,
     chunks: readonly ChunkWrite[],
-    isLarge: (chunk: ChunkWrite) => boolean,
   ): Promise<(ChunkWriteOutcome | undefined)[]> {
     const large = chunks.filter(isLarge).map(({ version, index }) => ({ version, index }));
     if (large.length === 0) return chunks.map(() => undefined);
@@ -334,11 +332,7 @@ export class SqliteStorage implements StorageAdapter {
   }
 
   /** The file of each large chunk, undefined for the others; all of them or none. */
-  async #writeFiles(
-    chunks: readonly ChunkWrite[],
-    isLarge: (chunk: ChunkWrite) => boolean,
-    bytes: number,
-  ): Promise<(string | undefined)[]> {
+  async #writeFiles(chunks: readonly ChunkWrite[], bytes: number): Promise<(string | undefined)[]> {
     if (!chunks.some(isLarge)) return chunks.map(() => undefined);
     if (measureDiskSpace(this.#options.folder).unreservedBytes < bytes) {
       throw this.#noteFailure(new OperaError('no-space', `${this.#options.folder}: no space is left`), bytes);
@@ -351,27 +345,6 @@ export class SqliteStorage implements StorageAdapter {
     if (!failed) return files;
     await this.#files.remove(files.flatMap((file) => file ?? []));
     throw this.#noteFailure(failed.reason, bytes);
-  }
-
-  #recordsOf(
-    chunks: readonly ChunkWrite[],
-    files: readonly (string | undefined)[],
-  ): { readonly records: ChunkRecord[]; readonly bodies: Uint8Array } {
-    const storedAtMs = this.#options.nowMs();
-    const inline = chunks.filter((_, at) => files[at] === undefined);
-    const bodies = new Uint8Array(inline.reduce((sum, { body }) => sum + body.length, 0));
-    let bodyAt = 0;
-    const records = chunks.map((chunk, at): ChunkRecord => {
-      const { version, index, partition, servedHour, body } = chunk;
-      const file = files[at];
-      const facts = { version, index, partition, servedHour, storedAtMs, length: body.length };
-      const record = { ...facts, hash: ownBytes(chunk.hash), file, bodyAt };
-      if (file !== undefined) return record;
-      bodies.set(body, bodyAt);
-      bodyAt += body.length;
-      return record;
-    });
-    return { records, bodies };
   }
 
   async #getChunk(

@@ -4,7 +4,7 @@
 import assert from 'node:assert/strict';
 import fc from 'fast-check';
 import type { StorageAdapter } from '../../src/storage-adapters/storage-adapter.ts';
-import { chunkOf, manifestOf, versionOf } from './_storage-data.ts';
+import { chunkOf, manifestOf, versionOf } from '../support/storage-data.ts';
 
 /** One call: what it does, in words for the counterexample, and how. */
 export interface Step {

@@ -7,7 +7,7 @@ import fc from 'fast-check';
 import { type ErrorCode, isOperaError } from '../../src/errors/errors.ts';
 import { MemoryStorage } from '../../src/storage-adapters/memory.ts';
 import type { ChunkAddress, StorageAdapter } from '../../src/storage-adapters/storage-adapter.ts';
-import { bytesOf, chunkOf, infoOf, manifestOf, naiveDigests, versionOf } from './_storage-data.ts';
+import { bytesOf, chunkOf, infoOf, manifestOf, naiveDigests, versionOf } from '../support/storage-data.ts';
 import { compareWithModel, randomSteps } from './_storage-random.ts';
 
 export interface StoragePlace {

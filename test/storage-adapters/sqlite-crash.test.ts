@@ -9,7 +9,7 @@ import { test } from 'node:test';
 import { isOperaError } from '../../src/errors/errors.ts';
 import { parseVersionId } from '../../src/model/ids.ts';
 import { SqliteStorage } from '../../src/storage-adapters/sqlite.ts';
-import { chunkOf, manifestOf, versionOf } from '../acceptance/_storage-data.ts';
+import { chunkOf, manifestOf, versionOf } from '../support/storage-data.ts';
 import { assertSound, type Expected, filesOnDisk, withFolder, withStore } from './_sqlite-support.ts';
 
 const self = fileURLToPath(import.meta.url);

@@ -8,10 +8,11 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { type ErrorCode, isOperaError } from '../../src/errors/errors.ts';
 import { openSqlite } from '../../src/runtime/sqlite.ts';
-import type { FileStep } from '../../src/storage-adapters/_chunk-files.ts';
 import { SqliteStorage, type StorageFaults } from '../../src/storage-adapters/sqlite.ts';
-import { bytesOf, chunkOf, manifestOf, versionOf } from '../acceptance/_storage-data.ts';
+import { bytesOf, chunkOf, manifestOf, versionOf } from '../support/storage-data.ts';
 import { assertSound, filesOnDisk, queryColumn, withFolder, withStore } from './_sqlite-support.ts';
+
+type FileStep = NonNullable<NonNullable<StorageFaults['files']>['skip']>[number];
 
 const rejectsWith = (promise: Promise<unknown>, code: ErrorCode, message = /./): Promise<void> =>
   assert.rejects(promise, (error) => isOperaError(error, code) && message.test(error.message), `expected ${code}`);
