@@ -1,0 +1,73 @@
+// Who may import whom: the table of rooms, and the one room of each package. Data, read by imports.test.ts.
+// A change here is a change of the architecture: say why in docs/decisions/.
+
+/** Folder below src → folders or files it may import besides itself. `types:` before a name admits types only. */
+export const mayImport: Readonly<Record<string, readonly string[]>> = {
+  errors: [],
+  model: ['errors'],
+  runtime: ['errors'],
+  crypto: ['model', 'errors', 'types:runtime'],
+  index: ['model', 'errors'],
+  // Layouts are signed records with a hash: digests and signatures, nothing that opens data.
+  placement: ['model', 'errors', 'crypto/digest.ts', 'crypto/signature.ts'],
+  identity: ['crypto', 'model', 'errors', 'runtime'],
+  'storage-adapters': ['model', 'index', 'errors', 'runtime'],
+  registry: ['model', 'errors', 'runtime', 'types:crypto/digest.ts', 'types:crypto/signature.ts'],
+  wire: ['identity', 'crypto', 'model', 'errors'],
+  client: ['wire', 'identity', 'crypto', 'placement', 'index', 'model', 'errors', 'runtime'],
+  // Files directly in roles/ serve every role; roles/X may import them, and never roles/Y.
+  roles: [
+    'client',
+    'wire',
+    'identity',
+    'crypto',
+    'placement',
+    'index',
+    'storage-adapters/storage-adapter.ts',
+    'registry/registry.ts',
+    'model',
+    'errors',
+    'runtime',
+  ],
+  config: ['model', 'errors'],
+  commands: [
+    'client',
+    'config',
+    'crypto',
+    'errors',
+    'identity',
+    'index',
+    'model',
+    'placement',
+    'registry',
+    'roles',
+    'runtime',
+    'storage-adapters',
+    'wire',
+  ],
+};
+
+/** Files outside the rooms: what starts the program and what starts a thread. */
+export const entries: Readonly<Record<string, readonly string[]>> = {
+  'src/main.ts': ['commands/_front.ts', 'runtime', 'worker.ts'],
+  'src/worker.ts': ['runtime', 'registry/_sqlite-service.ts', 'storage-adapters/_sqlite-service.ts'],
+};
+
+/** Package → folders or files below src that may import it. Node's own modules are free. */
+export const packageRooms: Readonly<Record<string, readonly string[]>> = {
+  citty: ['commands'],
+  h3: ['roles'],
+  srvx: ['roles'],
+  'prom-client': ['roles'],
+  '@noble/ciphers': ['crypto'],
+  '@noble/hashes': ['crypto'],
+  '@peculiar/x509': ['identity'],
+  'reflect-metadata': ['identity'],
+  valibot: ['wire', 'config'],
+  ioredis: ['registry'],
+  'better-sqlite3': ['runtime/sqlite.ts'],
+  undici: ['client'],
+};
+
+/** Packages of tests and benchmarks only. */
+export const testPackages: readonly string[] = ['fast-check', 'esbuild'];

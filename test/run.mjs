@@ -1,0 +1,90 @@
+// Runs the tests that build.mjs listed in dist/test/entries.json: explicit files, because node:test on Node 20 knows no
+// globs and exits 0 when it finds none. Fast tests first, two files at a time; end-to-end tests last, one at a time.
+// `npm test -- test/placement` runs the files whose path contains the word. Finding nothing is a failure, so is a file
+// without tests, and under OPERA_TEST_REQUIRE_ALL=1 a skipped or unfinished test.
+import { spawn } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '..');
+const requireAll = process.env.OPERA_TEST_REQUIRE_ALL === '1';
+
+const fail = (text) => {
+  process.stderr.write(`test: ${text}\n`);
+  process.exit(1);
+};
+
+const words = process.argv.slice(2).map((word) => word.replace(/^\.\//, '').replace(/\.(ts|mjs)$/, ''));
+const listed = JSON.parse(readFileSync(join(root, 'dist/test/entries.json'), 'utf8'));
+if (listed.length === 0) fail('dist/test/entries.json lists no test: running nothing is an error');
+const entries = listed.filter((entry) => words.length === 0 || words.some((word) => entry.includes(word)));
+if (entries.length === 0) fail(`no test file matches ${words.join(' ')}`);
+
+/** Path below the test build, such as `test/placement/plan.test.mjs`. */
+const nameOf = (entry) => entry.replace(/^.*?dist\/test\//, '');
+
+/** In order. A phase has its own process, so that nothing of one disturbs the next. */
+const phases = [
+  { title: 'unit', accept: (name) => !/^test\/(sim|e2e)\//.test(name), concurrency: 2, timeoutMs: 120_000 },
+  { title: 'simulation', accept: (name) => name.startsWith('test/sim/'), concurrency: 2, timeoutMs: 300_000 },
+  { title: 'end to end', accept: (name) => name.startsWith('test/e2e/'), concurrency: 1, timeoutMs: 600_000 },
+];
+
+const runPhase = (phase, files, countsFile) =>
+  new Promise((done) => {
+    const child = spawn(
+      process.execPath,
+      [
+        '--enable-source-maps',
+        '--test',
+        `--test-concurrency=${phase.concurrency}`,
+        `--test-timeout=${phase.timeoutMs}`,
+        `--test-reporter=${join(root, 'test/reporter.mjs')}`,
+        '--test-reporter-destination=stdout',
+        ...files.map((file) => resolve(root, file)),
+      ],
+      { cwd: root, stdio: 'inherit', env: { ...process.env, OPERA_TEST_COUNTS: countsFile } },
+    );
+    child.on('error', (error) => fail(`node cannot be started: ${error.message}`));
+    child.on('exit', (code, signal) => done(code ?? (signal === null ? 1 : 128)));
+  });
+
+const scratch = mkdtempSync(join(tmpdir(), 'opera-test-'));
+const total = { files: 0, tests: 0, pass: 0, fail: 0, skipped: 0, todo: 0, empty: 0, durationMs: 0 };
+let exitCode = 0;
+for (const [index, phase] of phases.entries()) {
+  const files = entries.filter((entry) => phase.accept(nameOf(entry)));
+  if (files.length === 0) continue;
+  process.stdout.write(`\n${phase.title}: ${files.length} ${files.length === 1 ? 'file' : 'files'}\n`);
+  const countsFile = join(scratch, `${index}.json`);
+  const code = await runPhase(phase, files, countsFile);
+  if (code !== 0) exitCode = code;
+  try {
+    const counts = JSON.parse(readFileSync(countsFile, 'utf8'));
+    for (const key of Object.keys(total)) total[key] += counts[key] ?? 0;
+  } catch {
+    process.stdout.write(`${phase.title}: the run ended without its counts\n`);
+    exitCode ||= 1;
+  }
+}
+rmSync(scratch, { recursive: true, force: true });
+
+process.stdout.write(
+  [
+    '',
+    `# tests ${total.tests}`,
+    `# pass ${total.pass}`,
+    `# fail ${total.fail}`,
+    `# skipped ${total.skipped}`,
+    `# todo ${total.todo}`,
+    `# duration_ms ${Math.round(total.durationMs)}`,
+    '',
+  ].join('\n'),
+);
+if (total.fail > 0) exitCode ||= 1;
+if (total.tests === 0) fail('no test ran');
+if (total.empty > 0) fail(`${total.empty} files hold no test`);
+if (requireAll && total.skipped + total.todo > 0) fail('tests were skipped, and OPERA_TEST_REQUIRE_ALL=1 forbids it');
+process.exit(exitCode);
