@@ -10,7 +10,10 @@ const indent = (text) => text.replace(/^/gm, '    ');
 
 const causeOf = (error) => {
   const cause = error?.code === 'ERR_TEST_FAILURE' && error.cause !== undefined ? error.cause : error;
-  return typeof cause === 'string' ? cause : inspect(cause, { depth: 4 });
+  if (!(cause instanceof Error)) return typeof cause === 'string' ? cause : inspect(cause, { depth: 4 });
+  // An assertion's message holds both sides already; printing its fields would show them twice.
+  const text = cause.stack ?? String(cause);
+  return cause.cause === undefined ? text : `${text}\ncaused by ${inspect(cause.cause, { depth: 4 })}`;
 };
 
 const lineOf = ({ file, tests, failed, ms }) =>

@@ -1,4 +1,4 @@
-// The steps that move copies between nodes: fill open slots, raise nodes below their floor, lower nodes above their cap.
+// The steps that move copies between nodes: fill open slots, raise nodes below their floor, lower those above the cap.
 // Invariant: distinct nodes before zones before caps; a step moves no more copies than the bound it restores asks for,
 // and prefers copies that are not there yet, whose moving costs nothing.
 // Direct moves go in rendezvous order; when none is left, a breadth-first search finds the shortest chain of moves.

@@ -1,7 +1,7 @@
 // Who stands first: the first owner of a partition takes its uploads, so firsts are shared out like copies are.
 // Invariant: only the order inside a partition changes, which moves no data; a node leads
-// ⌊its copies / R′⌋ or ⌈its copies / R′⌉ partitions. That is always possible: giving each owner 1/R′ of a partition is a fractional
-// assignment within those bounds, and bipartite flows with whole bounds have whole solutions.
+// ⌊its copies / R′⌋ or ⌈its copies / R′⌉ partitions. That is always possible: giving each owner 1/R′ of a partition is
+// a fractional assignment within those bounds, and bipartite flows with whole bounds have whole solutions.
 import { type Draft, empty, loadOf, nodeAt } from './_draft.ts';
 
 const swapToFront = (draft: Draft, partition: number, slot: number): void => {

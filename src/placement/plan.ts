@@ -1,6 +1,6 @@
 // next layout = f(previous layout, members): the pure decision who owns what. No clock, no randomness, no I/O.
-// It keeps every copy it can, fills open places in weighted rendezvous order, and moves copies only to bring a node back
-// between 0.95 and 1.05 of its share. Distinct nodes come before distinct zones, zones before caps.
+// It keeps every copy it can, fills open places in weighted rendezvous order, and moves copies only to bring a node
+// back between 0.95 and 1.05 of its share. Distinct nodes come before distinct zones, zones before caps.
 // What it does not decide: which members take part, when a layout is made, numbers and signatures (the master's work).
 import { OperaError } from '../errors/errors.ts';
 import type { KeyHash } from '../model/ids.ts';

@@ -11,6 +11,8 @@ export interface Import {
   readonly path: string | undefined;
   /** True when only types come in, so that nothing of it runs. */
   readonly typeOnly: boolean;
+  /** True for `import()`: it runs when it is called, not when the file is loaded. */
+  readonly lazy: boolean;
 }
 
 export interface Source {
@@ -110,18 +112,19 @@ const isTypeOnly = (clause: string): boolean => {
 /** Static imports, re-exports, bare imports, and dynamic imports of a fixed text. */
 export const importsOf = (path: string, uncommented: string, code: string): Import[] => {
   const found: Import[] = [];
-  const add = (specifier: string, typeOnly: boolean): void => {
+  const add = (specifier: string, typeOnly: boolean, lazy: boolean): void => {
     const relative = specifier.startsWith('.');
-    found.push({ specifier, path: relative ? normalize(join(dirname(path), specifier)) : undefined, typeOnly });
+    found.push({ specifier, path: relative ? normalize(join(dirname(path), specifier)) : undefined, typeOnly, lazy });
   };
   const clause = /\b(?:import|export)\b(?:[^'"`;()]*?\bfrom)?\s*(['"])([^'"\n]+)\1/g;
   const dynamic = /\bimport\s*\(\s*(['"])([^'"\n]+)\1/g;
   // Words inside texts are blank in `code`, so that a text that speaks of imports is not taken for one.
   for (const match of uncommented.matchAll(clause)) {
-    if (/^(?:import|export)/.test(code.slice(match.index, match.index + 6))) add(match[2] ?? '', isTypeOnly(match[0]));
+    if (/^(?:import|export)/.test(code.slice(match.index, match.index + 6)))
+      add(match[2] ?? '', isTypeOnly(match[0]), false);
   }
   for (const match of uncommented.matchAll(dynamic)) {
-    if (code.startsWith('import', match.index)) add(match[2] ?? '', false);
+    if (code.startsWith('import', match.index)) add(match[2] ?? '', false, true);
   }
   return found;
 };

@@ -129,9 +129,14 @@ test('every package that is imported is declared, and every declared one has a r
   }
 });
 
-/** A path through imports that ends where it began, or undefined. */
+/**
+ * A path through imports that ends where it began, or undefined. Lazy imports do not count: the table of verbs loads
+ * each verb when it is called, and a verb may read the table.
+ */
 const findCycle = (all: readonly Source[]): string[] | undefined => {
-  const graph = new Map(all.map(({ path, imports }) => [path, imports.flatMap((item) => item.path ?? [])]));
+  const graph = new Map(
+    all.map(({ path, imports }) => [path, imports.flatMap((item) => (item.lazy ? [] : (item.path ?? [])))]),
+  );
   const done = new Set<string>();
   const walk = (path: string, trail: readonly string[]): string[] | undefined => {
     if (trail.includes(path)) return [...trail.slice(trail.indexOf(path)), path];

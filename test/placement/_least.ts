@@ -39,7 +39,7 @@ const pushOne = (arcs: readonly Arc[], nodes: number): number | undefined => {
   return cost[1];
 };
 
-/** The least copies to move so that every node ends between floor and cap, and newcomers (in `members`) at their share. */
+/** The least copies to move so that every node ends between floor and cap, and newcomers at their share. */
 export const exactLeastMoved = (
   previous: OwnerTable,
   members: readonly PlacementMember[],

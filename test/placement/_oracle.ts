@@ -24,7 +24,7 @@ export const keyOf = (number: number): KeyHash =>
 export const membersOf = (count: number, weight = 1e12, zone = ''): PlacementMember[] =>
   Array.from({ length: count }, (_, number) => ({ keyHash: keyOf(number), weight, zone }));
 
-/** Shares by handing the rest round until nobody is above `partitions`: what is taken from a full node goes to the others. */
+/** Shares by handing the rest round until nobody is above `partitions`: what a full node cannot take, others get. */
 export const naiveShares = (weights: readonly number[], partitions: number, copies: number): number[] => {
   const shares = weights.map(() => 0);
   const full = new Set<number>();
