@@ -495,7 +495,7 @@ export const testStorageAdapter = (name: string, setup: StorageSetup): void => {
           await compareWithModel(steps, store, model, store.durable ? reopen : undefined);
         }),
       );
-      await fc.assert(property, { numRuns: 20, seed: 20_260_101, endOnFailure: true });
+      await fc.assert(property, { numRuns: 12, seed: 20_260_101, endOnFailure: true });
     });
   });
 };
