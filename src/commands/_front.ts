@@ -258,10 +258,9 @@ export const runCommandLine = async (
     });
   });
   const { exit, error, ...shown } = await dispatch(args, host, verbs);
-  if (error) {
-    const { renderError } = await import('./_report.ts');
-    await writeAll(host.stderr, renderError(error, shown));
-  }
+  const report = error && (await import('./_report.ts')).renderError(error, shown);
+  // Written even when empty: notes and warnings before it must be out, too.
+  await writeAll(host.stderr, report ?? '');
   host.setExitCode(exit);
   stopUncaught();
   host.clock.after(lingerMs, () => host.exit(exit));

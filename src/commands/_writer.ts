@@ -11,6 +11,7 @@ export class StreamWriter {
   private readonly stream: OutputStream;
   private readonly onEnd: () => void;
   private gathered = '';
+  private written: Promise<void> = Promise.resolve();
   private scheduled = false;
   private failure: OperaError | undefined;
   private pipeClosed = false;
@@ -56,23 +57,15 @@ export class StreamWriter {
     if (this.mustDrop()) return;
     const room = this.pushGathered();
     if (bytes === undefined) return room ? undefined : this.drained();
-    await new Promise<void>((resolve) => {
-      this.stream.write(bytes, (cause) => {
-        if (cause) this.fail(cause);
-        resolve();
-      });
-    });
-    if (this.mustDrop()) return;
+    this.write(bytes);
+    await this.written;
+    this.mustDrop();
   }
 
   /** Resolves when everything is with the operating system, or never will be. Never throws. */
   async flush(): Promise<void> {
     this.pushGathered();
-    if (this.failure || this.stream.destroyed || this.stream.writableLength === 0) return;
-    await new Promise<void>((resolve) => {
-      this.stream.once('error', () => resolve());
-      this.stream.write('', () => resolve());
-    });
+    await this.written;
   }
 
   /** Throws when the stream has failed; true when what is written may vanish. */
@@ -94,11 +87,23 @@ export class StreamWriter {
   private pushGathered(): boolean {
     const text = this.gathered;
     this.gathered = '';
-    return text === '' || this.failure !== undefined || this.stream.write(text);
+    return text === '' || this.failure !== undefined || this.write(text);
+  }
+
+  /** Callbacks come in the order of the writes, so the last one tells that all are with the operating system. */
+  private write(chunk: string | Uint8Array): boolean {
+    let room = true;
+    this.written = new Promise((resolve) => {
+      room = this.stream.write(chunk, (cause) => {
+        if (cause) this.fail(cause);
+        resolve();
+      });
+    });
+    return room;
   }
 
   private async drained(): Promise<void> {
-    if (!this.stream.writableNeedDrain) return;
+    if (this.failure || !this.stream.writableNeedDrain) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         this.stream.off('drain', done);
@@ -110,6 +115,6 @@ export class StreamWriter {
       this.stream.on('error', done);
       this.stream.on('close', done);
     });
-    if (this.mustDrop()) return;
+    this.mustDrop();
   }
 }
