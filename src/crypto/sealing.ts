@@ -232,12 +232,13 @@ export const openChunk = (
     throw new OperaError('integrity', 'a sealed chunk has another length than its version says');
   }
   const run = { chunkIndex, sealed, firstSegment: 0, segments: segmentCountOf(length) };
-  return last === 'either' ? openEither(keys, run) : openRun(keys, { ...run, last });
+  // An empty chunk is the whole of its version, so it is the last one whoever asks.
+  return last === 'either' && length > 0 ? openEither(keys, run) : openRun(keys, { ...run, last: last !== false });
 };
 
 /**
  * Plaintext of the whole segments `sealed` that begin with segment `firstSegment` of a chunk of `plaintextLength`
- * bytes, as planned by planSegmentRange. `integrity`, and nothing released, unless every byte is right.
+ * bytes (at least one), as planned by planSegmentRange. `integrity`, and nothing released, unless every byte is right.
  */
 export const openSegments = (
   keys: FileKeys,
@@ -253,7 +254,7 @@ export const openSegments = (
   const total = sealedLength(plaintextLength);
   const whole = sealed.length > 0 && (end === total || (end < total && sealed.length % sealedSegmentBytes === 0));
   const possible =
-    Number.isInteger(firstSegment) && firstSegment >= 0 && plaintextLength >= 0 && plaintextLength <= chunkBytesMax;
+    Number.isInteger(firstSegment) && firstSegment >= 0 && plaintextLength > 0 && plaintextLength <= chunkBytesMax;
   if (!possible || !whole)
     throw new OperaError('integrity', 'a part of a sealed chunk has another length than asked for');
   return openRun(keys, { chunkIndex, sealed, firstSegment, segments, last });

@@ -36,6 +36,7 @@ test('a chain record of another network, epoch or key is refused', () => {
   assert.deepEqual(openChainRecord(network, record1, epochKey(2)), epochKey(1));
   refuses(() => openChainRecord(otherNetwork, record1, epochKey(2)), 'integrity');
   refuses(() => openChainRecord(network, record1, epochKey(3)), 'integrity');
+  refuses(() => openChainRecord(network, record1, { ...epochKey(2), epoch: 3 }), 'integrity');
   refuses(() => openChainRecord(network, record1, { epoch: 2, key: labelled('foreign', 32) }), 'integrity');
   refuses(() => createKeyring(network, { epoch: 4, key: labelled('foreign', 32) }, chain), 'integrity');
   refuses(() => sealChainRecord(network, epochKey(1), epochKey(3), random), 'internal');

@@ -2,7 +2,7 @@
 // error, and no byte of a chunk of which any part is wrong.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { deriveSubkey } from '../../src/crypto/chacha.ts';
+import { chachaSeal, deriveSubkey } from '../../src/crypto/chacha.ts';
 import { sha256 } from '../../src/crypto/digest.ts';
 import { createGeometry, planSegmentRange, sealedSegmentBytes, segmentBytes } from '../../src/crypto/geometry.ts';
 import {
@@ -156,6 +156,20 @@ test('an empty segment is only that of an empty version', () => {
   refuses(() => openChunk(empty, 0, sealed, { last: true, plaintextLength: 1 }), 'integrity');
   refuses(() => sealChunk(empty, 0, new Uint8Array(0), { last: false }), 'internal');
   refuses(() => sealChunk(empty, 1, new Uint8Array(0), { last: true }), 'internal');
+});
+
+test('attack: an empty segment with a right tag is refused anywhere but in an empty version', () => {
+  for (const [chunkIndex, flags, last] of [
+    [0, 1, false],
+    [1, 1, false],
+    [1, 3, true],
+  ] as const) {
+    const nonce = Uint8Array.of(0, 0, 0, 0, 0, 0, 0, chunkIndex, 0, 0, 0, flags);
+    const sealed = chachaSeal(three.keys.subkey, nonce, new Uint8Array(0), three.keys.headerHash);
+    refuses(() => openChunk(three.keys, chunkIndex, sealed, { last }), 'integrity');
+    refuses(() => openChunk(three.keys, chunkIndex, sealed, { last: 'either' }), 'integrity');
+    refuses(() => openSegments(three.keys, chunkIndex, sealed, 0, { last, plaintextLength: 0 }), 'integrity');
+  }
 });
 
 test('chunks over 4 MiB and indices from 2^31 are not sealed', () => {
