@@ -18,7 +18,8 @@ const prepareChunks = (database: SqliteDatabase) => ({
     'SELECT sha256 FROM chunks WHERE version = ? AND chunk_index = ?',
   ),
   insert: database.prepare<unknown[]>(
-    `INSERT INTO chunks (version, chunk_index, partition, sha256, sealed_bytes, served_hour, stored_at_ms, body_id, file)
+    `INSERT INTO chunks
+       (version, chunk_index, partition, sha256, sealed_bytes, served_hour, stored_at_ms, body_id, file)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   ),
   insertBody: database.prepare<[Uint8Array]>('INSERT INTO bodies (body) VALUES (?)'),

@@ -67,8 +67,8 @@ export interface ManifestWrite {
 export type StoredManifest = ManifestWrite;
 
 /**
- * stored: new or newer by (sequence, wrapEpoch); present: identical order and bytes; stale: a higher one is kept, or one
- * of the same order with other bytes (a master that finished another's commit signed it anew): the first one stays,
+ * stored: new or newer by (sequence, wrapEpoch); present: identical order and bytes; stale: a higher one is kept, or
+ * one of the same order with other bytes (a master that finished another's commit signed it anew): the first one stays,
  * and callers that must tell the two apart compare with getManifest.
  */
 export type ManifestWriteOutcome = 'stored' | 'present' | 'stale';
@@ -115,7 +115,7 @@ export interface StorageAdapter {
   /** The write counter after the newest durable batch. */
   writeCounter(): Promise<number>;
 
-  /** Stores up to 1,000 chunks; outcomes in the order given. A `conflict` keeps what is there and does not fail the others. */
+  /** Stores up to 1,000 chunks; outcomes in order. A `conflict` keeps what is there and does not fail the others. */
   putChunks(chunks: readonly ChunkWrite[]): Promise<ChunkWriteOutcome[]>;
   /**
    * Sealed bytes of one chunk with its hash. `range` is [from, to) in bytes of the sealed body, clamped to its end;
@@ -125,7 +125,7 @@ export interface StorageAdapter {
     address: ChunkAddress,
     range?: { readonly from: number; readonly to: number },
   ): Promise<{ readonly info: ChunkInfo; readonly body: Uint8Array } | undefined>;
-  /** Facts of one version's chunks with indices in [from, to), ascending; absent ones are left out. The first 65,536. */
+  /** Facts of one version's chunks with indices in [from, to), ascending, without absent ones; the first 65,536. */
   listVersion(version: VersionId, from: number, to: number): Promise<ChunkInfo[]>;
   /** Chunks of one partition by (version, index), strictly after `after`; `limit` 1 to 10,000. */
   listChunks(partition: number, after: ChunkAddress | undefined, limit: number): Promise<Page<ChunkInfo, ChunkAddress>>;
@@ -153,7 +153,10 @@ export interface StorageAdapter {
   /** Digests of one partition, kept in the transaction that changes them. */
   digests(partition: number): Promise<PartitionDigests>;
 
-  /** Small durable records of the role (promises, layouts, served hours), at most 1 MiB each; key 1–200 printable ASCII characters. */
+  /**
+   * Small durable records of the role (promises, layouts, served hours), at most 1 MiB each; a key has 1 to 200
+   * printable ASCII characters.
+   */
   putState(key: string, value: Uint8Array): Promise<void>;
   getState(key: string): Promise<Uint8Array | undefined>;
   /** Keys that begin with `prefix` (empty for all), in ASCII order. */

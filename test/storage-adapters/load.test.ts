@@ -66,7 +66,8 @@ test('errors of a module are told apart by their code, and unknown ones are inte
   const store = (await loadText(
     'fails.mjs',
     `const store = { durable: false, open() { throw Object.assign(new Error('full'), { code: 'no-space' }) } };
-     for (const name of ${JSON.stringify(names.split(' '))}) store[name] = () => { throw Object.assign(new Error(), { code: 'ENOENT' }) };
+     const fail = () => { throw Object.assign(new Error(), { code: 'ENOENT' }) };
+     for (const name of ${JSON.stringify(names.split(' '))}) store[name] = fail;
      export const createStorage = () => store;`,
   )) as MemoryStorage;
   await assert.rejects(store.open(), (error) => error instanceof OperaError && error.code === 'no-space');
