@@ -59,7 +59,7 @@ export class ChunkFiles {
     this.#faults = faults;
   }
 
-  /** Writes and fsyncs one body; the file to note in its row. After `no-space`, `overloaded`, `read-only` none stays. */
+  /** Writes and fsyncs one body; gives the file for its row. On `no-space`, `overloaded`, `read-only` none stays. */
   async write(address: ChunkAddress, body: Uint8Array): Promise<string> {
     await this.#enter();
     const folder = address.version.slice(0, 2);
