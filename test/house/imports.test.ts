@@ -84,7 +84,8 @@ test('imports inside comments and texts are not taken for imports', () => {
 test('a file whose name begins with _ is imported only from its own folder', () => {
   const strangers = [...sources, ...tests].flatMap((source) =>
     source.imports.flatMap(({ path }) => {
-      if (path === undefined || !/\/_[^/]+$/.test(path) || entries[source.path]?.includes(relativeTo(path))) return [];
+      if (path === undefined || !/\/_[^/]+\.ts$/.test(path) || entries[source.path]?.includes(relativeTo(path)))
+        return [];
       const mirror = dirname(source.path).replace(/^(?:test|bench)(?=\/|$)/, 'src');
       const home = dirname(path);
       return mirror === home || dirname(source.path) === home ? [] : [`${source.path} imports ${path}`];
