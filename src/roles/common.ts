@@ -1,0 +1,44 @@
+// Handlers every role has (ping, rosters) and the loop that every periodic work of a role runs in.
+import type { Handlers } from '../client/transport.ts';
+import { isOperaError } from '../errors/errors.ts';
+import { errorFacts } from '../runtime/log.ts';
+import type { RoleContext } from './context.ts';
+
+/** Handlers of `ping`, `roster.put` and `roster.since`. `notReady` says why the role cannot work yet, if it cannot. */
+export const commonHandlers = (context: RoleContext, notReady: () => string | undefined): Handlers => ({
+  ping: async () => ({
+    answer: {
+      memberId: context.memberId,
+      role: context.role,
+      instance: context.instance,
+      ready: notReady() === undefined,
+      rosterNumber: context.rosters.roster.number,
+      nowMs: context.clock.nowMs(),
+    },
+  }),
+  'roster.put': async ({ request }) => {
+    await context.rosters.accept(request.rosters);
+    return { answer: { number: context.rosters.roster.number } };
+  },
+  'roster.since': async ({ request }) => ({ answer: { rosters: await context.rosters.since(request.number) } }),
+});
+
+/**
+ * Runs `work` every `intervalMs` until the role stops; one failure is logged and the next round comes. Rounds never
+ * overlap. The first one starts at once.
+ */
+export const every = async (
+  context: RoleContext,
+  name: string,
+  intervalMs: number,
+  work: () => Promise<void>,
+): Promise<void> => {
+  while (!context.stopping.aborted) {
+    try {
+      await work();
+    } catch (error) {
+      if (!isOperaError(error, 'aborted')) context.log.warn(`${name}-failed`, errorFacts(error));
+    }
+    await context.clock.sleep(intervalMs, { signal: context.stopping, unref: true }).catch(() => undefined);
+  }
+};
