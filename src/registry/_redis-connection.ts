@@ -1,0 +1,210 @@
+// One connection to Redis that never resends and never queues: a command is sent on a connection whose run id was
+// read first, or fails with `registry-unavailable`. So a step never lands on another life of the database than the
+// one its caller was told of: the run id goes along as an argument, and the scripts compare it.
+// Errors carry Redis's first word alone (READONLY, NOAUTH, …): the client's own errors repeat arguments and passwords.
+import type { Redis, RedisOptions } from 'ioredis';
+import { type ErrorCode, isErrorCode, OperaError } from '../errors/errors.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { type Random, randomFraction } from '../runtime/random.ts';
+import type { Script } from './_redis-scripts.ts';
+import { parseRedisUrl, type RedisTarget } from './redis-url.ts';
+
+/** TCP and TLS set-up; longer means a dead address. */
+const connectTimeoutMs = 2000;
+/** The slowest script (a restore of 1,000 names) takes 50 ms; half would give up during a slow fsync of the AOF. */
+const commandTimeoutMs = 4000;
+/** How long a call waits for a connection that is being made. Double would outlast the patience of clients. */
+const readyPatienceMs = 2500;
+/** Pauses between attempts to connect: 50 ms doubling to this, each jittered down to a half. */
+const retryPauseMaxMs = 1000;
+
+export type Argument = string | number | bigint | Uint8Array;
+
+export interface RedisConnectionOptions {
+  /** See redis-url.ts. */
+  readonly url: string;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+const targetOptions = (target: RedisTarget): RedisOptions => {
+  switch (target.kind) {
+    case 'tcp': {
+      const { host, port } = target.address;
+      return { host, port, ...(target.tls ? { tls: { servername: host } } : {}) };
+    }
+    case 'unix':
+      return { path: target.path };
+    case 'sentinel':
+      return { sentinels: [...target.sentinels], name: target.name, role: 'master', failoverDetector: true };
+  }
+};
+
+const firstWord = (error: unknown): string => {
+  const message = error instanceof Error ? error.message : '';
+  return /^[A-Z]{2,20}(?=\s|$)/.exec(message)?.[0] ?? 'no answer';
+};
+
+/** The code a script refused with, `OPERA <code>`. */
+const scriptCode = (error: unknown): ErrorCode | undefined => {
+  const code = error instanceof Error ? /^OPERA ([a-z_-]+)/.exec(error.message)?.[1] : undefined;
+  return isErrorCode(code) ? code : undefined;
+};
+
+const toArgument = (value: Argument): string | number | Buffer => {
+  if (typeof value === 'bigint') return String(value);
+  if (typeof value === 'string' || typeof value === 'number') return value;
+  return Buffer.from(value.buffer, value.byteOffset, value.byteLength);
+};
+
+export class RedisConnection {
+  readonly #target: RedisTarget;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  #redis: Promise<Redis> | undefined;
+  #closed = false;
+  /** Counts connections made and lost, so that a late answer about an earlier one is not taken for this one's. */
+  #connection = 0;
+  #runId: string | undefined;
+  #lastFault = 'no answer';
+  readonly #waiting = new Set<() => void>();
+
+  constructor({ url, clock, random }: RedisConnectionOptions) {
+    this.#target = parseRedisUrl(url);
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /** Runs a script on a connection whose run id is given to `argsOf`. Bytes come back as Buffers of their own. */
+  async run(script: Script, argsOf: (runId: string) => readonly Argument[]): Promise<unknown> {
+    const { redis, runId } = await this.#ready();
+    const args = argsOf(runId).map(toArgument);
+    try {
+      return await redis.callBuffer('EVALSHA', [script.sha, 0, ...args]);
+    } catch (error) {
+      if (firstWord(error) !== 'NOSCRIPT') throw this.#translate(error);
+    }
+    // The script was not there, so nothing was done; it may be sent whole, if this still is that server.
+    if (this.#runId !== runId) throw this.#unavailable('it restarted');
+    return redis.callBuffer('EVAL', [script.source, 0, ...args]).catch((error: unknown) => {
+      throw this.#translate(error);
+    });
+  }
+
+  /** A plain command; only for what no script of ours does. */
+  async command(name: string, args: readonly Argument[]): Promise<unknown> {
+    const { redis } = await this.#ready();
+    return redis.callBuffer(name, args.map(toArgument)).catch((error: unknown) => {
+      throw this.#translate(error);
+    });
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#wake();
+    const redis = await this.#redis?.catch(() => undefined);
+    redis?.disconnect();
+  }
+
+  #unavailable(why: string): OperaError {
+    return new OperaError('registry-unavailable', `the registry cannot be reached: ${why}`);
+  }
+
+  #translate(error: unknown): OperaError {
+    const code = scriptCode(error);
+    if (code) return new OperaError(code);
+    return this.#closed ? this.#closedError() : this.#unavailable(firstWord(error));
+  }
+
+  #closedError(): OperaError {
+    return new OperaError('not-ready', 'the registry was closed');
+  }
+
+  async #ready(): Promise<{ readonly redis: Redis; readonly runId: string }> {
+    if (this.#closed) throw this.#closedError();
+    this.#redis ??= this.#connect();
+    const redis = await this.#redis;
+    const deadline = this.#clock.monotonicMs() + readyPatienceMs;
+    for (;;) {
+      if (this.#closed) throw this.#closedError();
+      const runId = this.#runId;
+      if (runId !== undefined && redis.status === 'ready') return { redis, runId };
+      const left = deadline - this.#clock.monotonicMs();
+      if (left <= 0) throw this.#unavailable(this.#lastFault);
+      await this.#change(left);
+    }
+  }
+
+  /** Resolves at the next change of the connection, or after `ms`. */
+  #change(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#waiting.delete(done);
+        cancel();
+        resolve();
+      };
+      const cancel = this.#clock.after(ms, done);
+      this.#waiting.add(done);
+    });
+  }
+
+  #wake(): void {
+    for (const done of [...this.#waiting]) done();
+  }
+
+  #options(): RedisOptions {
+    const { username, password, database } = this.#target;
+    const pause = (attempt: number): number =>
+      Math.min(50 * 2 ** Math.min(attempt, 10), retryPauseMaxMs) * (0.5 + randomFraction(this.#random) / 2);
+    return {
+      ...targetOptions(this.#target),
+      username,
+      password,
+      db: database,
+      lazyConnect: true,
+      connectTimeout: connectTimeoutMs,
+      commandTimeout: commandTimeoutMs,
+      enableOfflineQueue: false,
+      autoResendUnfulfilledCommands: false,
+      maxRetriesPerRequest: 0,
+      connectionName: 'opera',
+      retryStrategy: pause,
+      sentinelRetryStrategy: pause,
+      sentinelReconnectStrategy: pause,
+      // A primary that became a replica answers READONLY: connect anew, which asks the Sentinels again.
+      reconnectOnError: (error) => error.message.startsWith('READONLY'),
+    };
+  }
+
+  async #connect(): Promise<Redis> {
+    const { Redis } = await import('ioredis');
+    const redis = new Redis({ ...this.#options(), protocol: 2, replyMapping: 'legacy' });
+    redis.on('error', (error: unknown) => {
+      this.#lastFault = firstWord(error);
+    });
+    redis.on('ready', () => void this.#identify(redis, ++this.#connection));
+    redis.on('close', () => {
+      this.#connection += 1;
+      this.#runId = undefined;
+    });
+    redis.connect().catch(() => undefined);
+    return redis;
+  }
+
+  /** Reads the run id before any command of ours is sent on this connection. */
+  async #identify(redis: Redis, connection: number): Promise<void> {
+    try {
+      const info = await redis.info('server');
+      const runId = /^run_id:([0-9a-f]+)/m.exec(info)?.[1];
+      if (this.#connection !== connection || this.#closed) return;
+      if (runId === undefined) throw new OperaError('config', 'Redis tells no run id');
+      this.#runId = runId;
+      this.#wake();
+    } catch (error) {
+      this.#lastFault = firstWord(error);
+      // Without its run id a connection is not used; a new one asks again.
+      if (this.#connection === connection) redis.disconnect(true);
+    }
+  }
+}

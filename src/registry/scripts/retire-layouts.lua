@@ -1,0 +1,6 @@
+-- Retires layouts up to a number, never the newest.
+-- ARGV: 1 run id, 2 incarnation, 3 number.
+-- Reply: OK. Errors: registry-lost, stale-incarnation.
+if not known() then return fail('registry-lost') end
+if not lives(ARGV[1], ARGV[2]) then return fail('stale-incarnation') end
+return retire(tonumber(ARGV[3]))

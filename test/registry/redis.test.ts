@@ -1,0 +1,120 @@
+// RedisRegistry against the acceptance suite, and what a server promises alone: restarts, lists beside their indexes,
+// errors without secrets. Skipped where redis-server is not installed.
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import type { Registry } from '../../src/registry/registry.ts';
+import { RedisRegistry } from '../../src/registry/redis.ts';
+import { SystemClock } from '../../src/runtime/clock.ts';
+import { SystemRandom } from '../../src/runtime/random.ts';
+import { testRegistry } from '../acceptance/registry.ts';
+import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
+import * as build from '../support/registry-builders.ts';
+
+const server = await startRedisServer();
+after(() => server?.stop());
+
+const connect = (url: string): Registry =>
+  new RedisRegistry({ url, clock: new SystemClock(), random: new SystemRandom() });
+
+testRegistry('redis', async () => {
+  if (!server) return undefined;
+  await server.command('FLUSHALL');
+  return { connect: () => connect(server.url), teardown: async () => undefined };
+});
+
+const withServer = (name: string, body: (registry: Registry, running: RedisServer) => Promise<void>): void =>
+  void test(name, { skip: server ? false : 'redis-server is not on this machine' }, async () => {
+    if (!server) return;
+    await server.command('FLUSHALL');
+    const registry = connect(server.url);
+    try {
+      await build.createNetwork(registry);
+      await body(registry, server);
+    } finally {
+      await registry.close();
+    }
+  });
+
+withServer('scripts are sent again when the server forgot them', async (registry, running) => {
+  await running.command('SCRIPT FLUSH');
+  assert.equal((await registry.readLife()).incarnation, 1);
+});
+
+withServer('an emptied server is a lost registry', async (registry, running) => {
+  await running.command('FLUSHALL');
+  await assert.rejects(registry.readLife(), { code: 'registry-lost' });
+  await assert.rejects(registry.commit(build.step([build.put('a', build.newVersion())])), { code: 'registry-lost' });
+});
+
+withServer('a restarted server answers no names until the incarnation is raised', async (registry, running) => {
+  const before = await registry.readLife();
+  const put = await build.putName(registry, 'a');
+  await running.command('SAVE');
+  await running.kill();
+  await assert.rejects(registry.getNames(['a']), { code: 'registry-unavailable' });
+  await running.start();
+  const life = await registry.readLife();
+  assert.notEqual(life.lifeId, before.lifeId);
+  assert.equal(life.raisedUnder, before.lifeId);
+  await assert.rejects(registry.getNames(['a']), { code: 'stale-incarnation' });
+  await assert.rejects(registry.listNames({ prefix: '', limit: 1 }), { code: 'stale-incarnation' });
+  const change = build.remove('a', put.version, put.sequence);
+  assert.equal(build.codeOf(await build.commitOne(registry, change)), 'stale-incarnation');
+  assert.equal((await registry.raiseIncarnation(1))?.incarnation, 2);
+  assert.equal((await registry.getNames(['a']))[0]?.version, put.version);
+  assert.equal(build.codeOf(await build.commitOne(registry, change, { incarnation: 2 })), 'done');
+});
+
+withServer('the public keys are lists that redis-cli can read', async (registry, running) => {
+  await registry.putMember(build.member('n1'));
+  await build.putName(registry, 'sol', ['n1:1']);
+  for (const [key, entry] of [
+    ['network:nodes', 'n1:1'],
+    ['network:data', 'sol'],
+    ['network:data:node:n1:1', 'sol'],
+    ['network:data:file:sol', 'n1:1'],
+  ]) {
+    assert.equal(await running.command(`LRANGE ${key} 0 -1`), `*1\r\n$${entry?.length}\r\n${entry}\r\n`);
+  }
+});
+
+withServer('removing in any order leaves no list, index or name behind', async (registry, running) => {
+  const names = Array.from({ length: 20 }, (_, at) => `f${at}`);
+  const puts = new Map<string, Awaited<ReturnType<typeof build.putName>>>();
+  for (const name of names) puts.set(name, await build.putName(registry, name));
+  for (const name of [...names].sort((a, b) => ((a.length * 31 + a.charCodeAt(1)) % 7) - (b.charCodeAt(1) % 5))) {
+    const put = puts.get(name);
+    if (put) await build.commitDone(registry, build.remove(name, put.version, put.sequence));
+  }
+  await registry.clearPending((await registry.listPending(1000)).map((change) => change.sequence));
+  for (const pattern of [
+    'network:index:*',
+    'network:data*',
+    'network:name:*',
+    'network:pending*',
+    'network:uploads*',
+  ]) {
+    assert.equal(await running.command(`KEYS ${pattern}`), '*0\r\n');
+  }
+});
+
+test('an unreachable server is unavailable within the patience, and its password is in no error', async () => {
+  const registry = connect('redis://user:secret-word@127.0.0.1:1');
+  await assert.rejects(registry.readLife(), (error: Error & { code?: string }) => {
+    assert.equal(error.code, 'registry-unavailable');
+    assert.doesNotMatch(JSON.stringify([error.message, error.stack, error.cause]), /secret-word/);
+    return true;
+  });
+  await registry.close();
+  await registry.close();
+});
+
+withServer('a wrong password is unavailable, and is in no error', async (_, running) => {
+  const registry = connect(running.url.replace('unix://', 'unix://user:secret-word@'));
+  await assert.rejects(registry.readLife(), (error: Error & { code?: string }) => {
+    assert.equal(error.code, 'registry-unavailable');
+    assert.doesNotMatch(JSON.stringify([error.message, error.stack, error.cause]), /secret-word/);
+    return true;
+  });
+  await registry.close();
+});
