@@ -42,6 +42,13 @@ test('every verb has an example that begins with its name, and no two flags shar
   }
 });
 
+test('what every object inherits is no verb', async () => {
+  for (const name of ['toString', 'constructor', '__proto__', 'hasOwnProperty']) {
+    for (const args of [[name], ['config', name], ['help', name]])
+      assert.equal((await run(args)).exit, 2, args.join(' '));
+  }
+});
+
 test('help of every verb and topic fits 80 columns and shows examples before flags', async () => {
   for (const [path] of await everyVerb()) {
     const { stdout, exit } = await run(['help', ...path.split(' ')]);
