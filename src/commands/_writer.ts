@@ -43,7 +43,12 @@ export class StreamWriter {
   async text(text: string): Promise<void> {
     if (this.mustDrop()) return;
     this.gathered += text;
-    if (this.gathered.length >= gatherLengthMax) return this.bytes(undefined);
+    if (this.gathered.length >= gatherLengthMax) {
+      this.pushGathered();
+      // Pipes are written synchronously here: without a turn of the event loop, a long list would shut out signals.
+      await new Promise(setImmediate);
+      return this.drained();
+    }
     if (this.scheduled) return;
     this.scheduled = true;
     setImmediate(() => {
@@ -53,10 +58,9 @@ export class StreamWriter {
   }
 
   /** Bytes, after all text before them. The buffer may be reused once the promise resolves. */
-  async bytes(bytes: Uint8Array | undefined): Promise<void> {
+  async bytes(bytes: Uint8Array): Promise<void> {
     if (this.mustDrop()) return;
-    const room = this.pushGathered();
-    if (bytes === undefined) return room ? undefined : this.drained();
+    this.pushGathered();
     this.write(bytes);
     await this.written;
     this.mustDrop();
@@ -84,26 +88,24 @@ export class StreamWriter {
     this.onEnd();
   }
 
-  private pushGathered(): boolean {
+  private pushGathered(): void {
     const text = this.gathered;
     this.gathered = '';
-    return text === '' || this.failure !== undefined || this.write(text);
+    if (text !== '' && !this.failure) this.write(text);
   }
 
   /** Callbacks come in the order of the writes, so the last one tells that all are with the operating system. */
-  private write(chunk: string | Uint8Array): boolean {
-    let room = true;
+  private write(chunk: string | Uint8Array): void {
     this.written = new Promise((resolve) => {
-      room = this.stream.write(chunk, (cause) => {
+      this.stream.write(chunk, (cause) => {
         if (cause) this.fail(cause);
         resolve();
       });
     });
-    return room;
   }
 
   private async drained(): Promise<void> {
-    if (this.failure || !this.stream.writableNeedDrain) return;
+    if (this.mustDrop() || !this.stream.writableNeedDrain) return;
     await new Promise<void>((resolve) => {
       const done = (): void => {
         this.stream.off('drain', done);

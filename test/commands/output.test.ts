@@ -244,6 +244,18 @@ test('a slow reader slows the verb down, and everything arrives in order before 
   assert.deepEqual([lines[0]?.slice(0, 2), lines[499]?.slice(0, 4), lines[500]], ['0 ', '499 ', 'last']);
 });
 
+test('a verb that prints without end and waits for nothing else still hears its signal', async () => {
+  const endless = async ({ io, signal }: VerbBase): Promise<void> => {
+    while (!signal.aborted) await io.line('ready and a line that is some forty characters long');
+    throw signal.reason;
+  };
+  const parts = start(['do'], { verbs: doing(endless) });
+  while (!parts.stdout.text.includes('ready')) await new Promise(setImmediate);
+  parts.signal('SIGINT');
+  await parts.done;
+  assert.equal(parts.state.exit, 130);
+});
+
 test('progress shows bytes, share, rate and time left, at most ten times a second, and is wiped', () => {
   const clock = new ManualClock();
   let shown = '';
