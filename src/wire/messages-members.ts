@@ -225,4 +225,3 @@ export const layoutOrder = v.strictObject({
 });
 export const layoutAcknowledgement = v.object({ number: u32 });
 export const layoutCovered = v.strictObject({ epoch: u64, number: u32 });
-export const layoutDone = v.strictObject({ number: u32 });

@@ -52,6 +52,16 @@ export const openAnswer = v.object({
 export const ticketRenewRequest = v.strictObject({ ticket: ticketRecord, versions, haveLayout: u32 });
 export const ticketRenewAnswer = v.object({ ...plan, ticket: ticketRecord });
 
+/** Which chunks of an open upload are durable already: what a resumed put need not send again. */
+export const uploadHeldRequest = v.strictObject({
+  ticket: ticketRecord,
+  versions,
+  version: versionId,
+  from: chunkIndex,
+  to: chunkIndex,
+});
+export const uploadHeldAnswer = v.object({ held: bytes(0, 8_192) });
+
 const sealed = { version: versionId, body, wrap, follows: u64 };
 const condition = v.strictObject({ ifAbsent: v.optional(v.boolean()), ifVersion: v.optional(versionId) });
 const changeBase = { operationId, name, condition: v.optional(condition) };
@@ -190,14 +200,20 @@ export const holdRequest = v.strictObject({
 /** Per version a bitmap of [from, to): bit i of byte i/8 (least significant first) is chunk from + i. */
 export const holdAnswer = v.object({ held: listOf(bytes(0, 8_192), batch), layoutNumber: u32 });
 
+/** A listing walks the partitions in the order given; `after` is the last item of the page before. */
+const partitions = listOf(integer(0, 65_535), 65_536, 1);
 export const chunkListRequest = v.strictObject({
-  partition: integer(0, 65_535),
-  after: v.optional(v.strictObject(chunkAddress)),
+  partitions,
+  after: v.optional(v.strictObject({ partition: integer(0, 65_535), ...chunkAddress })),
   limit: integer(1, 10_000),
 });
 export const chunkListAnswer = v.object({
-  chunks: listOf(v.object({ ...chunkAddress, length: count, hash: bytes(32), servedHour: u32 }), 10_000),
-  next: v.optional(v.object(chunkAddress)),
+  chunks: listOf(
+    v.object({ partition: integer(0, 65_535), ...chunkAddress, length: count, hash: bytes(32), servedHour: u32 }),
+    10_000,
+  ),
+  /** True when there is more after the last chunk. */
+  more: v.boolean(),
   layoutNumber: u32,
 });
 
@@ -214,12 +230,12 @@ export const manifestStoreAnswer = v.object({
 export const manifestReadRequest = v.strictObject({ versions });
 export const manifestReadAnswer = v.object({ manifests: listOf(v.nullable(manifestRecord), batch) });
 export const manifestListRequest = v.strictObject({
-  partition: integer(0, 65_535),
-  after: v.optional(versionId),
+  partitions,
+  after: v.optional(v.strictObject({ partition: integer(0, 65_535), version: versionId })),
   limit: integer(1, 1_000),
 });
 export const manifestListAnswer = v.object({
-  manifests: listOf(manifestRecord, 1_000),
-  next: v.optional(versionId),
+  manifests: listOf(v.object({ partition: integer(0, 65_535), record: manifestRecord }), 1_000),
+  more: v.boolean(),
   layoutNumber: u32,
 });

@@ -138,6 +138,12 @@ export const routes = {
     request: names.ticketRenewRequest,
     answer: names.ticketRenewAnswer,
   }),
+  'upload.held': route({
+    on: 'gateway',
+    allow: readers,
+    request: names.uploadHeldRequest,
+    answer: names.uploadHeldAnswer,
+  }),
   'name.commit': route({ on: 'gateway', allow: readers, request: names.commitRequest, answer: names.commitAnswer }),
   'name.get': route({ on: 'gateway', allow: readers, request: names.namesGetRequest, answer: names.namesGetAnswer }),
   'name.list': route({ on: 'gateway', allow: readers, request: names.namesListRequest, answer: names.namesListAnswer }),
@@ -168,6 +174,12 @@ export const routes = {
     allow: ['gateway'],
     request: names.onBehalf(names.ticketRenewRequest),
     answer: names.ticketRenewAnswer,
+  }),
+  'master.upload.held': route({
+    on: 'master',
+    allow: ['gateway'],
+    request: names.onBehalf(names.uploadHeldRequest),
+    answer: names.uploadHeldAnswer,
   }),
   'master.name.commit': route({
     on: 'master',
@@ -212,13 +224,6 @@ export const routes = {
     allow: ['gateway', 'sentinel'],
     ...small,
     request: members.memberChangedRequest,
-    answer: members.accepted,
-  }),
-  'layout.done': route({
-    on: 'master',
-    allow: ['node'],
-    ...small,
-    request: members.layoutDone,
     answer: members.accepted,
   }),
 
