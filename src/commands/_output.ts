@@ -84,7 +84,8 @@ export class Output {
     this.writer = new StreamWriter(host.stdout, onEnd, options.outlivesReader);
     this.status = new StatusLine(
       (text) => host.stderr.write(text),
-      () => host.stderr.columns ?? 80,
+      // Some terminals report 0 columns, which means they do not know.
+      () => host.stderr.columns || 80,
     );
     // A closed standard error must not end anything.
     host.stderr.on('error', () => undefined);
