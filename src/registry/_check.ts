@@ -2,7 +2,8 @@
 // that a bad argument fails alike everywhere and no script or statement has to stop half way.
 // Limits stand here with their reason. Whether names are in NFC and allowed is the caller's check.
 import { OperaError } from '../errors/errors.ts';
-import type { ClusterEvent, CommitStep, NameChange, RestoreStep, RosterSwap, SealedBody } from './registry.ts';
+import type { ClusterEvent, CommitStep, NameChange, RosterSwap, SealedBody } from './registry.ts';
+import type { RestoreStep } from './restore.ts';
 
 /** Bytes of a name in UTF-8 (design, section 2). Half would refuse names people have, double bloats three indexes. */
 export const nameBytesMax = 1024;

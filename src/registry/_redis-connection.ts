@@ -1,7 +1,7 @@
 // One connection to Redis that never resends and never queues: a command is sent on a connection whose run id was
 // read first, or fails with `registry-unavailable`. So a step never lands on another life of the database than the
 // one its caller was told of: the run id goes along as an argument, and the scripts compare it.
-// Errors carry Redis's first word alone (READONLY, NOAUTH, …): the client's own errors repeat arguments and passwords.
+// Errors carry Redis's first word alone (READONLY, NOAUTH, …): the client's own repeat arguments and passwords.
 import type { Redis, RedisOptions } from 'ioredis';
 import { type ErrorCode, isErrorCode, OperaError } from '../errors/errors.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -14,7 +14,7 @@ const connectTimeoutMs = 2000;
 /** The slowest script (a restore of 1,000 names) takes 50 ms; half would give up during a slow fsync of the AOF. */
 const commandTimeoutMs = 4000;
 /** How long a call waits for a connection that is being made. Double would outlast the patience of clients. */
-const readyPatienceMs = 2500;
+const readyPatienceDefaultMs = 2500;
 /** Pauses between attempts to connect: 50 ms doubling to this, each jittered down to a half. */
 const retryPauseMaxMs = 1000;
 
@@ -25,6 +25,8 @@ export interface RedisConnectionOptions {
   readonly url: string;
   readonly clock: Clock;
   readonly random: Random;
+  /** How long a call waits for a connection that is being made; 2,500 when not given. */
+  readonly readyPatienceMs?: number;
 }
 
 const targetOptions = (target: RedisTarget): RedisOptions => {
@@ -61,6 +63,7 @@ export class RedisConnection {
   readonly #target: RedisTarget;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #readyPatienceMs: number;
   #redis: Promise<Redis> | undefined;
   #closed = false;
   /** Counts connections made and lost, so that a late answer about an earlier one is not taken for this one's. */
@@ -69,7 +72,8 @@ export class RedisConnection {
   #lastFault = 'no answer';
   readonly #waiting = new Set<() => void>();
 
-  constructor({ url, clock, random }: RedisConnectionOptions) {
+  constructor({ url, clock, random, readyPatienceMs = readyPatienceDefaultMs }: RedisConnectionOptions) {
+    this.#readyPatienceMs = readyPatienceMs;
     this.#target = parseRedisUrl(url);
     this.#clock = clock;
     this.#random = random;
@@ -125,7 +129,7 @@ export class RedisConnection {
     if (this.#closed) throw this.#closedError();
     this.#redis ??= this.#connect();
     const redis = await this.#redis;
-    const deadline = this.#clock.monotonicMs() + readyPatienceMs;
+    const deadline = this.#clock.monotonicMs() + this.#readyPatienceMs;
     for (;;) {
       if (this.#closed) throw this.#closedError();
       const runId = this.#runId;

@@ -6,7 +6,8 @@ import type { PlaceableFile, PlacementWork } from './_rebuild.ts';
 import { listOf, numberOf, packRecord, textOf } from './_redis-codec.ts';
 import type { Argument } from './_redis-connection.ts';
 import { publicDataPattern, publicKeys } from './keys.ts';
-import type { NameChange, NameQuery, RestoreStep, SealedBody } from './registry.ts';
+import type { NameChange, NameQuery, SealedBody } from './registry.ts';
+import type { RestoreStep } from './restore.ts';
 
 /** Names moved in one script: it blocks every other client of Redis for a few milliseconds. */
 const pageNames = 200;

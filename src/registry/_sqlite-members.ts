@@ -7,6 +7,7 @@ import type { SignedRecord } from '../model/signed-record.ts';
 import { bytesOf, isLiving, type LifeRow, requireLife, type Rows, type StepContext } from './_sqlite-database.ts';
 import type * as contract from './registry.ts';
 import type { Lease, LeaseHolder, LeaseSeen, MemberRecord } from './registry.ts';
+import type { RestoreStep } from './restore.ts';
 
 interface RecordRow {
   readonly record: Uint8Array;
@@ -275,7 +276,7 @@ export const retireLayouts = (context: StepContext, upTo: number, incarnation: n
 };
 
 /** The counters and layouts of a restore; the names are _sqlite-names.ts's. */
-export const restoreCounters = ({ rows, life }: StepContext, step: contract.RestoreStep): void => {
+export const restoreCounters = ({ rows, life }: StepContext, step: RestoreStep): void => {
   if (step.sequence !== undefined) rows.run('UPDATE life SET sequence = max(sequence, ?)', step.sequence);
   if (step.leaseEpoch !== undefined && step.leaseEpoch > BigInt(life.lease_epoch)) {
     rows.run('UPDATE life SET lease_epoch = ?', step.leaseEpoch);

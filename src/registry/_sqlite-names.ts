@@ -10,6 +10,7 @@ import { restoreCounters } from './_sqlite-members.ts';
 import { dropPlacements, setPlacements } from './_sqlite-placements.ts';
 import type * as contract from './registry.ts';
 import type { ChangeOutcome, NameChange, NameRecord, PendingChange, SealedBody } from './registry.ts';
+import type { RestoredName, RestoreStep } from './restore.ts';
 
 /** Old outcomes and their like removed per commit, so that cleaning never becomes a long step. */
 const cleanedPerCommit = 200;
@@ -110,7 +111,7 @@ const carryOut = (context: StepContext, change: NameChange, sequence: bigint): C
   return { done: true, sequence, incarnation, replaced, repeated: false };
 };
 
-type NameRow = Omit<contract.RestoredName, 'body' | 'nodes'> & { readonly body: Uint8Array | null };
+type NameRow = Omit<RestoredName, 'body' | 'nodes'> & { readonly body: Uint8Array | null };
 
 /** The row of a name, new or replaced in place; answers its id. */
 const writeName = (rows: Rows, row: NameRow): number => {
@@ -195,14 +196,12 @@ interface PendingRow {
   readonly operation_id: OperationId;
 }
 
-type ManifestRow = Omit<contract.PendingManifest, never>;
-
 const pendingOf = (
   rows: Rows,
   { sequence, name, incarnation, operation_id: operationId }: PendingRow,
 ): PendingChange => {
   const sql = 'SELECT version, state, body, wrap FROM pending_manifests WHERE sequence = ? ORDER BY ordinal';
-  const manifests = rows.all<ManifestRow>(sql, sequence).map(({ version, state, body, wrap }) => {
+  const manifests = rows.all<contract.PendingManifest>(sql, sequence).map(({ version, state, body, wrap }) => {
     return { version, state, body: bytesOf(body), wrap: bytesOf(wrap) };
   });
   return { name, sequence: BigInt(sequence), incarnation, operationId, manifests };
@@ -266,7 +265,7 @@ export const listNames = (context: StepContext, query: contract.NameQuery): cont
 export const countNames = ({ rows }: StepContext): number =>
   rows.get<{ count: number }>('SELECT count(*) AS count FROM names')?.count ?? 0;
 
-export const restore = (context: StepContext, step: contract.RestoreStep): void => {
+export const restore = (context: StepContext, step: RestoreStep): void => {
   const { rows } = requireLife(context, step.incarnation);
   restoreCounters(context, step);
   for (const { name, sequence } of step.dead ?? []) {

@@ -9,6 +9,7 @@ import { MemoryMembers } from './_memory-members.ts';
 import { publicKeys } from './keys.ts';
 import type * as contract from './registry.ts';
 import type { ChangeOutcome, NameChange, NameRecord, PendingChange } from './registry.ts';
+import type { RestoreStep } from './restore.ts';
 
 const byBytes = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
@@ -172,7 +173,7 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
     return this.open().placementsLayout;
   }
 
-  async restore(step: contract.RestoreStep): Promise<void> {
+  async restore(step: RestoreStep): Promise<void> {
     check.checkRestore(step);
     const store = this.living(step.incarnation);
     if (step.sequence !== undefined && step.sequence > store.sequence) store.sequence = step.sequence;

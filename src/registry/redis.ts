@@ -12,6 +12,7 @@ import { scripts } from './_redis-scripts.ts';
 import { encodeChange, encodeRestore, pageBounds, placementWork, readPublicKeys } from './_redis-names.ts';
 import { redisKeys } from './keys.ts';
 import type * as contract from './registry.ts';
+import type { RestoreStep } from './restore.ts';
 
 export type RedisRegistryOptions = RedisConnectionOptions;
 
@@ -302,7 +303,7 @@ export class RedisRegistry implements contract.Registry {
     return codec.numberOf(number);
   }
 
-  async restore(step: contract.RestoreStep): Promise<void> {
+  async restore(step: RestoreStep): Promise<void> {
     check.checkRestore(step);
     await this.#runLiving('restore', ...encodeRestore(step));
   }

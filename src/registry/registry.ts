@@ -16,8 +16,7 @@
 import type { KeyHash, MemberId, NetworkId, OperationId, VersionId } from '../model/ids.ts';
 import type { Role } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
-
-// ---- the life of the registry ----------------------------------------------------------------------------------
+import type { RestoreStep } from './restore.ts';
 
 export interface RegistryLife {
   readonly networkId: NetworkId;
@@ -32,8 +31,6 @@ export interface RegistryLife {
   /** Newest network-key epoch, from the newest roster. */
   readonly keyEpoch: number;
 }
-
-// ---- members, roster, keys -------------------------------------------------------------------------------------
 
 /** What sentinels found: up and suspect take part; down is skipped by reads; out leaves the next layout. */
 export type MemberState = 'joining' | 'up' | 'suspect' | 'down' | 'out' | 'draining' | 'removed';
@@ -81,8 +78,6 @@ export interface StoredKeyBox {
   readonly box: SignedRecord;
 }
 
-// ---- join tokens -----------------------------------------------------------------------------------------------
-
 export interface StoredToken {
   /** First 16 bytes of SHA-256(Ed25519 public key), hex. */
   readonly tokenId: string;
@@ -98,8 +93,6 @@ export interface StoredToken {
 /** taken: a use was consumed; repeated: this key had taken it before; used: no use is left; unknown: no such token. */
 export type TakeTokenOutcome = 'taken' | 'repeated' | 'used' | 'unknown';
 
-// ---- leadership and layouts ------------------------------------------------------------------------------------
-
 export interface Lease {
   readonly epoch: bigint;
   /** Rises with every renewal; a candidate that saw the same (epoch, renewal) for a whole TTL may take over. */
@@ -113,12 +106,7 @@ export interface Lease {
   readonly released: boolean;
 }
 
-export interface LeaseHolder {
-  readonly memberId: MemberId;
-  readonly instance: string;
-  readonly address: string;
-}
-
+export type LeaseHolder = Pick<Lease, 'instance' | 'address'> & { readonly memberId: MemberId };
 export type LeaseSeen = Pick<Lease, 'epoch' | 'renewal'>;
 
 export interface StoredLayout {
@@ -133,19 +121,12 @@ export interface LayoutState {
   readonly retiredUpTo: number;
 }
 
-// ---- names -----------------------------------------------------------------------------------------------------
-
-export interface UploadRequest {
-  readonly version: VersionId;
-  /** NFC, checked by the caller. */
-  readonly name: string;
-}
-
 export interface OpenUploads {
   readonly incarnation: number;
   readonly client: KeyHash;
   readonly layoutNumber: number;
-  readonly uploads: readonly UploadRequest[];
+  /** Names are in NFC, checked by the caller. */
+  readonly uploads: readonly { readonly version: VersionId; readonly name: string }[];
 }
 
 export interface NameVersion {
@@ -241,7 +222,7 @@ export type ChangeOutcome =
   | {
       readonly done: false;
       readonly code: ChangeRefusal;
-      /** The name's current version, when there is one; for a rename refused by its condition or stale_follows: of `to`. */
+      /** The name's current version, if any; for a rename refused by its condition or stale_follows: of `to`. */
       readonly current: NameVersion | undefined;
     };
 
@@ -292,39 +273,6 @@ export interface NamePage {
 /** Addresses of the nodes that own a chunk of a file in some layout: a pure function of version and chunk count. */
 export type AddressesOf = (file: { readonly version: VersionId; readonly chunkCount: number }) => readonly string[];
 
-// ---- rebuilding ------------------------------------------------------------------------------------------------
-
-/** A live name as its manifest on the nodes tells it; durable there already, so it is never pending. */
-export interface RestoredName {
-  readonly name: string;
-  readonly version: VersionId;
-  readonly sequence: bigint;
-  readonly incarnation: number;
-  readonly operationId: OperationId;
-  readonly chunkCount: number;
-  /** Kept when it is at most 4 KiB. */
-  readonly body: Uint8Array;
-  readonly wrap: Uint8Array;
-  readonly nodes: readonly string[];
-}
-
-/** What nodes know and the registry lost. Counters only rise; a name moves only to a higher sequence. */
-export interface RestoreStep {
-  readonly incarnation: number;
-  readonly sequence?: bigint;
-  /** Highest leader epoch any node promised; a lease of a lower epoch ends. */
-  readonly leaseEpoch?: bigint;
-  /** Ascending; the ones above the newest known are added, without the check of appendLayout. */
-  readonly layouts?: readonly StoredLayout[];
-  readonly retiredUpTo?: number;
-  /** Each name once, with its highest live manifest; up to 1,000 together with `dead`. */
-  readonly names?: readonly RestoredName[];
-  /** Names whose highest manifest is a tombstone: removed when they stand at a lower sequence. */
-  readonly dead?: readonly { readonly name: string; readonly sequence: bigint }[];
-}
-
-// ---- events ----------------------------------------------------------------------------------------------------
-
 export interface ClusterEvent {
   readonly atMs: number;
   /** Closed word such as `member-joined`, `layout-made`. */
@@ -336,12 +284,8 @@ export interface ClusterEvent {
   readonly facts: Readonly<Record<string, string | number | boolean>>;
 }
 
-export interface StoredEvent extends ClusterEvent {
-  /** Opaque, rising; pass as `after`. */
-  readonly id: string;
-}
-
-// ---- the contract ----------------------------------------------------------------------------------------------
+/** The id is opaque and rising; pass it as `after`. */
+export type StoredEvent = ClusterEvent & { readonly id: string };
 
 export interface Registry {
   /**
@@ -356,13 +300,11 @@ export interface Registry {
    * answers the new life, or undefined when it was not `expect`.
    */
   raiseIncarnation(expect: number, atLeast?: number): Promise<RegistryLife | undefined>;
-
   readRoster(): Promise<SignedRecord | undefined>;
   /** Compare-and-set on (number, hash). False when another roster is there. */
   swapRoster(swap: RosterSwap): Promise<boolean>;
   /** Kept rosters (see RosterSwap.keep, and the first) with numbers in (after, ∞), ascending. */
   listKeptRosters(after: bigint): Promise<readonly SignedRecord[]>;
-
   /** Inserts or replaces. For a node, its first address appears in `network:nodes` unless its state is removed. */
   putMember(member: MemberRecord): Promise<void>;
   getMember(memberId: MemberId): Promise<MemberRecord | undefined>;
@@ -372,14 +314,12 @@ export interface Registry {
    * the registry's clock when the state differs from before, and stays otherwise.
    */
   setMemberState(memberId: MemberId, state: MemberState, reason: string): Promise<boolean>;
-
   /** Boxes are kept per (recipient, kind, epoch); a repeated put replaces. */
   putKeyBoxes(boxes: readonly StoredKeyBox[]): Promise<void>;
   listKeyBoxes(recipient?: KeyHash): Promise<readonly StoredKeyBox[]>;
   /** Chain records of 77 bytes by epoch; the first put of an epoch wins. */
   putKeyChain(epoch: number, record: Uint8Array): Promise<void>;
   listKeyChain(): Promise<ReadonlyMap<number, Uint8Array>>;
-
   /** The first put of a token id wins: repeating it neither changes it nor gives uses back. */
   putToken(token: Omit<StoredToken, 'usedBy'>): Promise<void>;
   getToken(tokenId: string): Promise<StoredToken | undefined>;
@@ -388,7 +328,6 @@ export interface Registry {
   removeToken(tokenId: string): Promise<boolean>;
   /** Consumes one use for `key`. Exactly `usesMax` different keys ever get `taken`. Expiry is the caller's check. */
   takeToken(tokenId: string, key: KeyHash): Promise<TakeTokenOutcome>;
-
   readLease(): Promise<Lease | undefined>;
   /**
    * Takes the lease with epoch = last + 1 when it is absent, released, or still shows `seen` (the candidate watched
@@ -398,7 +337,6 @@ export interface Registry {
   /** Undefined when the lease is not (epoch, instance) any more. */
   renewLease(epoch: bigint, instance: string): Promise<Lease | undefined>;
   releaseLease(epoch: bigint, instance: string): Promise<void>;
-
   readLayouts(): Promise<LayoutState>;
   /** Adds layout `number` = newest + 1. False when the newest is not number − 1 or `incarnation` is not current. */
   appendLayout(layout: StoredLayout, incarnation: number): Promise<boolean>;
@@ -435,7 +373,6 @@ export interface Registry {
   listPending(limit: number): Promise<readonly PendingChange[]>;
   /** The newest pending change of each of these names, also of names it removed; up to 1,000 names, no order. */
   listPendingOf(names: readonly string[]): Promise<readonly PendingChange[]>;
-
   /** In the order asked; undefined where there is no such name. Up to 1,000. */
   getNames(names: readonly string[]): Promise<readonly (NameRecord | undefined)[]>;
   /** Names that begin with `prefix`, in byte order of their UTF-8, strictly after `after`; `limit` 1 to 1,000. */
@@ -450,16 +387,12 @@ export interface Registry {
   rebuildPlacements(layoutNumber: number, addressesOf: AddressesOf): Promise<void>;
   /** Layout number the public placement keys follow; `status` compares it with the newest. */
   placementsLayout(): Promise<number>;
-
   /** Puts back what was lost. `stale-incarnation`. */
   restore(step: RestoreStep): Promise<void>;
-
   appendEvent(event: ClusterEvent): Promise<void>;
   /** Oldest first, strictly after `after`; at least the newest 10,000 are kept. `limit` up to 1,000. */
   listEvents(after: string | undefined, limit: number): Promise<readonly StoredEvent[]>;
-
   /** The four public keys as other programs see them; for tests and `doctor`. */
   readPublicKeys(): Promise<ReadonlyMap<string, readonly string[]>>;
-
   close(): Promise<void>;
 }

@@ -10,6 +10,7 @@ import * as check from './_check.ts';
 import { rebuildPlacements } from './_rebuild.ts';
 import { type SqliteRegistrySteps, type SqliteServiceOptions, serviceName } from './_sqlite-service.ts';
 import type * as contract from './registry.ts';
+import type { RestoreStep } from './restore.ts';
 
 export interface SqliteRegistryOptions extends SqliteServiceOptions {
   /** Its wall clock is the registry's clock. */
@@ -228,7 +229,7 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('placementsLayout');
   }
 
-  async restore(step: contract.RestoreStep): Promise<void> {
+  async restore(step: RestoreStep): Promise<void> {
     check.checkRestore(step);
     return this.#step('restore', step);
   }

@@ -13,8 +13,8 @@ import * as build from '../support/registry-builders.ts';
 const server = await startRedisServer();
 after(() => server?.stop());
 
-const connect = (url: string): Registry =>
-  new RedisRegistry({ url, clock: new SystemClock(), random: new SystemRandom() });
+const connect = (url: string, readyPatienceMs = 2500): Registry =>
+  new RedisRegistry({ url, clock: new SystemClock(), random: new SystemRandom(), readyPatienceMs });
 
 testRegistry('redis', async () => {
   if (!server) return undefined;
@@ -22,11 +22,15 @@ testRegistry('redis', async () => {
   return { connect: () => connect(server.url), teardown: async () => undefined };
 });
 
-const withServer = (name: string, body: (registry: Registry, running: RedisServer) => Promise<void>): void =>
+const withServer = (
+  name: string,
+  body: (registry: Registry, running: RedisServer) => Promise<void>,
+  patienceMs = 2500,
+): void =>
   void test(name, { skip: server ? false : 'redis-server is not on this machine' }, async () => {
     if (!server) return;
     await server.command('FLUSHALL');
-    const registry = connect(server.url);
+    const registry = connect(server.url, patienceMs);
     try {
       await build.createNetwork(registry);
       await body(registry, server);
@@ -46,24 +50,28 @@ withServer('an emptied server is a lost registry', async (registry, running) => 
   await assert.rejects(registry.commit(build.step([build.put('a', build.newVersion())])), { code: 'registry-lost' });
 });
 
-withServer('a restarted server answers no names until the incarnation is raised', async (registry, running) => {
-  const before = await registry.readLife();
-  const put = await build.putName(registry, 'a');
-  await running.command('SAVE');
-  await running.kill();
-  await assert.rejects(registry.getNames(['a']), { code: 'registry-unavailable' });
-  await running.start();
-  const life = await registry.readLife();
-  assert.notEqual(life.lifeId, before.lifeId);
-  assert.equal(life.raisedUnder, before.lifeId);
-  await assert.rejects(registry.getNames(['a']), { code: 'stale-incarnation' });
-  await assert.rejects(registry.listNames({ prefix: '', limit: 1 }), { code: 'stale-incarnation' });
-  const change = build.remove('a', put.version, put.sequence);
-  assert.equal(build.codeOf(await build.commitOne(registry, change)), 'stale-incarnation');
-  assert.equal((await registry.raiseIncarnation(1))?.incarnation, 2);
-  assert.equal((await registry.getNames(['a']))[0]?.version, put.version);
-  assert.equal(build.codeOf(await build.commitOne(registry, change, { incarnation: 2 })), 'done');
-});
+withServer(
+  'a restarted server answers no names until the incarnation is raised',
+  async (registry, running) => {
+    const before = await registry.readLife();
+    const put = await build.putName(registry, 'a');
+    await running.command('SAVE');
+    await running.kill();
+    await assert.rejects(registry.getNames(['a']), { code: 'registry-unavailable' });
+    await running.start();
+    const life = await registry.readLife();
+    assert.notEqual(life.lifeId, before.lifeId);
+    assert.equal(life.raisedUnder, before.lifeId);
+    await assert.rejects(registry.getNames(['a']), { code: 'stale-incarnation' });
+    await assert.rejects(registry.listNames({ prefix: '', limit: 1 }), { code: 'stale-incarnation' });
+    const change = build.remove('a', put.version, put.sequence);
+    assert.equal(build.codeOf(await build.commitOne(registry, change)), 'stale-incarnation');
+    assert.equal((await registry.raiseIncarnation(1))?.incarnation, 2);
+    assert.equal((await registry.getNames(['a']))[0]?.version, put.version);
+    assert.equal(build.codeOf(await build.commitOne(registry, change, { incarnation: 2 })), 'done');
+  },
+  700,
+);
 
 withServer('the public keys are lists that redis-cli can read', async (registry, running) => {
   await registry.putMember(build.member('n1'));
@@ -99,7 +107,7 @@ withServer('removing in any order leaves no list, index or name behind', async (
 });
 
 test('an unreachable server is unavailable within the patience, and its password is in no error', async () => {
-  const registry = connect('redis://user:secret-word@127.0.0.1:1');
+  const registry = connect('redis://user:secret-word@127.0.0.1:1', 200);
   await assert.rejects(registry.readLife(), (error: Error & { code?: string }) => {
     assert.equal(error.code, 'registry-unavailable');
     assert.doesNotMatch(JSON.stringify([error.message, error.stack, error.cause]), /secret-word/);
@@ -110,7 +118,7 @@ test('an unreachable server is unavailable within the patience, and its password
 });
 
 withServer('a wrong password is unavailable, and is in no error', async (_, running) => {
-  const registry = connect(running.url.replace('unix://', 'unix://user:secret-word@'));
+  const registry = connect(running.url.replace('unix://', 'unix://user:secret-word@'), 200);
   await assert.rejects(registry.readLife(), (error: Error & { code?: string }) => {
     assert.equal(error.code, 'registry-unavailable');
     assert.doesNotMatch(JSON.stringify([error.message, error.stack, error.cause]), /secret-word/);
