@@ -132,6 +132,10 @@ export const limits = {
 
   // ---- cluster
   heartbeatMs: second,
+  /** Roles announce their addresses this often; new masters and gateways are learned by then. */
+  announceMs: 10 * second,
+  /** Copies a node still sends after it answered; beyond that a store waits for all its copies. 4 MiB each. */
+  lateCopiesMax: 8,
   /** Lease of the leading master; another takes over after watching it unchanged for this long. */
   leaseMs: 5 * second,
   leaseRenewMs: second,
@@ -147,6 +151,11 @@ export const limits = {
   /** Failed probes before suspect, and before down. */
   probesToSuspect: 3,
   probesToDown: 6,
+  /** Probes under way at once in one sentinel: 1,000 members are asked in a few hundred ms. */
+  probesInFlight: 64,
+  /** A sentinel whose own loop stood still for longer drops that round; it wakes this often to notice. */
+  sentinelLagMs: 500,
+  sentinelTickMs: 100,
 } as const;
 
 /** Relations that must hold between limits; called once at start, throws `internal` naming the broken one. */

@@ -1,0 +1,63 @@
+// What the parts of a node share: its seams, its durable notes, the write barrier and the checks every request needs.
+import type { KeyKeeper } from '../../client/key-keeper.ts';
+import type { Peer } from '../../client/transport.ts';
+import { OperaError } from '../../errors/errors.ts';
+import { checkTicket, parseTicket, type Ticket, type TicketOperation } from '../../identity/ticket.ts';
+import type { KeyHash, VersionId } from '../../model/ids.ts';
+import type { SignedRecord } from '../../model/signed-record.ts';
+import type { StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
+import type { RoleContext } from '../context.ts';
+import { destinationOf, type PeerBook } from '../peer-book.ts';
+import type { WriteBarrier } from './barrier.ts';
+import type { NodeMemory } from './memory.ts';
+
+export interface NodeCore {
+  readonly context: RoleContext;
+  readonly self: KeyHash;
+  readonly storage: StorageAdapter;
+  readonly memory: NodeMemory;
+  readonly barrier: WriteBarrier;
+  readonly book: PeerBook;
+  readonly keys: KeyKeeper;
+  /** Masters' clock minus the own one, in ms, as the last heartbeat showed. */
+  clockOffsetMs: number;
+  /** Served hours of the network (u32); 0 until a leader says. */
+  servedHour: number;
+}
+
+/** The member to dial for a key; `unavailable` when its address is not known. */
+export const destinationOfNode = (core: NodeCore, keyHash: KeyHash) => {
+  const entry = core.memory.peers.find((peer) => peer.keyHash === keyHash) ?? core.book.byKeyHash(keyHash);
+  if (!entry) throw new OperaError('unavailable', 'the address of an owner is not known');
+  return destinationOf(entry);
+};
+
+export const requirePeer = (peer: Peer | undefined): Peer => {
+  if (!peer) throw new OperaError('unauthenticated');
+  return peer;
+};
+
+/**
+ * Checks the ticket of a request. A node passing chunks on shows its client's ticket, so the client is the ticket's
+ * own; from everybody else the TLS peer must be the client it was issued to.
+ */
+export const requireTicket = (
+  core: NodeCore,
+  peer: Peer,
+  operation: TicketOperation,
+  shown: { readonly ticket: SignedRecord; readonly versions: readonly VersionId[]; readonly chunkIndex: number },
+  passedOn = false,
+): Ticket => {
+  const { context, memory } = core;
+  return checkTicket(shown.ticket, {
+    operation,
+    networkId: context.networkId,
+    roster: context.rosters.roster,
+    client: passedOn ? parseTicket(shown.ticket.bytes).client : peer.keyHash,
+    versions: shown.versions,
+    chunkIndex: shown.chunkIndex,
+    incarnation: memory.state.incarnation,
+    nowMs: context.clock.nowMs(),
+    clockOffsetMs: core.clockOffsetMs,
+  });
+};

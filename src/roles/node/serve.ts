@@ -1,0 +1,177 @@
+// Giving: sealed chunks to clients with a ticket and to nodes that pull copies, bitmaps to masters that commit,
+// listings to nodes that gained partitions, manifests both ways. A whole chunk is hashed before it leaves.
+import type { Handler, Handlers } from '../../client/transport.ts';
+import { equalBytes, sha256 } from '../../crypto/digest.ts';
+import { parseManifest, verifyManifest } from '../../crypto/manifest.ts';
+import { keyHashOfSpki } from '../../crypto/signature.ts';
+import { OperaError } from '../../errors/errors.ts';
+import { limits } from '../../model/limits.ts';
+import { partitionOf } from '../../placement/partition.ts';
+import type { ChunkInfo, ManifestWrite, StoredManifest } from '../../storage-adapters/storage-adapter.ts';
+import type { AnswerOf } from '../../wire/routes.ts';
+import { type NodeCore, requirePeer, requireTicket } from './core.ts';
+import { admitWrite, followIncarnation, newestLayout } from './state.ts';
+
+type ReadChunk = AnswerOf<'chunk.read'>['chunks'][number];
+type ManifestRecord = NonNullable<AnswerOf<'manifest.read'>['manifests'][number]>;
+
+const layoutNumberOf = (core: NodeCore): number => newestLayout(core.memory.state)?.number ?? 0;
+
+const readHandler =
+  (core: NodeCore): Handler<'chunk.read'> =>
+  async (call) => {
+    const peer = requirePeer(call.peer);
+    const { request } = call;
+    if (peer.role !== 'node' || request.ticket) {
+      const { ticket, versions } = request;
+      if (!ticket || !versions) throw new OperaError('ticket-invalid', 'a ticket is needed');
+      const allowed = new Set(versions);
+      if (request.chunks.some(({ version }) => !allowed.has(version))) throw new OperaError('ticket-invalid');
+      const chunkIndex = Math.max(...request.chunks.map(({ index }) => index));
+      requireTicket(core, peer, 'get', { ticket, versions, chunkIndex });
+    }
+    const chunks: ReadChunk[] = [];
+    const binary: Uint8Array[] = [];
+    let bytes = 0;
+    for (const { version, index, from, to } of request.chunks) {
+      const range = from === undefined && to === undefined ? undefined : { from: from ?? 0, to: to ?? 2 ** 32 };
+      const found = await core.storage.getChunk({ version, index }, range);
+      if (found && bytes + found.body.length > limits.binaryBytesMax) {
+        return { answer: { chunks, more: true }, binary };
+      }
+      const { info, body } = found ?? {};
+      const altered = info && body && !range && !equalBytes(sha256(body), info.hash);
+      if (altered) core.context.log.error('chunk-altered', { version, index });
+      if (!info || !body || altered) {
+        chunks.push(null);
+        continue;
+      }
+      bytes += body.length;
+      binary.push(body);
+      chunks.push({ length: body.length, hash: info.hash, totalLength: info.length });
+    }
+    return { answer: { chunks, more: false }, binary };
+  };
+
+/** Bitmap of the indices in [from, to) that are among `chunks`. */
+const bitmapOf = (chunks: readonly ChunkInfo[], from: number, to: number): Uint8Array => {
+  const bits = new Uint8Array(Math.ceil((to - from) / 8));
+  for (const { index } of chunks) {
+    const at = index - from;
+    bits[at >> 3] = (bits[at >> 3] ?? 0) | (1 << (at & 7));
+  }
+  return bits;
+};
+
+const holdHandler =
+  (core: NodeCore): Handler<'chunk.hold'> =>
+  async ({ request }) => {
+    const held: Uint8Array[] = [];
+    for (const { version, from, to } of request.versions) {
+      if (to < from || to - from > 65_536) throw new OperaError('bad-request', 'a range of at most 65,536 chunks');
+      held.push(bitmapOf(await core.storage.listVersion(version, from, to), from, to));
+    }
+    return { answer: { held, layoutNumber: layoutNumberOf(core) } };
+  };
+
+const chunkListHandler =
+  (core: NodeCore): Handler<'chunk.list'> =>
+  async ({ request }) => {
+    const { partitions, limit } = request;
+    const chunks: AnswerOf<'chunk.list'>['chunks'] = [];
+    let { after } = request;
+    for (const partition of after ? partitions.slice(partitions.indexOf(after.partition)) : partitions) {
+      const page = await core.storage.listChunks(partition, after, limit - chunks.length);
+      for (const { version, index, length, hash, servedHour } of page.items) {
+        chunks.push({ partition, version, index, length, hash, servedHour });
+      }
+      if (chunks.length >= limit) return { answer: { chunks, more: true, layoutNumber: layoutNumberOf(core) } };
+      after = undefined;
+    }
+    return { answer: { chunks, more: false, layoutNumber: layoutNumberOf(core) } };
+  };
+
+const signed = ({ record, signerSpki }: StoredManifest): ManifestRecord => ({ bytes: record, signerSpki });
+
+const manifestListHandler =
+  (core: NodeCore): Handler<'manifest.list'> =>
+  async ({ request }) => {
+    const { partitions, limit } = request;
+    const manifests: AnswerOf<'manifest.list'>['manifests'] = [];
+    let { after } = request;
+    let bytes = 0;
+    for (const partition of after ? partitions.slice(partitions.indexOf(after.partition)) : partitions) {
+      // A page of bodies must fit one answer; the first manifest always does.
+      const page = await core.storage.listManifests(partition, after?.version, limit - manifests.length);
+      for (const item of page.items) {
+        bytes += item.record.length * 1.4;
+        if (manifests.length > 0 && bytes > limits.messageBytesMax / 2) {
+          return { answer: { manifests, more: true, layoutNumber: layoutNumberOf(core) } };
+        }
+        manifests.push({ partition, record: signed(item) });
+      }
+      if (manifests.length >= limit) return { answer: { manifests, more: true, layoutNumber: layoutNumberOf(core) } };
+      after = undefined;
+    }
+    return { answer: { manifests, more: false, layoutNumber: layoutNumberOf(core) } };
+  };
+
+const manifestReadHandler =
+  (core: NodeCore): Handler<'manifest.read'> =>
+  async ({ request }) => {
+    const found = await Promise.all(request.versions.map((version) => core.storage.getManifest(version)));
+    return { answer: { manifests: found.map((item) => (item ? signed(item) : null)) } };
+  };
+
+/** A manifest as the store keeps it; `integrity` unless it is whole, of this network and signed by `signerSpki`. */
+export const manifestToStore = (core: NodeCore, record: Uint8Array, signerSpki: Uint8Array): ManifestWrite => {
+  const manifest = parseManifest(record);
+  if (manifest.network !== core.context.networkId) throw new OperaError('wrong-network');
+  verifyManifest(manifest, signerSpki);
+  const { version, sequence, wrapEpoch, state, signer } = manifest;
+  const { servedHour } = core;
+  return {
+    version,
+    partition: partitionOf(version, 0),
+    sequence,
+    wrapEpoch,
+    state,
+    record,
+    signer,
+    signerSpki,
+    servedHour,
+  };
+};
+
+const manifestStoreHandler =
+  (core: NodeCore): Handler<'manifest.store'> =>
+  async (call) => {
+    const { request } = call;
+    const peer = requirePeer(call.peer);
+    const writes = request.manifests.map((record) => manifestToStore(core, record, peer.spki));
+    if (writes.some(({ signer }) => signer !== keyHashOfSpki(peer.spki))) {
+      throw new OperaError('forbidden', 'a master stores manifests that it signed itself');
+    }
+    const state = await core.memory.change((before) => followIncarnation(before, request.incarnation));
+    for (const { partition } of writes) admitWrite(state, core.self, request.layoutNumber, partition);
+    const outcomes = await core.barrier.run(request.layoutNumber, () => core.storage.putManifests(writes));
+    // Another master may have signed the same step anew: an equal order is the same fact, whoever signed it.
+    const equal = await Promise.all(
+      outcomes.map(async (outcome, at) => {
+        const write = writes[at];
+        if (outcome !== 'stale' || !write) return outcome;
+        const kept = await core.storage.getManifest(write.version);
+        return kept?.sequence === write.sequence && kept.wrapEpoch === write.wrapEpoch ? 'present' : outcome;
+      }),
+    );
+    return { answer: { outcomes: equal } };
+  };
+
+export const servingHandlers = (core: NodeCore): Handlers => ({
+  'chunk.read': readHandler(core),
+  'chunk.hold': holdHandler(core),
+  'chunk.list': chunkListHandler(core),
+  'manifest.store': manifestStoreHandler(core),
+  'manifest.read': manifestReadHandler(core),
+  'manifest.list': manifestListHandler(core),
+});

@@ -1,0 +1,196 @@
+// Taking chunks: from a client (stored here, sent on to the other owners, answered at W′ durable copies) and from
+// another node that passes them on. Sealed bytes are copied as they are; nothing here could read them.
+import type { Handler, IncomingCall, Peer } from '../../client/transport.ts';
+import { equalBytes, sha256 } from '../../crypto/digest.ts';
+import { isOperaError, OperaError } from '../../errors/errors.ts';
+import type { KeyHash } from '../../model/ids.ts';
+import { limits } from '../../model/limits.ts';
+import { partitionOf } from '../../placement/partition.ts';
+import { errorFacts } from '../../runtime/log.ts';
+import type { ChunkWrite, ChunkWriteOutcome } from '../../storage-adapters/storage-adapter.ts';
+import type { RequestOf } from '../../wire/routes.ts';
+import { destinationOf } from '../peer-book.ts';
+import { destinationOfNode, type NodeCore, requirePeer, requireTicket } from './core.ts';
+import { admitWrite } from './state.ts';
+
+type StoreRequest = Pick<RequestOf<'chunk.store'>, 'ticket' | 'versions' | 'chunks' | 'note'>;
+
+/** Cuts the binary part into the chunks the message lists, each checked against its hash. */
+const readChunks = (core: NodeCore, request: StoreRequest, binary: Uint8Array): ChunkWrite[] => {
+  const allowed = new Set(request.versions);
+  let at = 0;
+  const chunks = request.chunks.map(({ version, index, length, hash }): ChunkWrite => {
+    if (!allowed.has(version)) throw new OperaError('ticket-invalid', 'the ticket does not cover that version');
+    const body = binary.subarray(at, at + length);
+    at += length;
+    if (body.length !== length) throw new OperaError('bad-request', 'the binary part is shorter than its chunks');
+    if (!equalBytes(sha256(body), hash)) throw new OperaError('integrity', 'a chunk does not match its hash');
+    return { version, index, partition: partitionOf(version, index), hash, body, servedHour: core.servedHour };
+  });
+  if (at !== binary.length) throw new OperaError('bad-request', 'the binary part is longer than its chunks');
+  return chunks;
+};
+
+const requireNoConflict = (outcomes: readonly ChunkWriteOutcome[]): void => {
+  if (outcomes.includes('conflict')) throw new OperaError('hash-conflict');
+};
+
+/** Counts the durable copies of each chunk and wakes a waiter when all have enough, or when nothing more can come. */
+class CopyCount {
+  readonly counts: number[];
+  readonly #needed: readonly number[];
+  #open: number;
+  #wake: (() => void) | undefined;
+  readonly done: Promise<void>;
+
+  constructor(needed: readonly number[], attempts: number) {
+    this.counts = needed.map(() => 0);
+    this.#needed = needed;
+    this.#open = attempts;
+    this.done = new Promise((resolve) => {
+      this.#wake = resolve;
+    });
+  }
+
+  get enough(): boolean {
+    return this.counts.every((count, at) => count >= (this.#needed[at] ?? 0));
+  }
+
+  /** One attempt ended; `stored` are the positions of the chunks it made durable. */
+  ended(stored: readonly number[]): void {
+    for (const at of stored) this.counts[at] = (this.counts[at] ?? 0) + 1;
+    this.#open--;
+    if (this.enough || this.#open === 0) this.#wake?.();
+  }
+}
+
+export class ChunkIntake {
+  readonly #core: NodeCore;
+  #lateCopies = 0;
+
+  constructor(core: NodeCore) {
+    this.#core = core;
+  }
+
+  readonly store: Handler<'chunk.store'> = async (call) => {
+    const { request, signal } = call;
+    const peer = requirePeer(call.peer);
+    const { chunks, owners, needed, layoutNumber } = this.#admit(call, peer, false);
+    return this.#core.barrier.run(layoutNumber, async () => {
+      const everyone = chunks.map((_, at) => at);
+      const others = new Map<KeyHash, number[]>();
+      for (const [at, keys] of owners.entries()) {
+        for (const key of keys) if (key !== this.#core.self) others.set(key, [...(others.get(key) ?? []), at]);
+      }
+      const copies = new CopyCount(needed, others.size + 1);
+      const own = this.#core.storage.putChunks(chunks).then(
+        (outcomes) => {
+          copies.ended(everyone.filter((at) => outcomes[at] !== 'conflict'));
+          return outcomes;
+        },
+        (error: unknown) => {
+          copies.ended([]);
+          throw error;
+        },
+      );
+      const sent = [...others].map(([key, positions]) => this.#send(key, request, chunks, positions, copies));
+      const outcomes = await own;
+      requireNoConflict(outcomes);
+      await copies.done;
+      // Late copies hold their bytes in memory: beyond a bound the answer waits for them.
+      const all = Promise.all(sent);
+      if (this.#lateCopies >= limits.lateCopiesMax) await all;
+      else {
+        this.#lateCopies += sent.length;
+        void all.finally(() => {
+          this.#lateCopies -= sent.length;
+        });
+      }
+      if (!copies.enough) {
+        throw new OperaError('write-quorum', 'too few owners of the chunk stored it', {
+          details: { copies: Math.min(...copies.counts), needed: Math.max(...needed) },
+        });
+      }
+      const commit = request.commit ? { commit: await this.#commit(request, peer, signal) } : {};
+      return { answer: { outcomes: [...outcomes], copies: [...copies.counts], ...commit } };
+    });
+  };
+
+  readonly copy: Handler<'chunk.copy'> = async (call) => {
+    const { chunks, layoutNumber } = this.#admit(call, requirePeer(call.peer), true);
+    const outcomes = await this.#core.barrier.run(layoutNumber, () => this.#core.storage.putChunks(chunks));
+    return { answer: { outcomes } };
+  };
+
+  #admit(call: IncomingCall<'chunk.store'> | IncomingCall<'chunk.copy'>, peer: Peer, passedOn: boolean) {
+    const { request, binary } = call;
+    const chunkIndex = Math.max(...request.chunks.map(({ index }) => index));
+    const { ticket, versions } = request;
+    const { layoutNumber } = requireTicket(this.#core, peer, 'put', { ticket, versions, chunkIndex }, passedOn);
+    const chunks = readChunks(this.#core, request, binary);
+    const { state } = this.#core.memory;
+    const admitted = chunks.map(({ partition }) => admitWrite(state, this.#core.self, layoutNumber, partition));
+    return {
+      chunks,
+      layoutNumber,
+      owners: admitted.map(({ owners }) => owners),
+      needed: admitted.map(({ writeCopies }) => writeCopies),
+    };
+  }
+
+  /** Passes chunks on to one owner, twice at most; never rejects. */
+  async #send(
+    key: KeyHash,
+    request: StoreRequest,
+    chunks: readonly ChunkWrite[],
+    positions: readonly number[],
+    copies: CopyCount,
+  ): Promise<void> {
+    const { context } = this.#core;
+    const wanted = new Set(positions);
+    const message = {
+      ticket: request.ticket,
+      versions: request.versions,
+      chunks: request.chunks.filter((_, at) => wanted.has(at)),
+      ...(request.note ? { note: request.note } : {}),
+    };
+    const binary = positions.map((at) => chunks[at]?.body ?? new Uint8Array());
+    for (let attempt = 1; ; attempt++) {
+      try {
+        const to = destinationOfNode(this.#core, key);
+        const { answer } = await context.transport.call(to, 'chunk.copy', message, { binary });
+        copies.ended(positions.filter((_, at) => answer.outcomes[at] !== 'conflict'));
+        return;
+      } catch (error) {
+        const again = attempt < 3 && isOperaError(error, 'not-ready', 'unavailable', 'overloaded');
+        if (!again) {
+          context.log.warn('copy-failed', { to: key, chunks: positions.length, ...errorFacts(error) });
+          copies.ended([]);
+          return;
+        }
+        await context.clock.sleep(limits.retryBaseMs * attempt, { unref: true });
+      }
+    }
+  }
+
+  /** Passes the commit of single-chunk files to a master; the client repeats it itself when this fails. */
+  async #commit(request: RequestOf<'chunk.store'>, peer: Peer, signal: AbortSignal) {
+    const { context, book } = this.#core;
+    const forward = {
+      client: peer.keyHash,
+      clientRole: peer.role,
+      request: { changes: request.commit ?? [], ticket: request.ticket, versions: request.versions },
+    };
+    let last: unknown = new OperaError('unavailable', 'no master is known');
+    for (const master of book.list('master')) {
+      try {
+        const to = destinationOf(master);
+        return (await context.transport.call(to, 'master.name.commit', forward, { signal })).answer.outcomes;
+      } catch (error) {
+        if (!isOperaError(error, 'unavailable', 'timeout', 'overloaded')) throw error;
+        last = error;
+      }
+    }
+    throw last;
+  }
+}
