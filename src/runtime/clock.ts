@@ -1,5 +1,6 @@
 // The seam of time: every wait, deadline and timestamp goes through a Clock, so that the simulator can own time.
 // This folder is the only one that may call Date.now, setTimeout or performance.now.
+import { setMaxListeners } from 'node:events';
 import { performance } from 'node:perf_hooks';
 import { OperaError } from '../errors/errors.ts';
 
@@ -13,6 +14,13 @@ export interface Clock {
   /** Calls `fn` once after `ms` unless the returned function is called first. Never keeps the process alive. */
   after(ms: number, fn: () => void): () => void;
 }
+
+/** One signal ends many waits of a role; Node would take more than ten listeners for a leak and print a warning. */
+const listen = (signal: AbortSignal | undefined, aborted: () => void): void => {
+  if (!signal) return;
+  setMaxListeners(0, signal);
+  signal.addEventListener('abort', aborted, { once: true });
+};
 
 export class SystemClock implements Clock {
   nowMs(): number {
@@ -36,7 +44,7 @@ export class SystemClock implements Clock {
       }, ms);
       if (unref) timer.unref();
       if (signal?.aborted) aborted();
-      else signal?.addEventListener('abort', aborted, { once: true });
+      else listen(signal, aborted);
     });
   }
 
