@@ -6,7 +6,7 @@ import type { KeyHash, MemberId, NetworkId } from '../model/ids.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
 import type { Clock } from '../runtime/clock.ts';
 import * as check from './_check.ts';
-import type { MemoryRegistryStore } from './_memory-store.ts';
+import type { MemoryRegistryStore } from './memory-store.ts';
 import type * as contract from './registry.ts';
 import type { Lease, LeaseHolder, LeaseSeen, MemberRecord } from './registry.ts';
 

@@ -3,7 +3,7 @@
 // Both draw their sequences from a counter that was set far ahead of any clock, so sequences are equal too.
 import assert from 'node:assert/strict';
 import * as check from 'fast-check';
-import { MemoryRegistryStore } from '../../src/registry/_memory-store.ts';
+import { MemoryRegistryStore } from '../../src/registry/memory-store.ts';
 import { MemoryRegistry } from '../../src/registry/memory.ts';
 import type { NameChange, NameVersion, Registry } from '../../src/registry/registry.ts';
 import { ManualClock } from '../support/manual-clock.ts';

@@ -1,7 +1,7 @@
 // MemoryRegistry against the acceptance suite, and what the simulator needs of it beyond the contract.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { MemoryRegistryStore } from '../../src/registry/_memory-store.ts';
+import { MemoryRegistryStore } from '../../src/registry/memory-store.ts';
 import { MemoryRegistry } from '../../src/registry/memory.ts';
 import { testRegistry } from '../acceptance/registry.ts';
 import { ManualClock } from '../support/manual-clock.ts';
