@@ -5,6 +5,7 @@ import { lookup } from 'node:dns';
 import type { PeerCertificate } from 'node:tls';
 import { Pool } from 'undici';
 import { OperaError, isOperaError } from '../errors/errors.ts';
+import type { CertificateClaims } from '../identity/certificate.ts';
 import { checkPeer, type PeerExpectation } from '../identity/peer-check.ts';
 import type { Roster } from '../identity/roster.ts';
 import type { NetworkId } from '../model/ids.ts';
@@ -31,6 +32,8 @@ export interface HttpTransportOptions {
   /** The newest roster; undefined only while joining. */
   readonly roster: () => Roster | undefined;
   readonly nowMs: () => number;
+  /** Told who answers each new connection, after the check. */
+  readonly onPeer?: (claims: CertificateClaims) => void;
 }
 
 /** Longest answer: one binary part, one message, and the length field. */
@@ -165,7 +168,8 @@ export class HttpTransport implements Transport {
         lookup,
         checkServerIdentity: (_host: string, certificate: PeerCertificate) => {
           try {
-            checkPeer(certificate.raw, expectation, this.#options.roster(), this.#options.nowMs());
+            const { roster, nowMs, onPeer } = this.#options;
+            onPeer?.(checkPeer(certificate.raw, expectation, roster(), nowMs()));
             return undefined;
           } catch (error) {
             return error instanceof Error ? error : new OperaError('peer-mismatch');

@@ -192,7 +192,8 @@ export const verifyJoin = async (request: JoinRequest, context: JoinContext): Pr
     verifyJoinSignature(token.publicKey, context.pin, request, request.signature);
   if (!isSigned) throw new OperaError('token-invalid', 'the join request is not signed by the join code');
   if (request.role !== token.role) {
-    throw new OperaError('forbidden', `the join code is for a ${token.role}, not for a ${request.role}`);
+    const details = { role: token.role };
+    throw new OperaError('forbidden', `the join code is for a ${token.role}, not for a ${request.role}`, { details });
   }
   checkAgreementKey(token.role, request.agreementKey);
   const spki = await parseCsr(request.csr);

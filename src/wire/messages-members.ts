@@ -81,6 +81,8 @@ export const admission = v.object({
   keyBoxes,
   keyChain,
   peers,
+  /** Of the gateway that answers, for renewing when the mesh is closed to an expired certificate. */
+  joinAddresses: addresses,
 });
 
 // ---- every role
@@ -103,9 +105,16 @@ export const announceRequest = v.strictObject({
   addresses,
   zone: text(0, 64),
   capacityBytes: count,
-  csr: v.optional(bytes(1, 8 * 1024)),
+  /** The newest roster held; without it every kept roster is answered. */
+  rosterNumber: v.optional(u64),
 });
-export const announceAnswer = v.object({ peers, rosters: listOf(rosterRecord, 1_000), keyBoxes, keyChain });
+export const announceAnswer = v.object({
+  peers,
+  rosters: listOf(rosterRecord, 1_000),
+  keyBoxes,
+  keyChain,
+  joinAddresses: addresses,
+});
 
 export const tokenCreateRequest = v.strictObject({
   role,

@@ -1,0 +1,143 @@
+// The home of a member: opening it, and filling it when the member joined.
+//   <home>/profile.json   network, role, whom to dial        <home>/keys.json   key boxes and chain
+//   <home>/roster         newest roster (and rosters/)       identity folder    keys and certificate, apart from data
+// Invariant: everything else is on disk before the identity says that it joined (member.json), so that a kill at any
+// point leaves either a whole member or one that joins again with the same keys and gets the same answer.
+import { basename, isAbsolute, join, relative } from 'node:path';
+import { keyBoxKinds, openKeyBox, parseKeyBox } from '../crypto/key-box.ts';
+import { OperaError } from '../errors/errors.ts';
+import { type Authority, authorityFromPrivate } from '../identity/authority.ts';
+import { completeIdentity, type Identity, type IdentityKeys, readIdentity } from '../identity/identity-folder.ts';
+import type { RosterTrust } from '../identity/roster-rules.ts';
+import { limits } from '../model/limits.ts';
+import type { Role } from '../model/roles.ts';
+import type { Joined } from './join-network.ts';
+import { KeyKeeper } from './key-keeper.ts';
+import { identityFolderOf, type Profile, readProfile, writeProfile } from './profile.ts';
+import { RosterKeeper } from './roster-keeper.ts';
+
+export interface OpenHome {
+  readonly home: string;
+  readonly profile: Profile;
+  readonly identityFolder: string;
+  readonly identity: Identity;
+  readonly rosters: RosterKeeper;
+  /** Empty for masters and sentinels, which never hold network keys. */
+  readonly keys: KeyKeeper;
+}
+
+/** Gateways and nodes keep the boxes and rosters that others need. */
+const keepsForOthers = (role: Role): boolean => role === 'gateway' || role === 'node';
+
+const openKeepers = async (
+  home: string,
+  keys: IdentityKeys,
+  role: Role,
+  trust: RosterTrust,
+): Promise<{ readonly rosters: RosterKeeper; readonly keepers: () => Promise<KeyKeeper> }> => {
+  const rosters = await RosterKeeper.load({ folder: home, trust, keepHistory: keepsForOthers(role) });
+  // The roster must be there first: key boxes are judged by it.
+  const keepers = (): Promise<KeyKeeper> =>
+    KeyKeeper.load({
+      folder: home,
+      networkId: trust.networkId,
+      keyHash: keys.signer.keyHash,
+      privateKey: keys.x25519.privateKey,
+      caSpki: trust.caSpki,
+      roster: () => rosters.roster,
+      keepOthers: keepsForOthers(role),
+    });
+  return { rosters, keepers };
+};
+
+/** What a joined member keeps. `config` with what to do when the folder is no home or the join was not finished. */
+export const openHome = async (home: string): Promise<OpenHome> => {
+  const profile = await readProfile(home);
+  if (!profile) {
+    throw new OperaError('config', `${home} is not the home of a member`, {
+      hint: 'Start a local network with `opera up`, join one with `opera join CODE`, or name a home with --home',
+    });
+  }
+  const identityFolder = identityFolderOf(home, profile);
+  const identity = await readIdentity(identityFolder);
+  if (!identity) {
+    throw new OperaError('config', `${identityFolder} holds no finished identity`, {
+      hint: 'Repeat the join with the same code, or put the identity folder back where it was',
+    });
+  }
+  const { networkId, role } = identity;
+  if (networkId !== profile.networkId || role !== profile.role) {
+    throw new OperaError('config', `${home} and ${identityFolder} are of two members`);
+  }
+  const trust = { networkId, caSpki: identity.bundle.certificates[0].spki };
+  const { rosters, keepers } = await openKeepers(home, identity, role, trust);
+  return { home, profile, identityFolder, identity, rosters, keys: await keepers() };
+};
+
+/** First addresses win; a profile keeps only so many. */
+export const mergeAddresses = (...lists: readonly (readonly string[])[]): string[] =>
+  [...new Set(lists.flat())].slice(0, limits.addressesMax);
+
+export interface EnterOptions {
+  readonly home: string;
+  readonly identityFolder: string;
+  readonly keys: IdentityKeys;
+  readonly joined: Joined;
+}
+
+/** Identity folders inside the home, or beside it, move with it. */
+const profilePathOf = (home: string, identityFolder: string): string => {
+  const path = relative(home, identityFolder);
+  const near = !path.startsWith('..') || path === join('..', 'identity', basename(identityFolder));
+  return near && !isAbsolute(path) ? path : identityFolder;
+};
+
+const openAuthority = (keys: IdentityKeys, joined: Joined, keeper: KeyKeeper): Authority | undefined => {
+  if (joined.role !== 'gateway') return undefined;
+  for (const record of keeper.records.keyBoxes) {
+    const box = parseKeyBox(record.bytes);
+    if (box.kind !== keyBoxKinds.caKeyPart || box.recipient !== keys.signer.keyHash) continue;
+    const scalar = openKeyBox(joined.networkId, box, keys.x25519.privateKey);
+    try {
+      return authorityFromPrivate(scalar, joined.bundle.bytes);
+    } finally {
+      scalar.fill(0);
+    }
+  }
+  return undefined;
+};
+
+/** `exists` when another member lives in this home or identity folder. */
+export const assertHomeFree = async (home: string, identityFolder: string): Promise<void> => {
+  const profile = await readProfile(home);
+  const before = await readIdentity(profile ? identityFolderOf(home, profile) : identityFolder);
+  if (!before) return;
+  throw new OperaError('exists', `${home} is the home of ${before.memberId}, a ${before.role} already`, {
+    hint: 'Use another folder with --home',
+  });
+};
+
+/** Writes what joining gave; repeatable. The home is a member's when it resolves. */
+export const enterHome = async (options: EnterOptions): Promise<OpenHome> => {
+  const { home, identityFolder, keys, joined } = options;
+  const { admission, role, networkId, bundle } = joined;
+  const profile: Profile = {
+    version: 1,
+    networkId,
+    role,
+    memberId: keys.memberId,
+    identity: profilePathOf(home, identityFolder),
+    gateways: mergeAddresses(admission.peers.filter((peer) => peer.role === 'gateway').map((peer) => peer.address)),
+    joinAddresses: mergeAddresses([joined.gateway], admission.joinAddresses),
+    masters: mergeAddresses(admission.peers.filter((peer) => peer.role === 'master').map((peer) => peer.address)),
+  };
+  await writeProfile(home, profile);
+  const { rosters, keepers } = await openKeepers(home, keys, role, joined.trust);
+  await rosters.accept(admission.rosters);
+  const keeper = await keepers();
+  await keeper.accept(admission.keyBoxes, admission.keyChain);
+  const authority = openAuthority(keys, joined, keeper);
+  const membership = { certificate: admission.certificate, bundle: bundle.bytes };
+  const identity = await completeIdentity(identityFolder, authority ? { ...membership, authority } : membership);
+  return { home, profile, identityFolder, identity, rosters, keys: keeper };
+};
