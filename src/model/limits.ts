@@ -30,12 +30,20 @@ export const limits = {
   connectionsMax: 2_000,
   /** Bodies being received or sent at once on one listener; times binaryBytesMax it bounds the memory of a node. */
   requestsInFlightMax: 64,
+  /** Bytes of bodies held at once by one listener, received or on their way out: 30 full chunks and more. */
+  bodyBytesHeldMax: 256 * 1024 * 1024,
+  /** An answer must have left by then; a client that never reads holds memory no longer. */
+  answerTimeoutMs: 2 * minute,
+  /** A request that is refused before its body came is read on for so long, so that the refusal is not lost. */
+  lingerMs: second,
   /** Requests a second from one address on the join listener, with a burst of ten times that. */
   joinRequestsPerSecond: 10,
   /** Connecting, with the TLS handshake. */
   connectTimeoutMs: 5 * second,
   /** Connections from one process to one address; transfers run at most this wide to one node. */
   connectionsPerPeer: 8,
+  /** Destinations one process keeps connections to; more than any network of ours has members to dial. */
+  peersDialledMax: 2_000,
 
   // ---- deadlines of calls
   /** A request that only reads or writes the registry and small messages. */
@@ -134,6 +142,10 @@ export const limits = {
   heartbeatMs: second,
   /** Roles announce their addresses this often; new masters and gateways are learned by then. */
   announceMs: 10 * second,
+  /** Masters keep the list of members this long; addresses of nodes change only when they restart. */
+  memberCacheMs: second,
+  /** A node that does not say what it holds by then counts as holding nothing; a paused node must not stall commits. */
+  holdTimeoutMs: 4 * second,
   /** Copies a node still sends after it answered; beyond that a store waits for all its copies. 4 MiB each. */
   lateCopiesMax: 8,
   /** Lease of the leading master; another takes over after watching it unchanged for this long. */

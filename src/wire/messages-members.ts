@@ -15,7 +15,6 @@ import {
   operationId,
   role,
   signedRecord,
-  spki,
   text,
   u32,
   u64,
@@ -230,7 +229,6 @@ export const layoutOrder = v.strictObject({
   layouts: listOf(layoutRecord, 16, 1),
   retiredUpTo: u32,
   peers,
-  signers: listOf(spki, 64),
 });
 export const layoutAcknowledgement = v.object({ number: u32 });
 export const layoutCovered = v.strictObject({ epoch: u64, number: u32 });

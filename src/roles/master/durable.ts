@@ -1,0 +1,111 @@
+// After the step: manifests. A name that moved is first pending; its manifests go to W′ owners of chunk 0, then
+// pending is cleared and only then anyone is told. A master that meets a pending name finishes it before it answers
+// with it, whoever began it: what is visible is durable.
+import { encodeManifest } from '../../crypto/manifest.ts';
+import { OperaError } from '../../errors/errors.ts';
+import type { KeyHash } from '../../model/ids.ts';
+import { limits } from '../../model/limits.ts';
+import { hasWriteQuorum } from '../../placement/coverage.ts';
+import { ownersOf } from '../../placement/layout.ts';
+import { partitionOf } from '../../placement/partition.ts';
+import type { PendingChange } from '../../registry/registry.ts';
+import { errorFacts } from '../../runtime/log.ts';
+import type { MasterCore, View } from './core.ts';
+
+interface Outgoing {
+  readonly sequence: bigint;
+  readonly partition: number;
+  readonly record: Uint8Array;
+  readonly holders: Set<KeyHash>;
+}
+
+/** Messages stay well below the limit of one request, base64 included. */
+const batchBytesMax = limits.messageBytesMax / 2;
+
+const batchesOf = (outgoing: readonly Outgoing[]): Outgoing[][] => {
+  const batches: Outgoing[][] = [];
+  let bytes = Number.POSITIVE_INFINITY;
+  for (const item of outgoing) {
+    const size = item.record.length * 1.4;
+    if (bytes + size > batchBytesMax || (batches.at(-1)?.length ?? 0) >= limits.batchEntriesMax) {
+      batches.push([]);
+      bytes = 0;
+    }
+    batches.at(-1)?.push(item);
+    bytes += size;
+  }
+  return batches;
+};
+
+export class ManifestWriter {
+  readonly #core: MasterCore;
+
+  constructor(core: MasterCore) {
+    this.#core = core;
+  }
+
+  /**
+   * Makes pending changes durable and clears them; answers the sequences that are durable now. Changes whose owners
+   * do not answer in sufficient number stay pending, to be finished by whoever meets them next.
+   */
+  async finish(changes: readonly PendingChange[]): Promise<ReadonlySet<bigint>> {
+    if (changes.length === 0) return new Set();
+    const [view, life] = await Promise.all([this.#core.view(), this.#core.life()]);
+    const outgoing = changes.flatMap((change) => this.#encode(change));
+    const byNode = new Map<KeyHash, Outgoing[]>();
+    for (const item of outgoing) {
+      for (const owner of ownersOf(view.newest, item.partition)) {
+        byNode.set(owner, [...(byNode.get(owner) ?? []), item]);
+      }
+    }
+    const enough = (item: Outgoing): boolean => hasWriteQuorum([view.newest], item.partition, item.holders);
+    await new Promise<void>((resolve) => {
+      const sent = [...byNode].map(async ([node, items]) => {
+        for (const batch of batchesOf(items)) await this.#send(view, life.incarnation, node, batch);
+        if (outgoing.every(enough)) resolve();
+      });
+      void Promise.allSettled(sent).then(() => resolve());
+    });
+    const missing = new Set(outgoing.filter((item) => !enough(item)).map(({ sequence }) => sequence));
+    const durable = changes.map(({ sequence }) => sequence).filter((sequence) => !missing.has(sequence));
+    if (durable.length > 0) await this.#core.registry.clearPending(durable);
+    return new Set(durable);
+  }
+
+  /** Finishes the changes of these sequences; `write-quorum` when one cannot be made durable now. */
+  async finishAll(sequences: readonly bigint[]): Promise<void> {
+    const found = await Promise.all(sequences.map((sequence) => this.#core.registry.getPending(sequence)));
+    const changes = found.filter((change): change is PendingChange => change !== undefined);
+    const durable = await this.finish(changes);
+    if (changes.some(({ sequence }) => !durable.has(sequence))) {
+      throw new OperaError('write-quorum', 'a name has a change that too few nodes have yet');
+    }
+  }
+
+  #encode(change: PendingChange): Outgoing[] {
+    const { sequence, incarnation, operationId } = change;
+    const network = this.#core.context.networkId;
+    const { signer } = this.#core.context.identity();
+    return change.manifests.map(({ version, state, body, wrap }) => ({
+      sequence,
+      partition: partitionOf(version, 0),
+      record: encodeManifest({ state, network, version, sequence, incarnation, operationId, body, wrap }, signer),
+      holders: new Set<KeyHash>(),
+    }));
+  }
+
+  async #send(view: View, incarnation: number, node: KeyHash, batch: readonly Outgoing[]): Promise<void> {
+    const to = this.#core.destination(view, node);
+    if (!to) return;
+    try {
+      const request = { incarnation, layoutNumber: view.newest.number, manifests: batch.map(({ record }) => record) };
+      const { answer } = await this.#core.context.transport.call(to, 'manifest.store', request);
+      for (const [at, item] of batch.entries()) {
+        // Stale: the node has a newer fact of the same version, which covers this one.
+        if (answer.outcomes[at] !== undefined) item.holders.add(node);
+      }
+    } catch (error) {
+      this.#core.context.log.warn('manifest-unstored', { node, manifests: batch.length, ...errorFacts(error) });
+    }
+  }
+}

@@ -1,0 +1,121 @@
+// Who holds what: before a commit the master asks the owners themselves, because reports made during an upload are
+// only hints. Copies are counted for each unretired layout alone, with that layout's own W′; copies under different
+// layouts are never added up, or an acknowledged write could rest on owners none of whom the next layout asks.
+import type { KeyHash, VersionId } from '../../model/ids.ts';
+import { limits } from '../../model/limits.ts';
+import { ownersOf } from '../../placement/layout.ts';
+import { partitionOf } from '../../placement/partition.ts';
+import { errorFacts } from '../../runtime/log.ts';
+import type { MasterCore, View } from './core.ts';
+
+/** Chunks of one question: a bitmap of 8 KiB. */
+const chunksOfQuestion = 65_536;
+
+export interface ChunkRange {
+  readonly version: VersionId;
+  /** [from, to). */
+  readonly from: number;
+  readonly to: number;
+}
+
+const hasBit = (bits: Uint8Array, at: number): boolean => (((bits[at >> 3] ?? 0) >> (at & 7)) & 1) === 1;
+
+/** Answers of owners: for each node the bitmap of each range, in order; nodes that did not answer are absent. */
+type Answers = ReadonlyMap<KeyHash, readonly Uint8Array[]>;
+
+const ask = async (core: MasterCore, view: View, ranges: readonly ChunkRange[]): Promise<Answers> => {
+  const owners = new Set<KeyHash>();
+  for (const { layout } of view.layouts) {
+    for (const { version, from, to } of ranges) {
+      for (let index = from; index < to && owners.size < layout.nodes.length; index++) {
+        for (const owner of ownersOf(layout, partitionOf(version, index))) owners.add(owner);
+      }
+    }
+  }
+  const answers = new Map<KeyHash, readonly Uint8Array[]>();
+  await Promise.all(
+    [...owners].map(async (owner) => {
+      const to = core.destination(view, owner);
+      if (!to) return;
+      try {
+        const request = { versions: ranges.map((range) => ({ ...range })) };
+        const { answer } = await core.context.transport.call(to, 'chunk.hold', request, {
+          timeoutMs: limits.holdTimeoutMs,
+        });
+        answers.set(owner, answer.held);
+      } catch (error) {
+        core.context.log.debug('hold-unanswered', { node: owner, ...errorFacts(error) });
+      }
+    }),
+  );
+  return answers;
+};
+
+/** True when, in one and the same layout, W′ of the chunk's owners hold it. */
+const isDurable = (view: View, answers: Answers, range: ChunkRange, position: number, index: number): boolean =>
+  view.layouts.some(({ layout }) => {
+    const holders = ownersOf(layout, partitionOf(range.version, index)).filter((owner) => {
+      const bits = answers.get(owner)?.[position];
+      return bits !== undefined && hasBit(bits, index - range.from);
+    });
+    return holders.length >= layout.writeCopies;
+  });
+
+/** Bitmap of [from, to): which chunks are durable. At most 65,536 chunks. */
+export const durableChunks = async (core: MasterCore, view: View, range: ChunkRange): Promise<Uint8Array> => {
+  const answers = await ask(core, view, [range]);
+  const bits = new Uint8Array(Math.ceil((range.to - range.from) / 8));
+  for (let index = range.from; index < range.to; index++) {
+    if (!isDurable(view, answers, range, 0, index)) continue;
+    const at = index - range.from;
+    bits[at >> 3] = (bits[at >> 3] ?? 0) | (1 << (at & 7));
+  }
+  return bits;
+};
+
+/** For each version whether all of its chunks are durable; versions in the order given. */
+export const areDurable = async (
+  core: MasterCore,
+  view: View,
+  versions: readonly { readonly version: VersionId; readonly chunkCount: number }[],
+): Promise<boolean[]> => {
+  const small = versions.filter(({ chunkCount }) => chunkCount <= 64);
+  const ranges = small.map(({ version, chunkCount }): ChunkRange => ({ version, from: 0, to: chunkCount }));
+  const answers = ranges.length > 0 ? await ask(core, view, ranges) : new Map<KeyHash, readonly Uint8Array[]>();
+  const verdicts = new Map<VersionId, boolean>();
+  for (const [position, range] of ranges.entries()) {
+    let whole = true;
+    for (let index = 0; index < range.to && whole; index++) whole = isDurable(view, answers, range, position, index);
+    verdicts.set(range.version, whole);
+  }
+  for (const { version, chunkCount } of versions) {
+    if (verdicts.has(version)) continue;
+    let whole = true;
+    for (let from = 0; from < chunkCount && whole; from += chunksOfQuestion) {
+      const range = { version, from, to: Math.min(chunkCount, from + chunksOfQuestion) };
+      const held = await ask(core, view, [range]);
+      for (let index = from; index < range.to && whole; index++) whole = isDurable(view, held, range, 0, index);
+    }
+    verdicts.set(version, whole);
+  }
+  return versions.map(({ version }) => verdicts.get(version) ?? false);
+};
+
+/** The holders among the owners (newest layout first) of each chunk of a range, for people. */
+export const listCopies = async (core: MasterCore, view: View, range: ChunkRange) => {
+  const answers = await ask(core, view, [range]);
+  return Array.from({ length: range.to - range.from }, (_, at) => {
+    const index = range.from + at;
+    const partition = partitionOf(range.version, index);
+    const owners = ownersOf(view.newest, partition);
+    const older = view.layouts.flatMap(({ layout }) => ownersOf(layout, partition));
+    const copies = [...new Set([...owners, ...older])].flatMap((keyHash) => {
+      const bits = answers.get(keyHash)?.[0];
+      const held = bits !== undefined && hasBit(bits, at);
+      const owner = owners.includes(keyHash);
+      const state: 'unreachable' | 'held' | 'missing' = bits === undefined ? 'unreachable' : held ? 'held' : 'missing';
+      return owner || held ? [{ keyHash, owner, state }] : [];
+    });
+    return { index, partition, copies };
+  });
+};

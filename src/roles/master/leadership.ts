@@ -1,0 +1,109 @@
+// Leadership: a lease in the registry, and an epoch that a majority of nodes promised. Only a master that has both
+// gives orders. A candidate takes the lease when it was released, or after it watched the same (epoch, renewal) for a
+// whole lease on its own monotonic clock: wall clocks of different machines are never compared.
+import type { KeyHash } from '../../model/ids.ts';
+import { limits } from '../../model/limits.ts';
+import type { Lease } from '../../registry/registry.ts';
+import { errorFacts } from '../../runtime/log.ts';
+import type { MasterCore } from './core.ts';
+
+export class Leadership {
+  readonly #core: MasterCore;
+  readonly #address: () => string;
+  #held: { readonly lease: Lease; readonly renewedMs: number } | undefined;
+  #promised = false;
+  #watched: { readonly epoch: bigint; readonly renewal: bigint; readonly sinceMs: number } | undefined;
+  #seen: Lease | undefined;
+
+  constructor(core: MasterCore, address: () => string) {
+    this.#core = core;
+    this.#address = address;
+  }
+
+  /** The epoch this process leads in; undefined when it may not give orders now. Check again when an order runs. */
+  get epoch(): bigint | undefined {
+    const now = this.#core.context.clock.monotonicMs();
+    if (!this.#held || !this.#promised || now - this.#held.renewedMs > limits.leaseMs) return undefined;
+    return this.#held.lease.epoch;
+  }
+
+  /** The holder of the lease as last read, leading or not. */
+  get lease(): Lease | undefined {
+    return this.#held?.lease ?? this.#seen;
+  }
+
+  /** One round: renew, or watch and take. */
+  async tick(): Promise<void> {
+    const { registry, context } = this.#core;
+    const now = context.clock.monotonicMs();
+    if (this.#held) {
+      const renewed = await registry.renewLease(this.#held.lease.epoch, context.instance);
+      if (renewed) {
+        this.#held = { lease: renewed, renewedMs: now };
+        if (!this.#promised) this.#promised = await this.#gatherPromises(renewed.epoch);
+        return;
+      }
+      context.log.warn('leadership-lost', { epoch: this.#held.lease.epoch });
+      this.#held = undefined;
+      this.#promised = false;
+    }
+    await this.#watch(now);
+  }
+
+  async resign(): Promise<void> {
+    const held = this.#held;
+    this.#held = undefined;
+    this.#promised = false;
+    if (held) await this.#core.registry.releaseLease(held.lease.epoch, this.#core.context.instance);
+  }
+
+  async #watch(now: number): Promise<void> {
+    const { registry, context } = this.#core;
+    const lease = await registry.readLease();
+    this.#seen = lease;
+    if (lease && !lease.released) {
+      const { epoch, renewal } = lease;
+      const same = this.#watched?.epoch === epoch && this.#watched.renewal === renewal;
+      if (!same) this.#watched = { epoch, renewal, sinceMs: now };
+      if (!same || !this.#watched || now - this.#watched.sinceMs < limits.leaseMs) return;
+    }
+    const { memberId, instance } = context;
+    const seen = lease ? { epoch: lease.epoch, renewal: lease.renewal } : undefined;
+    const taken = await registry.takeLease({ memberId, instance, address: this.#address() }, seen);
+    this.#watched = undefined;
+    if (!taken) return;
+    this.#held = { lease: taken, renewedMs: now };
+    this.#promised = await this.#gatherPromises(taken.epoch);
+    context.log.info('leadership-taken', { epoch: taken.epoch, promised: this.#promised });
+  }
+
+  /** Promises of a majority of the nodes of each unretired layout; before the first layout the lease alone counts. */
+  async #gatherPromises(epoch: bigint): Promise<boolean> {
+    const { context } = this.#core;
+    const { layouts } = await this.#core.layouts();
+    if (layouts.length === 0) return true;
+    const view = await this.#core.view();
+    const nodes = new Set(layouts.flatMap(({ layout }) => layout.nodes));
+    const promised = new Set<KeyHash>();
+    await Promise.all(
+      [...nodes].map(async (node) => {
+        const to = this.#core.destination(view, node);
+        if (!to) return;
+        try {
+          const request = { epoch, instance: context.instance };
+          const timeoutMs = limits.probeTimeoutMs;
+          const { answer } = await context.transport.call(to, 'leader.promise', request, { timeoutMs });
+          if (answer.promised) promised.add(node);
+          // A node that knows a newer layout than the registry has: the registry went back, this master must not lead.
+          if (answer.layoutNumber > view.newest.number) promised.delete(node);
+        } catch (error) {
+          context.log.debug('promise-unanswered', { node, ...errorFacts(error) });
+        }
+      }),
+    );
+    return layouts.every(({ layout }) => {
+      const count = layout.nodes.filter((node) => promised.has(node)).length;
+      return count * 2 > layout.nodes.length;
+    });
+  }
+}
