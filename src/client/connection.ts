@@ -240,7 +240,10 @@ class ProfileConnection implements Connection {
       if (isOperaError(last, ...aboutPeers) && !renewed) {
         // The gateways known here may all be gone, or our certificate be refused: the join listener knows.
         renewed = true;
-        await this.#renew(options.signal);
+        const refusal = last;
+        await this.#renew(options.signal).catch((error: unknown) => {
+          throw maySucceedElsewhere(error) ? refusal : error;
+        });
         continue;
       }
       if (attempt >= attempts) throw last;

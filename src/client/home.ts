@@ -86,7 +86,7 @@ export interface EnterOptions {
 }
 
 /** Identity folders inside the home, or beside it, move with it. */
-const profilePathOf = (home: string, identityFolder: string): string => {
+export const profilePathOf = (home: string, identityFolder: string): string => {
   const path = relative(home, identityFolder);
   const near = !path.startsWith('..') || path === join('..', 'identity', basename(identityFolder));
   return near && !isAbsolute(path) ? path : identityFolder;

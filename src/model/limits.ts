@@ -52,6 +52,9 @@ export const limits = {
   chunkTimeoutMs: 60 * second,
   /** Probes answer at once or count as failed. */
   probeTimeoutMs: 2 * second,
+  /** A gateway asks masters for so long altogether, less than a client waits; and one that hangs for so long. */
+  relayMs: 14 * second,
+  relayTryMs: 5 * second,
   /** Retries of one call, jittered: 5 attempts span about 6 s, longer than a leader change on the local preset. */
   attemptsMax: 6,
   retryBaseMs: 100,
@@ -60,6 +63,16 @@ export const limits = {
   // ---- put and get
   /** Chunks under way at once in one put or get; 4 × 4 MiB sealed + plaintext keeps the client below 100 MB. */
   chunksInFlight: 4,
+  /** Without any progress for so long a transfer gives up: a node killed and back after 10 s is ridden out. */
+  transferPatienceMs: 30 * second,
+  /** First try of a chunk at one owner; a paused node must not hold a transfer for the whole deadline of a call. */
+  chunkFirstTryMs: 20 * second,
+  /** An owner that failed is asked last for so long, so that not every chunk waits for it again. */
+  ownerAvoidedMs: 5 * second,
+  /** Plaintext of small files sealed in memory at once; two such batches are under way. */
+  batchPlaintextMax: 16 * 1024 * 1024,
+  /** Names whose newest sequence a client remembers to notice a rollback; about 100 bytes each on disk. */
+  seenNamesMax: 10_000,
   /** Entries of one batch message (plan, store, commit, names). */
   batchEntriesMax: 1_000,
   /** Sealed bytes of one batch store; one message part. */
@@ -133,6 +146,8 @@ export const limits = {
   clockToleranceMs: 5 * second,
   /** A revocation reaches connected roles by then; roles poll the roster this often. */
   rosterPollMs: 2 * second,
+  /** A change of the roster waits so long for members that must have it; a revocation is answered by then. */
+  rosterSpreadMs: 5 * second,
   /** A node or sentinel without contact for so long answers strangers 503. */
   isolationMs: minute,
   /** A gap in the own loop this long restarts the count of isolation. */
@@ -176,6 +191,8 @@ export const assertLimits = (): void => {
     ['a full sealed chunk fits a binary part', 4 * 1024 * 1024 + 64 * 16 <= limits.binaryBytesMax],
     ['a batch fits a binary part', limits.batchBytesMax <= limits.binaryBytesMax],
     ['a lease is renewed at least three times in its life', limits.leaseRenewMs * 3 <= limits.leaseMs],
+    ['a gateway gives up on masters before its client does', limits.relayMs < limits.callTimeoutMs],
+    ['a gateway can ask two masters', limits.relayTryMs * 2 <= limits.relayMs],
     ['a ticket outlives a chunk transfer', limits.ticketLifeMs >= limits.chunkTimeoutMs],
     ['roster polls beat the promise of 5 s', limits.rosterPollMs * 2 < 5 * second],
     ['small messages are smaller', limits.messageBytesSmall < limits.messageBytesMax],

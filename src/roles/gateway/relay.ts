@@ -1,0 +1,139 @@
+// The relay: requests about names, uploads and the network's state go on to a master, with the word of this gateway on
+// whose they are. Any master may answer; when one cannot be reached or cannot work, the next is asked: all these
+// requests only read, or carry operation ids.
+// Invariant: names are checked here in their one spelling, so that what was judged is what is stored.
+// Masters and gateways cache no names.
+import type { Handler, Handlers, IncomingCall, Reply } from '../../client/transport.ts';
+import { isOperaError, OperaError } from '../../errors/errors.ts';
+import type { MemberId } from '../../model/ids.ts';
+import { limits } from '../../model/limits.ts';
+import { parseWireName } from '../../model/names.ts';
+import { errorFacts } from '../../runtime/log.ts';
+import type { AnswerOf, RequestOf } from '../../wire/routes.ts';
+import type { RoleContext } from '../context.ts';
+import type { MemberDirectory } from './directory.ts';
+
+/** Gateway routes that are relayed; the master's has the same name behind `master.`. */
+type Relayed =
+  | 'upload.open'
+  | 'ticket.renew'
+  | 'name.commit'
+  | 'name.get'
+  | 'name.list'
+  | 'name.where'
+  | 'network.status';
+
+/** A master that answers so may be asked later; another one may do it now. */
+const nextMaster = [
+  'unavailable',
+  'timeout',
+  'overloaded',
+  'not-ready',
+  'isolated',
+  'registry-unavailable',
+  'peer-mismatch',
+  'unauthenticated',
+  'revoked',
+  'forbidden',
+] as const;
+/** Between this gateway and a master; a client would take them for a word about itself. */
+const betweenRoles = ['peer-mismatch', 'unauthenticated', 'revoked', 'forbidden'] as const;
+
+const checkNames = (names: readonly string[]): void => {
+  for (const name of names) parseWireName(name);
+};
+
+const checks: { readonly [N in Relayed]: (request: RequestOf<N>) => void } = {
+  'upload.open': ({ names }) => checkNames(names),
+  'ticket.renew': () => undefined,
+  'name.commit': ({ changes }) => {
+    checkNames(changes.flatMap((change) => (change.kind === 'rename' ? [change.name, change.to] : [change.name])));
+  },
+  'name.get': ({ names }) => checkNames(names),
+  'name.list': ({ after }) => checkNames(after === undefined ? [] : [after]),
+  'name.where': ({ name }) => checkNames([name]),
+  'network.status': () => undefined,
+};
+
+export class Relay {
+  readonly #context: RoleContext;
+  readonly #directory: MemberDirectory;
+  #good: MemberId | undefined;
+
+  constructor(context: RoleContext, directory: MemberDirectory) {
+    this.#context = context;
+    this.#directory = directory;
+  }
+
+  get handlers(): Handlers {
+    return {
+      'upload.open': this.#relay('upload.open'),
+      'ticket.renew': this.#relay('ticket.renew'),
+      'name.commit': this.#relay('name.commit'),
+      'name.get': this.#relay('name.get'),
+      'name.list': this.#relay('name.list'),
+      'name.where': this.#relay('name.where'),
+      'network.status': this.#relay('network.status'),
+    };
+  }
+
+  /** Tells every master that a member's addresses or state changed; masters also find out by themselves, later. */
+  async tellMasters(memberId: MemberId): Promise<void> {
+    const masters = await this.#directory.dialable('master');
+    const { transport, stopping, log } = this.#context;
+    const tell = async ({ memberId: master, addresses: [address = ''] }: (typeof masters)[number]): Promise<void> => {
+      const options = { signal: stopping, timeoutMs: limits.probeTimeoutMs };
+      await transport.call({ address, expect: { memberId: master } }, 'member.changed', { memberId }, options);
+    };
+    for (const told of await Promise.allSettled(masters.map(tell))) {
+      if (told.status === 'rejected') log.debug('master-not-told', errorFacts(told.reason));
+    }
+  }
+
+  #relay<N extends Relayed>(route: N): Handler<N> {
+    return async (call) => {
+      // The type of the request follows from the route; the table of checks has the same keys.
+      (checks[route] as (request: RequestOf<N>) => void)(call.request);
+      return { answer: await this.#ask(route, call) } as Reply<N>;
+    };
+  }
+
+  async #ask<N extends Relayed>(route: N, call: IncomingCall<N>): Promise<AnswerOf<N>> {
+    const { peer } = call;
+    if (!peer) throw new OperaError('unauthenticated');
+    const masters = await this.#masters();
+    let last: unknown = new OperaError('unavailable', 'the network has no master that can be reached');
+    const request = { client: peer.keyHash, clientRole: peer.role, request: call.request };
+    const deadlineMs = this.#context.clock.monotonicMs() + limits.relayMs;
+    for (const [at, { memberId, addresses }] of masters.entries()) {
+      const restMs = deadlineMs - this.#context.clock.monotonicMs();
+      if (restMs <= 0) break;
+      // The last one gets all the time that is left; one that hangs must leave some for the others.
+      const timeoutMs = at === masters.length - 1 ? restMs : Math.min(restMs, limits.relayTryMs);
+      const to = { address: addresses[0] ?? '', expect: { memberId } };
+      try {
+        const options = { signal: call.signal, timeoutMs };
+        const { answer } = await this.#context.transport.call(to, `master.${route}`, request as never, options);
+        this.#good = memberId;
+        return answer as AnswerOf<N>;
+      } catch (error) {
+        if (!isOperaError(error, ...nextMaster)) throw error;
+        if (this.#good === memberId) this.#good = undefined;
+        this.#context.log.debug('master-passed-over', { memberId, ...errorFacts(error) });
+        last = error;
+      }
+    }
+    if (!isOperaError(last, ...betweenRoles)) throw last;
+    throw new OperaError('unavailable', 'no master can be reached', { cause: last });
+  }
+
+  /** The one that answered last comes first, then those that are up. */
+  async #masters() {
+    const masters = await this.#directory.dialable('master');
+    const rank = ({ memberId, state }: (typeof masters)[number]): number => {
+      if (memberId === this.#good) return 0;
+      return state === 'down' || state === 'out' ? 2 : 1;
+    };
+    return [...masters].sort((a, b) => rank(a) - rank(b));
+  }
+}

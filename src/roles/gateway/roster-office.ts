@@ -1,0 +1,234 @@
+// Changing and spreading the roster. A change is one compare-and-set on (number, hash) in the registry, then it is on
+// this gateway's disk, then it is sent to every member that listens, and it is answered when a majority of the nodes
+// have it on theirs: so the loss of the registry cannot undo it.
+// Invariant: a gateway never lets two rosters of one number leave; a lost race is read again and signed anew.
+// Who may ask for a change is the routes' business, not this file's.
+import { isOperaError, OperaError } from '../../errors/errors.ts';
+import { gatewaysDiffer, isValidMember, parseRoster, type Roster } from '../../identity/roster.ts';
+import { mergeRosters, nextRoster, type RosterChange } from '../../identity/roster-rules.ts';
+import type { MemberId } from '../../model/ids.ts';
+import { limits } from '../../model/limits.ts';
+import type { SignedRecord } from '../../model/signed-record.ts';
+import type { MemberRecord, Registry } from '../../registry/registry.ts';
+import { errorFacts } from '../../runtime/log.ts';
+import type { RoleContext } from '../context.ts';
+import type { MemberDirectory } from './directory.ts';
+
+/** A change loses a race only to another change; that many in a row are no race but a fault. */
+const swapAttemptsMax = 20;
+/** Members sent to at once: a thousand are reached in a second without a thousand sockets at once. */
+const sendsInFlight = 32;
+/** After the majority has a roster, the rest get this long before the change is answered: it spares them a refusal. */
+const stragglersMs = 300;
+
+export interface Spread {
+  readonly confirmed: readonly MemberId[];
+  readonly unconfirmed: readonly MemberId[];
+}
+
+/** Nodes that count towards the majority: those that take part, not those that have not begun or are given up. */
+const counts = ({ role, state }: MemberRecord): boolean =>
+  role === 'node' && state !== 'joining' && state !== 'out' && state !== 'removed';
+
+export class RosterOffice {
+  readonly #context: RoleContext;
+  readonly #registry: Registry;
+  readonly #directory: MemberDirectory;
+  /** The newest roster each member is known to have on disk. */
+  readonly #held = new Map<MemberId, bigint>();
+  #queue: Promise<unknown> = Promise.resolve();
+
+  constructor(context: RoleContext, registry: Registry, directory: MemberDirectory) {
+    this.#context = context;
+    this.#registry = registry;
+    this.#directory = directory;
+  }
+
+  /**
+   * Makes the change that `decide` wants of the newest roster; undefined wants none. Answers the roster that holds it,
+   * on disk here and in the registry, not yet spread. Errors of nextRoster and of the registry.
+   */
+  change(decide: (current: Roster) => RosterChange | undefined): Promise<Roster> {
+    return this.#inTurn(() => this.#change(decide));
+  }
+
+  /** Takes the registry's roster when it is newer, puts ours back when it is older, merges when it is another. */
+  sync(): Promise<void> {
+    return this.#inTurn(() => this.#sync());
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const next = this.#queue.then(work);
+    this.#queue = next.catch(() => undefined);
+    return next;
+  }
+
+  async #change(decide: (current: Roster) => RosterChange | undefined): Promise<Roster> {
+    const { rosters, identity } = this.#context;
+    for (let attempt = 0; attempt < swapAttemptsMax; attempt++) {
+      const current = rosters.roster;
+      const change = decide(current);
+      if (!change) return current;
+      const record = nextRoster(current, change, identity().signer);
+      if (await this.#swap(current, record)) {
+        await rosters.accept([record]);
+        return rosters.roster;
+      }
+      await this.#sync();
+    }
+    throw new OperaError('overloaded', 'the roster is changed by others all the time');
+  }
+
+  #swap(before: Roster, record: SignedRecord): Promise<boolean> {
+    const next = parseRoster(record.bytes);
+    return this.#registry.swapRoster({
+      expectNumber: before.number,
+      expectHash: before.hash,
+      number: next.number,
+      hash: next.hash,
+      keyEpoch: next.keyEpoch,
+      roster: record,
+      keep: gatewaysDiffer(before, next),
+    });
+  }
+
+  async #sync(): Promise<void> {
+    const { rosters, log } = this.#context;
+    const record = await this.#registry.readRoster();
+    if (!record) return;
+    const theirs = parseRoster(record.bytes);
+    const ours = parseRoster(rosters.record.bytes);
+    if (theirs.number === ours.number && Buffer.compare(theirs.hash, ours.hash) === 0) return;
+    if (theirs.number > ours.number) {
+      const kept = await this.#registry.listKeptRosters(ours.number);
+      await rosters.accept([...kept, record]);
+    } else if (theirs.number < ours.number) {
+      log.warn('registry-roster-behind', { registry: theirs.number, here: ours.number });
+      await this.#swap(theirs, rosters.record);
+    } else {
+      await this.#merge(ours, theirs, record);
+    }
+  }
+
+  /** Two rosters of one number: the keeper honours both sides' revocations at once, the next roster holds both. */
+  async #merge(ours: Roster, theirs: Roster, record: SignedRecord): Promise<void> {
+    const { rosters, identity, log } = this.#context;
+    log.error('roster-fork', { number: ours.number });
+    await rosters.accept([record]).catch((error: unknown) => {
+      if (!isOperaError(error, 'conflict')) throw error;
+    });
+    const merged = mergeRosters(ours, theirs, identity().signer);
+    if (await this.#swap(theirs, merged)) await rosters.accept([merged]);
+  }
+
+  /**
+   * Sends the newest roster to every member that listens and waits until a majority of the nodes have it on disk.
+   * `write-quorum` when they do not within limits.rosterSpreadMs: the change stands and spreads on, and the same
+   * request may be repeated.
+   */
+  async settle(): Promise<void> {
+    const { number } = this.#context.rosters.roster;
+    const members = await this.#directory.dialable();
+    const voters = members.filter(counts);
+    const needed = voters.length === 0 ? 0 : Math.floor(voters.length / 2) + 1;
+    let acknowledged = 0;
+    let reached: () => void = () => undefined;
+    const majority = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    if (needed === 0) reached();
+    const voting = new Set(voters.map(({ memberId }) => memberId));
+    const all = this.#send(members, limits.rosterSpreadMs, (memberId) => {
+      if (voting.has(memberId) && ++acknowledged >= needed) reached();
+    });
+    await Promise.race([all, majority]);
+    if (acknowledged < needed) {
+      throw new OperaError('write-quorum', `roster ${number} is on ${acknowledged} of ${voters.length} nodes`);
+    }
+    await Promise.race([all, this.#context.clock.sleep(stragglersMs, { unref: true })]);
+  }
+
+  /** Sends the newest roster to all and waits for each until it has it, at most limits.rosterSpreadMs. */
+  async spread(): Promise<Spread> {
+    const members = await this.#directory.dialable();
+    const confirmed: MemberId[] = [this.#context.memberId];
+    await this.#send(members, limits.rosterSpreadMs, (memberId) => confirmed.push(memberId));
+    const done = new Set(confirmed);
+    const unconfirmed = members.map(({ memberId }) => memberId).filter((memberId) => !done.has(memberId));
+    return { confirmed, unconfirmed };
+  }
+
+  /** Asks everybody which roster it has and sends to those that are behind. Answers who was reached. */
+  async catchUp(): Promise<readonly MemberRecord[]> {
+    const members = await this.#directory.dialable();
+    const reached: MemberRecord[] = [];
+    await this.#each(members, async (member) => {
+      const number = await this.#ping(member);
+      if (number < this.#context.rosters.roster.number) await this.#put(member, limits.probeTimeoutMs);
+      reached.push(member);
+    });
+    return reached;
+  }
+
+  async #send(
+    members: readonly MemberRecord[],
+    timeoutMs: number,
+    onAcknowledged: (memberId: MemberId) => void,
+  ): Promise<void> {
+    await this.#each(members, async (member) => {
+      await this.#put(member, timeoutMs);
+      onAcknowledged(member.memberId);
+    });
+  }
+
+  /** Runs `work` for each member, some at once; a failure concerns that member alone. */
+  async #each(members: readonly MemberRecord[], work: (member: MemberRecord) => Promise<void>): Promise<void> {
+    const waiting = [...members];
+    const worker = async (): Promise<void> => {
+      for (let member = waiting.shift(); member; member = waiting.shift()) {
+        try {
+          await work(member);
+        } catch (error) {
+          const { memberId } = member;
+          if (!this.#context.stopping.aborted) {
+            this.#context.log.debug('roster-not-taken', { memberId, ...errorFacts(error) });
+          }
+        }
+      }
+    };
+    await Promise.all(Array.from({ length: Math.min(sendsInFlight, waiting.length) }, worker));
+  }
+
+  async #ping(member: MemberRecord): Promise<bigint> {
+    const { transport, stopping } = this.#context;
+    const { answer } = await transport.call(this.#to(member), 'ping', {}, { signal: stopping });
+    this.#held.set(member.memberId, answer.rosterNumber);
+    return answer.rosterNumber;
+  }
+
+  #to({ addresses: [address = ''], memberId }: MemberRecord) {
+    return { address, expect: { memberId } };
+  }
+
+  async #put(member: MemberRecord, timeoutMs: number): Promise<void> {
+    const { rosters, transport, stopping } = this.#context;
+    const { roster } = rosters;
+    // A revocation meanwhile: whoever was revoked gets no more rosters.
+    if (!isValidMember(roster, member.keyHash)) throw new OperaError('revoked');
+    const send = async (from: bigint): Promise<bigint> => {
+      const request = { rosters: await rosters.since(from < roster.number ? from : roster.number - 1n) };
+      const options = { signal: stopping, timeoutMs };
+      return (await transport.call(this.#to(member), 'roster.put', request, options)).answer.number;
+    };
+    let number: bigint;
+    try {
+      number = await send(this.#held.get(member.memberId) ?? roster.number - 1n);
+    } catch (error) {
+      // It held an older one than we thought and lacks the rosters in between.
+      if (!isOperaError(error, 'integrity')) throw error;
+      number = await send(await this.#ping(member));
+    }
+    this.#held.set(member.memberId, number);
+    if (number < roster.number) throw new OperaError('stale-roster', 'it kept an older roster');
+  }
+}
