@@ -1,19 +1,20 @@
 // Transport over HTTP/1.1 and TLS 1.3 with both sides' certificates (undici). Every connection is checked against
 // what the caller expects and the roster before a byte is sent; TLS sessions are never resumed, because Node skips
 // the identity check on a resumed session. Redirects are never followed, compressed answers never asked for.
-import { lookup } from 'node:dns';
 import type { PeerCertificate } from 'node:tls';
-import { Pool } from 'undici';
-import { OperaError, isOperaError } from '../errors/errors.ts';
+import { buildConnector, type Dispatcher, Pool } from 'undici';
+import { isOperaError, OperaError } from '../errors/errors.ts';
 import type { CertificateClaims } from '../identity/certificate.ts';
 import { checkPeer, type PeerExpectation } from '../identity/peer-check.ts';
-import type { Roster } from '../identity/roster.ts';
-import type { NetworkId } from '../model/ids.ts';
+import { isValidMember, type Roster } from '../identity/roster.ts';
+import type { KeyHash, NetworkId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
+import { startDeadline } from '../runtime/deadline.ts';
 import { decodeError } from '../wire/error-body.ts';
 import { decodeFrame, encodeFrame, frameMediaType } from '../wire/frame.ts';
 import { type AnswerOf, pathOf, type RequestOf, type RouteName, routeFacts } from '../wire/routes.ts';
 import { parseWith } from '../wire/schema.ts';
+import { connectionError } from './_connection-error.ts';
 import type { Answer, CallOptions, Destination, Transport } from './transport.ts';
 
 /** What a TLS endpoint of ours shows and trusts. PEM texts. */
@@ -42,50 +43,19 @@ const answerBytesMax = limits.binaryBytesMax + limits.messageBytesMax + 4;
 const keyOf = (to: Destination): string =>
   `${to.address} ${'memberId' in to.expect ? to.expect.memberId : to.expect.role}`;
 
-/** The first error of ours in a chain of causes. */
-const ownCause = (error: unknown): OperaError | undefined => {
-  for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++) {
-    if (at instanceof OperaError) return at;
-  }
-  return undefined;
-};
+type BodyReadable = Dispatcher.ResponseData['body'];
 
-const systemCode = (error: unknown): string => {
-  for (let at = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth++) {
-    if ('code' in at && typeof at.code === 'string') return at.code;
-  }
-  return 'unknown';
-};
-
-const tlsReasons: Readonly<Record<string, string>> = {
-  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED: 'the other side wants a certificate of its network',
-  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: 'our certificate expired',
-  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'the other side is of another network',
-  SELF_SIGNED_CERT_IN_CHAIN: 'the other side is of another network',
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: 'the other side is of another network',
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: 'the other side is of another network',
-  CERT_HAS_EXPIRED: 'the certificate of the other side expired',
-  CERT_NOT_YET_VALID: 'the certificate of the other side is not valid yet; compare the clocks',
-};
-
-const connectionError = (to: Destination, cause: unknown): OperaError => {
-  const own = ownCause(cause);
-  if (own) return own;
-  const code = systemCode(cause);
-  const reason = tlsReasons[code];
-  if (reason)
-    return new OperaError('unauthenticated', `${to.address}: ${reason}`, { cause, details: { reason: code } });
-  if (code === 'UND_ERR_ABORTED') return new OperaError('aborted', 'interrupted', { cause });
-  if (code.includes('TIMEOUT')) return new OperaError('timeout', `${to.address} did not answer in time`, { cause });
-  return new OperaError('unavailable', `${to.address} cannot be reached (${code})`, {
-    cause,
-    details: { reason: code },
-  });
-};
+interface Connections {
+  readonly pool: Pool;
+  /** Members that answered there: more than one behind the address of a service. */
+  readonly peers: Set<KeyHash>;
+}
 
 export class HttpTransport implements Transport {
   readonly #options: HttpTransportOptions;
-  readonly #pools = new Map<string, Pool>();
+  /** In order of first use. */
+  readonly #connections = new Map<string, Connections>();
+  #checkedRoster: Roster | undefined;
   #closed = false;
 
   constructor(options: HttpTransportOptions) {
@@ -100,8 +70,7 @@ export class HttpTransport implements Transport {
   ): Promise<Answer<N>> {
     if (this.#closed) throw new OperaError('not-ready', 'the transport is closed');
     const facts = routeFacts(route);
-    const timeout = AbortSignal.timeout(options.timeoutMs ?? facts.timeoutMs);
-    const signal = options.signal ? AbortSignal.any([options.signal, timeout]) : timeout;
+    const deadline = startDeadline(options.timeoutMs ?? facts.timeoutMs, options.signal);
     try {
       const parts = encodeFrame(request, options.binary);
       const response = await this.#pool(to).request({
@@ -109,90 +78,141 @@ export class HttpTransport implements Transport {
         path: pathOf(route),
         headers: { 'content-type': frameMediaType, accept: frameMediaType },
         body: parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts),
-        signal,
+        signal: deadline.signal,
       });
       const bytes = await collect(response.body, Number(response.headers['content-length'] ?? 0));
       if (response.statusCode !== 200) throw decodeError(response.statusCode, bytes);
-      const frame = decodeFrame(bytes, answerBytesMax);
-      return { answer: parseWith(facts.answer, frame.message) as AnswerOf<N>, binary: frame.binary };
+      return parseAnswer(to, route, bytes);
     } catch (error) {
-      if (options.signal?.aborted) throw new OperaError('aborted', 'interrupted', { cause: error });
-      if (timeout.aborted) throw new OperaError('timeout', `${to.address} did not answer in time`, { cause: error });
+      // A timer that fires while the caller gives up is the caller's word, not the other side's slowness.
+      if (options.signal?.aborted && !deadline.passed) {
+        throw new OperaError('aborted', 'interrupted', { cause: error });
+      }
+      if (deadline.passed) throw new OperaError('timeout', `${to.address} did not answer in time`, { cause: error });
       if (isOperaError(error)) throw error;
-      throw connectionError(to, error);
+      if (this.#closed) throw new OperaError('not-ready', 'the transport was closed', { cause: error });
+      throw connectionError(to.address, error, this.#options.credentials(), this.#options.nowMs());
+    } finally {
+      deadline.end();
     }
   }
 
-  /** Closes connections to members the roster does not list any more, and opens all later ones with new credentials. */
+  /** Calls under way end on their connections; later ones open new ones, with new credentials. Revoked peers are cut. */
   async reconnect(): Promise<void> {
-    const pools = [...this.#pools.values()];
-    this.#pools.clear();
-    await Promise.allSettled(pools.map((pool) => pool.close()));
+    await this.dropRevoked();
+    await this.#forget([...this.#connections.keys()], (pool) => pool.close());
+  }
+
+  /** Destroys every connection to a member that the roster does not list as valid any more; answers how many members. */
+  async dropRevoked(): Promise<number> {
+    const roster = this.#options.roster();
+    this.#checkedRoster = roster;
+    if (!roster) return 0;
+    const isRevoked = (keyHash: KeyHash): boolean => !isValidMember(roster, keyHash);
+    const doomed = [...this.#connections].filter(([, { peers }]) => [...peers].some(isRevoked));
+    const members = new Set(doomed.flatMap(([, { peers }]) => [...peers].filter(isRevoked)));
+    await this.#forget(
+      doomed.map(([key]) => key),
+      (pool) => pool.destroy(new OperaError('revoked', 'the other side was revoked')),
+    );
+    return members.size;
   }
 
   /** Destroys every connection to `address` at once. */
   async drop(address: string): Promise<void> {
-    const doomed = [...this.#pools].filter(([key]) => key.startsWith(`${address} `));
-    for (const [key] of doomed) this.#pools.delete(key);
-    await Promise.allSettled(doomed.map(([, pool]) => pool.destroy()));
+    const doomed = [...this.#connections.keys()].filter((key) => key.startsWith(`${address} `));
+    await this.#forget(doomed, (pool) => pool.destroy());
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    const pools = [...this.#pools.values()];
-    this.#pools.clear();
-    await Promise.allSettled(pools.map((pool) => pool.destroy()));
+    await this.#forget([...this.#connections.keys()], (pool) => pool.destroy());
+  }
+
+  async #forget(keys: readonly string[], end: (pool: Pool) => Promise<void>): Promise<void> {
+    const pools = keys.flatMap((key) => this.#connections.get(key)?.pool ?? []);
+    for (const key of keys) this.#connections.delete(key);
+    await Promise.allSettled(pools.map(end));
   }
 
   #pool(to: Destination): Pool {
+    // A keep-alive connection was checked against the roster of its day.
+    if (this.#options.roster() !== this.#checkedRoster) void this.dropRevoked();
     const key = keyOf(to);
-    const known = this.#pools.get(key);
-    if (known) return known;
-    const credentials = this.#options.credentials();
-    const expectation: PeerExpectation = { networkId: this.#options.networkId, ...expectationOf(to) };
+    const known = this.#connections.get(key);
+    if (known) return known.pool;
+    const oldest = this.#connections.keys().next();
+    if (this.#connections.size >= limits.peersDialledMax && !oldest.done) {
+      void this.#forget([oldest.value], (pool) => pool.close());
+    }
+    const peers = new Set<KeyHash>();
     const pool = new Pool(`https://${to.address}`, {
       connections: limits.connectionsPerPeer,
       pipelining: 1,
-      allowH2: false,
       maxHeaderSize: limits.headerBytesMax,
       keepAliveTimeout: limits.keepAliveTimeoutMs / 2,
       headersTimeout: 0,
       bodyTimeout: 0,
-      connect: {
+      connect: this.#connector({ networkId: this.#options.networkId, ...expectationOf(to) }, peers),
+    });
+    this.#connections.set(key, { pool, peers });
+    return pool;
+  }
+
+  #connector(expectation: PeerExpectation, peers: Set<KeyHash>): buildConnector.connector {
+    const checkServerIdentity = (_host: string, certificate: PeerCertificate): Error | undefined => {
+      try {
+        const { roster, nowMs, onPeer } = this.#options;
+        const claims = checkPeer(certificate.raw, expectation, roster(), nowMs());
+        peers.add(claims.keyHash);
+        onPeer?.(claims);
+        return undefined;
+      } catch (error) {
+        return error instanceof Error ? error : new OperaError('peer-mismatch');
+      }
+    };
+    return (options, callback) => {
+      const credentials = this.#options.credentials();
+      const connect = buildConnector({
         ...(credentials ? { key: credentials.key, cert: credentials.certificate } : {}),
         ca: [...(credentials?.authorities ?? this.#options.authorities ?? [])],
         minVersion: 'TLSv1.3',
-        servername: 'opera.invalid',
+        allowH2: false,
         maxCachedSessions: 0,
         timeout: limits.connectTimeoutMs,
-        lookup,
-        checkServerIdentity: (_host: string, certificate: PeerCertificate) => {
-          try {
-            const { roster, nowMs, onPeer } = this.#options;
-            onPeer?.(checkPeer(certificate.raw, expectation, roster(), nowMs()));
-            return undefined;
-          } catch (error) {
-            return error instanceof Error ? error : new OperaError('peer-mismatch');
-          }
-        },
-      },
-    });
-    this.#pools.set(key, pool);
-    return pool;
+        checkServerIdentity,
+      });
+      connect({ ...options, servername: 'opera.invalid' }, callback);
+    };
   }
 }
 
 const expectationOf = (to: Destination): Pick<PeerExpectation, 'memberId' | 'roles'> =>
   'memberId' in to.expect ? { memberId: to.expect.memberId } : { roles: [to.expect.role] };
 
-/** Reads a body of at most the longest answer; a length stated in advance saves copies, a lie about it is an error. */
-const collect = async (body: AsyncIterable<Uint8Array>, stated: number): Promise<Uint8Array> => {
-  if (stated > answerBytesMax) throw new OperaError('too-large', 'the answer is too large');
+/** What is no answer of the route, from whoever proved to be the right member, is a fault of theirs, not of the call. */
+const parseAnswer = <N extends RouteName>(to: Destination, route: N, bytes: Uint8Array): Answer<N> => {
+  try {
+    const { message, binary } = decodeFrame(bytes, answerBytesMax);
+    return { answer: parseWith(routeFacts(route).answer, message) as AnswerOf<N>, binary };
+  } catch (cause) {
+    throw new OperaError('unavailable', `${to.address} answered ${route} with what is no answer`, { cause });
+  }
+};
+
+/** Reads a body of at most the longest answer; one that is longer, or says so, ends the connection. */
+const collect = async (body: BodyReadable, stated: number): Promise<Uint8Array> => {
   const parts: Uint8Array[] = [];
-  let length = 0;
+  let length = stated > answerBytesMax ? stated : 0;
+  const refuseLong = (): void => {
+    if (length <= answerBytesMax) return;
+    body.on('error', () => undefined).destroy();
+    throw new OperaError('too-large', `the answer exceeds ${answerBytesMax} bytes`);
+  };
+  refuseLong();
   for await (const part of body) {
     length += part.length;
-    if (length > answerBytesMax) throw new OperaError('too-large', 'the answer is too large');
+    refuseLong();
     parts.push(part);
   }
   return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts, length);

@@ -1,9 +1,11 @@
 // One HTTPS listener of a role: h3 routes over Node's own server, TLS 1.3, HTTP/1.1.
 // Default deny: exact path, POST, the role table, then size limits, then the message schema; only then a handler.
-// Bodies are read from the raw request (web streams cost half the speed). It knows no role's business.
-import { createServer, type Server } from 'node:https';
+// What is held is bounded until the answer left: requests, bytes, time. Bodies are read from the raw request (web
+// streams cost half the speed). It knows no role's business.
+import { constants } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type Server } from 'node:https';
+import type { AddressInfo, Socket as RawSocket } from 'node:net';
 import type { TLSSocket } from 'node:tls';
 import { fromNodeHandler, H3, toNodeHandler } from 'h3';
 import type { TlsCredentials } from '../client/http-transport.ts';
@@ -17,12 +19,19 @@ import type { Role } from '../model/roles.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { errorFacts, type Logger } from '../runtime/log.ts';
 import type { Random } from '../runtime/random.ts';
+import { RateLimiter } from '../runtime/rate-limiter.ts';
 import { encodeError } from '../wire/error-body.ts';
 import { decodeFrame, encodeFrame, frameLength, frameMediaType } from '../wire/frame.ts';
 import { type ListenerKind, pathOf, type RouteName, routeFacts, routesOf } from '../wire/routes.ts';
 import { parseWith } from '../wire/schema.ts';
-import { RateLimiter } from '../runtime/rate-limiter.ts';
+import { checkRawRequest, probePaths } from './_raw-request.ts';
+import { BodyBudget, readBody } from './_request-body.ts';
 import type { RoleMetrics } from './metrics.ts';
+
+export type ListenerTimes = Record<
+  'headersTimeoutMs' | 'requestTimeoutMs' | 'keepAliveTimeoutMs' | 'connectTimeoutMs' | 'answerTimeoutMs' | 'lingerMs',
+  number
+>;
 
 export interface ListenerOptions {
   readonly kind: ListenerKind;
@@ -37,6 +46,8 @@ export interface ListenerOptions {
   readonly notReady: () => string | undefined;
   /** Throws `isolated` for peers that may not be served now. */
   readonly admit?: (peer: Peer) => void;
+  /** Times that tests of slow and silent clients shorten; the ones of model/limits.ts when left out. */
+  readonly times?: Partial<ListenerTimes>;
   readonly metrics: RoleMetrics;
   readonly clock: Clock;
   readonly random: Random;
@@ -44,70 +55,64 @@ export interface ListenerOptions {
 }
 
 type Endpoint = (request: IncomingMessage, response: ServerResponse) => unknown;
-type Middleware = (request: IncomingMessage, response: ServerResponse, next: () => void) => unknown;
 // h3 types allow for HTTP/2 requests, which this server never speaks; it tells the two kinds apart by arity.
 const endpoint = (handler: Endpoint) =>
   fromNodeHandler((request, response) => handler(request as never, response as never));
-const middleware = (handler: Middleware) =>
-  fromNodeHandler((request, response, next) => handler(request as never, response as never, next as () => void));
 
 interface Socket extends TLSSocket {
-  operaPeer?: { readonly peer: Peer; readonly rosterNumber: bigint };
+  /** The caller, as judged under `roster`; judged again when another one is held. */
+  operaPeer?: { readonly peer: Peer; readonly notAfterMs: number; readonly roster: Roster };
+  /** Answers under way whose first bytes may have left. */
+  operaAnswers?: number;
+  /** The answer under way is the last: nothing that follows on this socket is served. */
+  operaLast?: boolean;
 }
+
+const clientErrors: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
 
 export class Listener {
   readonly #options: ListenerOptions;
+  readonly #times: ListenerTimes;
   readonly #server: Server;
+  readonly #app: Endpoint;
   readonly #sockets = new Set<Socket>();
-  readonly #paths = new Map<string, RouteName>();
+  /** The TCP side of every connection, handshaken or not. */
+  readonly #connections = new Set<RawSocket>();
+  readonly #paths = new Set<string>();
   readonly #rates: RateLimiter;
+  readonly #budget = new BodyBudget();
   #inFlight = 0;
   #closing = false;
+  #drained: (() => void) | undefined;
 
   private constructor(options: ListenerOptions) {
     this.#options = options;
+    this.#times = { ...limits, ...options.times };
     this.#rates = new RateLimiter(options.clock, limits.joinRequestsPerSecond, limits.joinRequestsPerSecond * 10);
-    const { key, certificate, authorities } = options.credentials();
+    this.#app = this.#createApp();
     const mutual = options.kind === 'mesh';
     this.#server = createServer(
       {
-        key,
-        cert: certificate,
-        ca: [...authorities],
-        minVersion: 'TLSv1.3',
+        ...this.#secureContext(),
         requestCert: mutual,
         rejectUnauthorized: mutual,
         maxHeaderSize: limits.headerBytesMax,
-        headersTimeout: limits.headersTimeoutMs,
-        requestTimeout: limits.requestTimeoutMs,
-        keepAliveTimeout: limits.keepAliveTimeoutMs,
-        handshakeTimeout: limits.connectTimeoutMs,
-        connectionsCheckingInterval: limits.headersTimeoutMs / 2,
+        // Checked with everything else, so that the refusal is one of ours.
+        requireHostHeader: false,
+        headersTimeout: this.#times.headersTimeoutMs,
+        requestTimeout: this.#times.requestTimeoutMs,
+        keepAliveTimeout: this.#times.keepAliveTimeoutMs,
+        handshakeTimeout: this.#times.connectTimeoutMs,
+        connectionsCheckingInterval: this.#times.headersTimeoutMs / 2,
         ALPNProtocols: ['http/1.1'],
       },
-      toNodeHandler(this.#app()),
+      (request, response) => this.#receive(request, response),
     );
     this.#server.maxConnections = limits.connectionsMax;
-    this.#server.on('secureConnection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.on('error', () => socket.destroy());
-      socket.once('close', () => this.#sockets.delete(socket));
-    });
-    this.#server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
-      options.metrics.handshakeFailed();
-      options.log.debug('handshake-refused', { reason: error.code ?? 'unknown' });
-      socket.destroy();
-    });
-    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
-      const status =
-        error.code === 'HPE_HEADER_OVERFLOW'
-          ? '431 Request Header Fields Too Large'
-          : error.code === 'ERR_HTTP_REQUEST_TIMEOUT'
-            ? '408 Request Timeout'
-            : '400 Bad Request';
-      if (socket.writable) socket.end(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
-      else socket.destroy();
-    });
+    this.#watchSockets();
   }
 
   /** Listens; rejects with `config` when the address is taken or not ours. */
@@ -126,6 +131,8 @@ export class Listener {
       });
       listener.#server.listen(port, host, resolve);
     });
+    // Later ones (a failed accept when no descriptor is left) must not end the process.
+    listener.#server.on('error', (error) => options.log.warn('listener-failed', errorFacts(error)));
     return listener;
   }
 
@@ -133,10 +140,14 @@ export class Listener {
     return (this.#server.address() as AddressInfo).port;
   }
 
+  /** Connections open now, those still in their handshake included. */
+  get connections(): number {
+    return this.#connections.size;
+  }
+
   /** New connections use the new certificate; those that are open go on. */
   updateCredentials(): void {
-    const { key, certificate, authorities } = this.#options.credentials();
-    this.#server.setSecureContext({ key, cert: certificate, ca: [...authorities], minVersion: 'TLSv1.3' });
+    this.#server.setSecureContext(this.#secureContext());
   }
 
   /** Destroys the sockets of members that the roster does not list as valid any more; answers how many. */
@@ -157,74 +168,112 @@ export class Listener {
     this.#closing = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     this.#server.closeIdleConnections();
-    const cancel = this.#options.clock.after(drainMs, () => this.#server.closeAllConnections());
+    if (this.#inFlight > 0) {
+      await new Promise<void>((resolve) => {
+        const cancel = this.#options.clock.after(drainMs, resolve);
+        this.#drained = () => {
+          cancel();
+          resolve();
+        };
+      });
+    }
+    for (const connection of this.#connections) connection.destroy();
     await closed;
-    cancel();
   }
 
-  #app(): H3 {
+  #secureContext() {
+    const { key, certificate, authorities } = this.#options.credentials();
+    // Without tickets no session is resumed: every connection shows its certificate anew.
+    const secureOptions = constants.SSL_OP_NO_TICKET;
+    return { key, cert: certificate, ca: [...authorities], minVersion: 'TLSv1.3' as const, secureOptions };
+  }
+
+  #watchSockets(): void {
+    const { metrics, log } = this.#options;
+    this.#server.on('connection', (connection: RawSocket) => {
+      this.#connections.add(connection);
+      connection.once('close', () => this.#connections.delete(connection));
+    });
+    this.#server.on('secureConnection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.on('error', () => socket.destroy());
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
+    this.#server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+      metrics.handshakeFailed();
+      log.debug('handshake-refused', { reason: error.code ?? 'unknown' });
+      socket.destroy();
+    });
+    this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
+      // Behind the first bytes of an answer another status line would be taken for its body.
+      if (!socket.writable || socket.operaAnswers) return void socket.destroy();
+      const status = clientErrors[error.code ?? ''] ?? '400 Bad Request';
+      socket.write(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+      socket.destroySoon();
+    });
+  }
+
+  #createApp(): Endpoint {
     const { kind, role, handlers } = this.#options;
     const app = new H3({ silent: true });
-    // The raw path decides: what the router would normalise or decode is refused before it sees it.
-    app.use(
-      middleware((request, response, next) => {
-        const problem = this.#checkRaw(request);
-        if (problem) return this.#refuse(request, response, problem, this.#requestId());
-        next();
-      }),
-    );
     for (const name of routesOf(role, kind)) {
       const handler = handlers[name];
       if (!handler) continue;
-      this.#paths.set(pathOf(name), name);
+      this.#paths.add(pathOf(name));
       app.post(
         pathOf(name),
         endpoint((request, response) => this.#serve(name, handler as never, request, response)),
       );
     }
-    if (kind === 'mesh') {
-      for (const path of ['/livez', '/readyz', '/metrics']) {
-        app.get(
-          path,
-          endpoint((request, response) => this.#probe(path, request, response)),
-        );
-      }
+    for (const path of kind === 'mesh' ? probePaths : []) {
+      app.get(
+        path,
+        endpoint((request, response) => this.#probe(path, request, response)),
+      );
     }
-    return app;
+    return toNodeHandler(app) as Endpoint;
   }
 
-  #checkRaw(request: IncomingMessage): OperaError | undefined {
-    const { method, url = '', rawHeaders } = request;
-    const hosts = rawHeaders.filter((_, at) => at % 2 === 0 && rawHeaders[at]?.toLowerCase() === 'host').length;
-    if (hosts !== 1) return new OperaError('bad-request', 'one Host header is needed');
-    if (!url.startsWith('/')) return new OperaError('bad-request', 'the request target must be a path');
-    if (this.#options.kind === 'mesh' && ['/livez', '/readyz', '/metrics'].includes(url)) {
-      return method === 'GET' ? undefined : new OperaError('method-not-allowed');
-    }
-    if (!this.#paths.has(url)) return new OperaError('not-found', 'no such route');
-    if (method !== 'POST') return new OperaError('method-not-allowed');
-    const encoding = request.headers['content-encoding'];
-    if (encoding !== undefined && encoding !== 'identity') return new OperaError('unsupported-encoding');
-    if (request.headers['content-type'] !== frameMediaType) {
-      return new OperaError('unsupported-encoding', `the content type must be ${frameMediaType}`);
-    }
-    return undefined;
+  /** The raw request decides, before the router sees it: h3 resolves dots and escapes in paths and believes Host. */
+  #receive(request: IncomingMessage, response: ServerResponse): void {
+    const socket = request.socket as Socket;
+    // Errors of a socket that went away; without a listener they would end the process.
+    response.on('error', () => undefined);
+    if (socket.operaLast) return void socket.destroy();
+    const problem = checkRawRequest(request, this.#paths, this.#options.kind === 'mesh');
+    if (problem) return this.#refuse(request, response, problem, this.#requestId());
+    this.#app(request, response);
   }
 
   #requestId(): string {
     return bytesToHex(this.#options.random.bytes(8));
   }
 
-  /** The caller by certificate and roster; checked anew whenever the roster changed. */
+  /** The caller by certificate and roster; judged anew whenever the roster changed, which a fork does without a number. */
   #peer(request: IncomingMessage): Peer {
     const socket = request.socket as Socket;
+    const { networkId, clock } = this.#options;
     const roster = this.#options.roster();
-    if (socket.operaPeer?.rosterNumber === roster.number) return socket.operaPeer.peer;
+    const known = socket.operaPeer;
+    if (known?.roster === roster && clock.nowMs() < known.notAfterMs) return known.peer;
     const certificate = socket.getPeerX509Certificate();
     if (!certificate) throw new OperaError('unauthenticated');
-    const { networkId, clock } = this.#options;
     const peer = checkPeer(certificate.raw, { networkId }, roster, clock.nowMs());
-    socket.operaPeer = { peer, rosterNumber: roster.number };
+    socket.operaPeer = { peer, notAfterMs: peer.notAfterMs, roster };
+    return peer;
+  }
+
+  /** Who may come in, before a byte of the body is read; undefined on the join listener. */
+  #admit(name: RouteName, request: IncomingMessage): Peer | undefined {
+    const { kind, admit } = this.#options;
+    if (this.#closing) throw new OperaError('not-ready', 'the role is stopping');
+    if (kind === 'join' && !this.#rates.take(request.socket.remoteAddress ?? '')) throw new OperaError('rate-limited');
+    const peer = kind === 'mesh' ? this.#peer(request) : undefined;
+    const { allow } = routeFacts(name);
+    if (allow !== 'anyone' && (!peer || !allow.includes(peer.role))) throw new OperaError('forbidden');
+    if (peer) admit?.(peer);
+    const most = limits.requestsInFlightMax * (kind === 'join' ? 1 : 4);
+    if (this.#inFlight >= most) throw new OperaError('overloaded');
     return peer;
   }
 
@@ -236,100 +285,111 @@ export class Listener {
   ): Promise<void> {
     const requestId = this.#requestId();
     const ended = this.#options.metrics.begin(name);
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
-    let counted = false;
     try {
+      const peer = this.#admit(name, request);
+      const held = this.#hold(response);
       const facts = routeFacts(name);
-      const remoteAddress = request.socket.remoteAddress ?? '';
-      if (this.#closing) throw new OperaError('not-ready', 'the role is stopping');
-      if (this.#options.kind === 'join' && !this.#rates.take(remoteAddress)) throw new OperaError('rate-limited');
-      const peer = this.#options.kind === 'mesh' ? this.#peer(request) : undefined;
-      if (facts.allow !== 'anyone' && (!peer || !facts.allow.includes(peer.role))) throw new OperaError('forbidden');
-      if (peer) this.#options.admit?.(peer);
-      if (this.#inFlight >= limits.requestsInFlightMax * (this.#options.kind === 'join' ? 1 : 4)) {
-        throw new OperaError('overloaded');
-      }
-      this.#inFlight++;
-      counted = true;
-      const body = await readBody(request, 4 + facts.messageBytesMax + facts.binaryBytesMax);
-      const frame = decodeFrame(body, facts.messageBytesMax);
-      if (frame.binary.length > facts.binaryBytesMax) throw new OperaError('too-large');
-      const message = parseWith(facts.request, frame.message) as never;
-      const { binary } = frame;
-      const reply = await handler({ peer, remoteAddress, request: message, binary, signal: gone.signal, requestId });
-      const parts = encodeFrame(reply.answer, reply.binary);
-      response.writeHead(200, { 'content-type': frameMediaType, 'content-length': frameLength(parts) });
-      for (const part of parts) response.write(part);
-      response.end();
+      const bytesMax = 4 + facts.messageBytesMax + facts.binaryBytesMax;
+      const body = await readBody(request, bytesMax, this.#budget, held);
+      const { message, binary } = decodeFrame(body, facts.messageBytesMax);
+      if (binary.length > facts.binaryBytesMax) throw new OperaError('too-large');
+      const reply = await handler({
+        peer,
+        remoteAddress: request.socket.remoteAddress ?? '',
+        request: parseWith(facts.request, message) as never,
+        binary,
+        signal: held.gone,
+        requestId,
+      });
+      if (response.destroyed) throw new OperaError('aborted', 'the caller is gone');
+      this.#answer(response, encodeFrame(reply.answer, reply.binary), held);
       ended('ok');
     } catch (error) {
       ended(toOperaError(error).code);
       this.#refuse(request, response, error, requestId);
-    } finally {
-      if (counted) this.#inFlight--;
     }
+  }
+
+  /** Counts the request until its answer left or its caller is gone. */
+  #hold(response: ServerResponse): { bytes: number; readonly gone: AbortSignal } {
+    const gone = new AbortController();
+    const held = { bytes: 0, gone: gone.signal };
+    this.#inFlight++;
+    response.once('close', () => {
+      gone.abort();
+      this.#budget.give(held.bytes);
+      this.#inFlight--;
+      if (this.#inFlight === 0) this.#drained?.();
+    });
+    return held;
+  }
+
+  #answer(response: ServerResponse, parts: readonly Uint8Array[], held: { bytes: number }): void {
+    const length = frameLength(parts);
+    // The role holds these bytes already; counting them keeps further requests out until they left.
+    if (!this.#budget.take(length)) throw new OperaError('overloaded', 'too many answers are held');
+    held.bytes += length;
+    this.#begin(response);
+    response.writeHead(200, { 'content-type': frameMediaType, 'content-length': length });
+    for (const part of parts) response.write(part);
+    response.end();
+  }
+
+  /** Before the first byte of any answer: marks the socket and bounds how long the answer may take to leave. */
+  #begin(response: ServerResponse): void {
+    const socket = response.socket as Socket | null;
+    if (!socket) return;
+    if (this.#closing) {
+      socket.operaLast = true;
+      response.setHeader('connection', 'close');
+    }
+    socket.operaAnswers = (socket.operaAnswers ?? 0) + 1;
+    const cancel = this.#options.clock.after(this.#times.answerTimeoutMs, () => socket.destroy());
+    response.once('close', () => {
+      socket.operaAnswers = (socket.operaAnswers ?? 1) - 1;
+      cancel();
+    });
   }
 
   #refuse(request: IncomingMessage, response: ServerResponse, thrown: unknown, requestId: string): void {
     const error = toOperaError(thrown);
-    const facts = { requestId, code: error.code };
-    if (error.code === 'internal')
-      this.#options.log.error('request-failed', { ...facts, ...errorFacts(error.cause ?? error) });
-    else this.#options.log.debug('request-refused', facts);
-    if (response.headersSent || response.destroyed) {
-      response.destroy();
-      return;
-    }
+    if (error.code === 'internal') {
+      this.#options.log.error('request-failed', { ...errorFacts(error.cause ?? error), requestId, code: error.code });
+    } else this.#options.log.debug('request-refused', { requestId, code: error.code });
+    if (response.headersSent || response.destroyed) return void response.destroy();
+    this.#begin(response);
     const { status, body } = encodeError(error, requestId);
-    // A body that was not read to its end would be taken for the next request on this socket.
-    const unread = !request.complete;
-    response.writeHead(status, {
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(body),
-      ...(unread ? { connection: 'close' } : {}),
-    });
-    response.end(body);
-    if (unread) request.resume();
+    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+    // Node throws away what is left of a body; the connection is worth that only when little is left.
+    const stated = Number(request.headers['content-length'] ?? Number.POSITIVE_INFINITY);
+    if (request.complete || stated <= limits.messageBytesSmall) {
+      request.resume();
+      return void response.writeHead(status, headers).end(body);
+    }
+    // This answer is the last one. What still comes is thrown away for a moment, because closing on unread bytes resets
+    // the connection and loses the answer.
+    (request.socket as Socket).operaLast = true;
+    response.writeHead(status, { ...headers, connection: 'close' }).write(body);
+    request.resume();
+    const cancel = this.#options.clock.after(this.#times.lingerMs, () => response.end());
+    request.once('end', () => response.end());
+    response.once('close', cancel);
   }
 
   async #probe(path: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
     try {
       this.#peer(request);
-      if (path === '/metrics') {
-        const text = await this.#options.metrics.text();
-        response.writeHead(200, { 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }).end(text);
-        return;
-      }
-      const reason = path === '/readyz' ? this.#options.notReady() : undefined;
-      response.writeHead(reason ? 503 : 200, { 'content-type': 'text/plain' }).end(`${reason ?? 'ok'}\n`);
+      const { metrics, notReady } = this.#options;
+      const reason = path === '/readyz' ? notReady() : undefined;
+      const text = path === '/metrics' ? await metrics.text() : `${reason ?? 'ok'}\n`;
+      this.#begin(response);
+      response.writeHead(reason ? 503 : 200, {
+        'content-type': 'text/plain; version=0.0.4; charset=utf-8',
+        'content-length': Buffer.byteLength(text),
+      });
+      response.end(text);
     } catch (error) {
       this.#refuse(request, response, error, this.#requestId());
     }
   }
 }
-
-/** The whole body, never more than `bytesMax`: a stated length is checked first, an unstated one while it comes. */
-const readBody = (request: IncomingMessage, bytesMax: number): Promise<Uint8Array> =>
-  new Promise((resolve, reject) => {
-    const stated = request.headers['content-length'];
-    if (stated !== undefined && Number(stated) > bytesMax) {
-      reject(new OperaError('too-large', `the request exceeds ${bytesMax} bytes`));
-      return;
-    }
-    const parts: Buffer[] = [];
-    let length = 0;
-    request.on('data', (part: Buffer) => {
-      length += part.length;
-      if (length > bytesMax) {
-        request.pause();
-        request.removeAllListeners('data');
-        reject(new OperaError('too-large', `the request exceeds ${bytesMax} bytes`));
-        return;
-      }
-      parts.push(part);
-    });
-    request.once('end', () => resolve(parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts, length)));
-    request.once('error', (cause) => reject(new OperaError('aborted', 'the request was cut off', { cause })));
-    request.once('close', () => reject(new OperaError('aborted', 'the request was cut off')));
-  });

@@ -1,6 +1,7 @@
 // Errors on the wire: `{code, message, details, requestId}` as JSON, with the status of the error table.
-// What is not in the table becomes `internal` with a fixed sentence: no stack, path, value or cause ever leaves.
-import { isErrorCode, OperaError, toOperaError } from '../errors/errors.ts';
+// What is not in the table becomes `internal`. A 5xx says nothing but its code's fixed sentence and the request id: it
+// tells of our own trouble, and its message may quote a path, a system error or a worker's text.
+import { errorTable, isErrorCode, OperaError, toOperaError } from '../errors/errors.ts';
 import { formatJson, parseJson } from './json.ts';
 
 export interface ErrorBody {
@@ -12,11 +13,12 @@ export interface ErrorBody {
 
 export const encodeError = (thrown: unknown, requestId: string): { readonly status: number; readonly body: string } => {
   const error = toOperaError(thrown);
+  const ours = error.status >= 500;
   const body: ErrorBody = {
     code: error.code,
-    message: error.message,
+    message: ours ? errorTable[error.code].title : error.message,
     requestId,
-    ...(error.details ? { details: error.details } : {}),
+    ...(error.details && !ours ? { details: error.details } : {}),
   };
   return { status: error.status, body: formatJson(body) };
 };

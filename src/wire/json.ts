@@ -1,4 +1,5 @@
-// Strict JSON for messages from others: bounded depth, no duplicate keys, no `__proto__`; ranges are the schemas' part.
+// Strict JSON for messages from others: bounded depth, no duplicate keys, no `__proto__`, no lone surrogates (I-JSON,
+// RFC 7493 section 2); ranges are the schemas' part.
 // JSON.parse alone lets the last duplicate win and nests until the stack ends. Uint8Array travels as base64 and
 // bigint as decimal text; the schemas of messages.ts turn them back.
 import { OperaError } from '../errors/errors.ts';
@@ -18,6 +19,18 @@ const endOfString = (text: string, start: number): number => {
 
 const isSpace = (code: number): boolean => code === 32 || code === 10 || code === 13 || code === 9;
 
+/** A string with \\u escapes may name half a character, which no UTF-8 file name or log line can hold. */
+const checkSurrogates = (raw: string): void => {
+  if (!/\\u[dD][89a-fA-F]/.test(raw)) return;
+  let text: unknown;
+  try {
+    text = JSON.parse(raw);
+  } catch {
+    throw malformed('syntax');
+  }
+  if (typeof text !== 'string' || /\p{Surrogate}/u.test(text)) throw malformed('half a character');
+};
+
 /** Walks the text once, before JSON.parse, checking depth and keys; grammar is left to JSON.parse. */
 const scan = (text: string): void => {
   const keys: (Set<string> | undefined)[] = [];
@@ -30,6 +43,7 @@ const scan = (text: string): void => {
       keys.pop();
     } else if (code === 34) {
       const end = endOfString(text, at);
+      checkSurrogates(text.slice(at, end));
       let next = end;
       while (next < text.length && isSpace(text.charCodeAt(next))) next++;
       const open = keys.at(-1);

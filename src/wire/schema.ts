@@ -69,12 +69,18 @@ export const addresses = listOf(address, limits.addressesMax);
 export const spki = bytes(91);
 export const signedRecord = (min: number, max: number) => v.strictObject({ bytes: bytes(min, max), signerSpki: spki });
 
+/** The path of a wrong member when it is one of ours: an unknown key is the sender's text and is not echoed. */
+const pathOfIssue = (issue: v.BaseIssue<unknown>): string => {
+  const path = v.getDotPath(issue) ?? 'message';
+  return issue.expected !== 'never' && /^[A-Za-z0-9.]{1,100}$/.test(path) ? path : 'message';
+};
+
 /** Parses with a schema; `bad-request` names the first wrong member, never its value. */
 export const parseWith = <S extends v.GenericSchema>(schema: S, value: unknown): v.InferOutput<S> => {
   const result = v.safeParse(schema, value, { abortEarly: true });
   if (result.success) return result.output;
   const issue = result.issues[0];
-  const where = v.getDotPath(issue) ?? 'message';
+  const where = pathOfIssue(issue);
   throw new OperaError(
     'bad-request',
     `the message is malformed at ${where}: expected ${issue.expected ?? 'another value'}`,
