@@ -46,6 +46,12 @@ const group = (section: Section, summary: string, verbs: Readonly<Record<string,
 });
 
 export const verbTable: VerbTable = table<Entry>({
+  up: verb('Networks', 'bring up a whole network on this machine', () => import('./up.ts')),
+  down: verb('Networks', 'end a network that `up` brought up', () => import('./down.ts')),
+  gateway: verb('Networks', 'run this machine as a gateway', () => import('./gateway.ts')),
+  master: verb('Networks', 'run this machine as a master', () => import('./master.ts')),
+  sentinel: verb('Networks', 'run this machine as a sentinel', () => import('./sentinel.ts')),
+  node: verb('Networks', 'run this machine as a node', () => import('./node.ts')),
   config: group('Help', 'settings and where they come from', {
     view: verb('Help', 'print each setting with its origin', () => import('./config-view.ts')),
   }),

@@ -1,0 +1,162 @@
+// The composition root: the only place that names concrete adapters. It turns settings into seams (registry, storage,
+// transport) and starts one role of them: context, listeners, loops. Everything else receives interfaces.
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type OpenHome, openHome } from '../client/home.ts';
+import { HttpTransport } from '../client/http-transport.ts';
+import type { Handlers, Peer } from '../client/transport.ts';
+import { OperaError } from '../errors/errors.ts';
+import { type Identity, tlsMaterial } from '../identity/identity-folder.ts';
+import { bytesToHex } from '../model/ids.ts';
+import type { Registry } from '../registry/registry.ts';
+import { RedisRegistry } from '../registry/redis.ts';
+import { SqliteRegistry } from '../registry/sqlite.ts';
+import type { RoleContext } from '../roles/context.ts';
+import { Listener } from '../roles/listener.ts';
+import { RoleMetrics } from '../roles/metrics.ts';
+import { type Clock, SystemClock } from '../runtime/clock.ts';
+import { systemErrorCode, writeFileDurably } from '../runtime/files.ts';
+import { type Logger, createLogger } from '../runtime/log.ts';
+import { type Random, SystemRandom } from '../runtime/random.ts';
+import { loadStorage } from '../storage-adapters/load.ts';
+import type { StorageAdapter } from '../storage-adapters/storage-adapter.ts';
+import type { ListenerKind } from '../wire/routes.ts';
+import type { HostPort } from '../identity/address.ts';
+
+export interface Seams {
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+export const systemSeams = (): Seams => ({ clock: new SystemClock(), random: new SystemRandom() });
+
+const isRedisUrl = (spec: string): boolean => /^(rediss?|redis\+sentinel|unix):/.test(spec);
+
+/** A registry by URL (Redis) or path (SQLite); nothing is contacted yet. */
+export const createRegistry = (spec: string, { clock, random }: Seams): Registry =>
+  isRedisUrl(spec) ? new RedisRegistry({ url: spec, clock, random }) : new SqliteRegistry({ path: spec, clock });
+
+/** A started role context with what only the composition root changes. */
+export interface ComposedRole {
+  readonly context: RoleContext;
+  readonly open: OpenHome;
+  readonly transport: HttpTransport;
+  /** Takes a renewed certificate: listeners and new connections use it from now on. */
+  readonly useIdentity: (identity: Identity) => Promise<void>;
+  readonly listen: (options: {
+    readonly kind: ListenerKind;
+    readonly at: HostPort;
+    readonly handlers: Handlers;
+    readonly notReady: () => string | undefined;
+    readonly admit?: (peer: Peer) => void;
+  }) => Promise<Listener>;
+  /** Aborts context.stopping, drains listeners, closes the transport. */
+  readonly stop: (drainMs: number) => Promise<void>;
+}
+
+/** Log lines go to stderr: under `up` that is the role's log file. */
+export const createRoleLog = (role: string, clock: Clock, debug: boolean): Logger =>
+  createLogger({ role, clock, level: debug ? 'debug' : 'info', write: (line) => process.stderr.write(line) });
+
+export const composeRole = async (home: string, log: Logger, { clock, random }: Seams): Promise<ComposedRole> => {
+  const open = await openHome(home);
+  const { rosters } = open;
+  const { networkId, role, memberId } = open.identity;
+  const stopping = new AbortController();
+  const listeners: Listener[] = [];
+  let identity = open.identity;
+  const transport = new HttpTransport({
+    networkId,
+    credentials: () => tlsMaterial(identity),
+    roster: () => rosters.roster,
+    nowMs: () => clock.nowMs(),
+  });
+  const context: RoleContext = {
+    networkId,
+    role,
+    memberId,
+    identity: () => identity,
+    rosters,
+    transport,
+    clock,
+    random,
+    log: log.with({ member: memberId }),
+    metrics: new RoleMetrics(role, clock),
+    instance: bytesToHex(random.bytes(16)),
+    stopping: stopping.signal,
+  };
+  rosters.onChange((roster) => {
+    const dropped = listeners.reduce((total, listener) => total + listener.dropRevoked(), 0);
+    context.log.info('roster-taken', { number: roster.number, dropped });
+    // Connections of our own to a member that was revoked end with the others; the rest reconnects by itself.
+    void transport.reconnect();
+  });
+  return {
+    context,
+    open,
+    transport,
+    useIdentity: async (next) => {
+      identity = next;
+      for (const listener of listeners) listener.updateCredentials();
+      await transport.reconnect();
+      context.log.info('certificate-renewed', { expires: next.claims.notAfterMs });
+    },
+    listen: async ({ kind, at, handlers, notReady, admit }) => {
+      const listener = await Listener.start({
+        kind,
+        role,
+        networkId,
+        listen: at,
+        credentials: () => tlsMaterial(identity),
+        roster: () => rosters.roster,
+        handlers,
+        notReady,
+        ...(admit ? { admit } : {}),
+        metrics: context.metrics,
+        clock,
+        random,
+        log: context.log,
+      });
+      listeners.push(listener);
+      return listener;
+    },
+    stop: async (drainMs) => {
+      await Promise.all(listeners.map((listener) => listener.close(drainMs)));
+      stopping.abort();
+      await transport.close();
+    },
+  };
+};
+
+/** What the identity folder remembers of a store: the id it carries, and the one about to replace it. */
+interface StoreMemory {
+  readonly storeId: string;
+  readonly previousStoreId: string | undefined;
+}
+
+/** Opens a node's store under a fresh id; says whether it is the store this node had before. */
+export const openNodeStorage = async (
+  spec: string,
+  folder: string,
+  identityFolder: string,
+  { clock, random }: Seams,
+): Promise<{ readonly storage: StorageAdapter; readonly storeId: string; readonly isKnown: boolean }> => {
+  const storage = await loadStorage(spec, { folder, nowMs: () => clock.nowMs() });
+  const { previousStoreId } = await storage.open();
+  const path = join(identityFolder, 'store.json');
+  const before = await readFile(path, 'utf8').then(
+    (text) => JSON.parse(text) as StoreMemory,
+    (error: unknown) => {
+      if (systemErrorCode(error) === 'ENOENT') return undefined;
+      throw new OperaError('config', `${path} cannot be read`, { cause: error });
+    },
+  );
+  const isKnown =
+    previousStoreId === before?.storeId ||
+    (previousStoreId !== undefined && previousStoreId === before?.previousStoreId);
+  const storeId = bytesToHex(random.bytes(16));
+  // The identity remembers both, so that a crash between the two writes does not make the store a stranger.
+  await writeFileDurably(path, `${JSON.stringify({ storeId, previousStoreId })}\n`, 0o600);
+  await storage.adoptStoreId(storeId);
+  return { storage, storeId, isKnown };
+};

@@ -1,0 +1,354 @@
+// A whole network on one machine as separate processes: what `up` and `demo` run. It founds the network when the
+// folder is new, restarts it with its data when it is not, and ends every process with itself: children hang on an
+// IPC channel and stop when it closes, even when this process is killed.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { closeSync, existsSync, openSync } from 'node:fs';
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { type Connection, openProfile } from '../client/connection.ts';
+import { readProfile, writeProfile } from '../client/profile.ts';
+import type { Environment } from '../config/environment.ts';
+import { OperaError } from '../errors/errors.ts';
+import { encodeJoinCode, publicKeyOfSeed } from '../identity/join-code.ts';
+import { defaultSettings, type NetworkSettings } from '../identity/network-settings.ts';
+import { parseHostPort } from '../identity/address.ts';
+import { pinOf } from '../identity/ca-bundle.ts';
+import { limits } from '../model/limits.ts';
+import type { Role } from '../model/roles.ts';
+import { foundNetwork } from '../roles/gateway/found-network.ts';
+import { createSecretFolder, systemErrorCode, writeFileDurably } from '../runtime/files.ts';
+import { acquireFileLock } from '../runtime/sqlite.ts';
+import { redactSecrets } from '../errors/redact.ts';
+import type { AnswerOf } from '../wire/routes.ts';
+import { chooseAddresses } from './_addresses.ts';
+import { createRegistry, type Seams } from './_compose.ts';
+
+export interface LocalOptions {
+  readonly dir: string;
+  readonly nodes: number;
+  /** Redis URL; the embedded registry when undefined. */
+  readonly redis: string | undefined;
+  readonly storage: string;
+  readonly settings: Partial<NetworkSettings>;
+  readonly debug: boolean;
+  readonly seams: Seams;
+  /** Environment of this process; children get it too. */
+  readonly env: Environment;
+  readonly signal: AbortSignal;
+  readonly note: (text: string) => void;
+}
+
+export interface LocalProcess {
+  readonly name: string;
+  readonly role: Role;
+  readonly id: string;
+  readonly address: string;
+  readonly pid: number;
+  readonly folder: string;
+  readonly log: string;
+}
+
+export interface LocalFacts {
+  readonly v: 1;
+  readonly network: string;
+  readonly dir: string;
+  readonly gateway: string;
+  readonly join: string;
+  readonly registry: string;
+  readonly profile: string;
+  /** Process that holds the others; signal this one. */
+  readonly pid: number;
+  readonly processes: readonly LocalProcess[];
+}
+
+interface Running {
+  readonly name: string;
+  readonly role: Role;
+  readonly child: ChildProcess;
+  readonly ended: Promise<void>;
+  readonly log: string;
+  readonly ready: Promise<ReadyLine>;
+}
+
+interface ReadyLine {
+  readonly id: string;
+  readonly address: string;
+  readonly network: string;
+  readonly join?: string;
+  readonly pid: number;
+}
+
+/** A role that does not say that it is ready by then has failed. */
+const readyTimeoutMs = 30_000;
+const stopTimeoutMs = 10_000;
+
+const factsPath = (dir: string): string => join(dir, 'up.json');
+
+/** What the last `up` of a folder wrote; undefined when there was none. */
+export const readLocalFacts = async (dir: string): Promise<LocalFacts | undefined> => {
+  try {
+    return JSON.parse(await readFile(factsPath(dir), 'utf8')) as LocalFacts;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw new OperaError('config', `${factsPath(dir)} cannot be read`, { cause: error });
+  }
+};
+
+/** The last lines of a log, for the message that says why a process failed. */
+const tailOf = async (log: string): Promise<string> => {
+  const text = await readFile(log, 'utf8').catch(() => '');
+  const lines = text.trim().split('\n');
+  return lines.filter((line) => line.startsWith('opera: ')).at(-1) ?? lines.at(-1) ?? '';
+};
+
+export class LocalNetwork {
+  readonly #options: LocalOptions;
+  readonly #running = new Map<string, Running>();
+  readonly #releaseLock: () => void;
+  #facts: LocalFacts | undefined;
+  #stopping = false;
+
+  private constructor(options: LocalOptions, releaseLock: () => void) {
+    this.#options = options;
+    this.#releaseLock = releaseLock;
+  }
+
+  /** Brings the network up and waits until it is healthy. `exists` when another process holds the folder. */
+  static async start(options: LocalOptions): Promise<LocalNetwork> {
+    await createSecretFolder(options.dir);
+    const release = await acquireFileLock(join(options.dir, 'up.lock')).catch((cause: unknown) => {
+      throw new OperaError('exists', `the network in ${options.dir} is up already`, {
+        cause,
+        hint: `End it with \`opera down --dir ${options.dir}\`.`,
+      });
+    });
+    const network = new LocalNetwork(options, release);
+    try {
+      await network.#bringUp();
+      return network;
+    } catch (error) {
+      await network.stop();
+      throw error;
+    }
+  }
+
+  get facts(): LocalFacts {
+    if (!this.#facts) throw new OperaError('not-ready', 'the network is not up');
+    return this.#facts;
+  }
+
+  /** The profile of the first operator. */
+  get profile(): string {
+    return join(this.#options.dir, 'client');
+  }
+
+  /** Ends one process with a signal, as a fault would. */
+  kill(name: string, signal: NodeJS.Signals): void {
+    this.#running.get(name)?.child.kill(signal);
+  }
+
+  /** Ends every process: nodes first, so that they can still say goodbye; resolves when all are gone. */
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    for (const { child } of this.#running.values()) child.kill('SIGTERM');
+    const { clock } = this.#options.seams;
+    const cancel = clock.after(stopTimeoutMs, () => {
+      for (const { child } of this.#running.values()) child.kill('SIGKILL');
+    });
+    await Promise.all([...this.#running.values()].map(({ ended }) => ended));
+    cancel();
+    this.#releaseLock();
+  }
+
+  async #bringUp(): Promise<void> {
+    const { dir, nodes, signal } = this.#options;
+    for (const folder of ['identity', 'logs']) await mkdir(join(dir, folder), { recursive: true, mode: 0o700 });
+    await this.#found();
+    const gateway = this.#spawn('gateway', 'gateway', undefined);
+    const { address, join: joinAddress = '', network } = await gateway.ready;
+    const connection = await openProfile(this.profile, this.#options.seams);
+    try {
+      await this.#pointProfile(connection, address, joinAddress);
+      const members = [
+        { name: 'master', role: 'master' as const },
+        { name: 'sentinel', role: 'sentinel' as const },
+        ...Array.from({ length: nodes }, (_, at) => ({ name: `node-${at + 1}`, role: 'node' as const })),
+      ];
+      await Promise.all(members.map((member) => this.#startMember(connection, joinAddress, member)));
+      await this.#waitHealthy(connection, nodes, signal);
+    } finally {
+      await connection.close();
+    }
+    const processes = await Promise.all([...this.#running.values()].map((running) => this.#describe(running)));
+    const registry = this.#options.redis ? redactSecrets(this.#options.redis) : join(dir, 'registry.db');
+    const facts: LocalFacts = {
+      v: 1,
+      network,
+      dir,
+      gateway: address,
+      join: joinAddress,
+      registry,
+      profile: this.profile,
+      pid: process.pid,
+      processes,
+    };
+    await writeFileDurably(factsPath(dir), `${JSON.stringify(facts, undefined, 2)}\n`, 0o600);
+    this.#facts = facts;
+  }
+
+  /** Founds the network unless the folder holds one already. */
+  async #found(): Promise<void> {
+    const { dir, redis, settings, seams } = this.#options;
+    const home = join(dir, 'gateway');
+    const founded = (await readProfile(home)) && !existsSync(join(home, 'founding.json'));
+    if (founded) return;
+    await createSecretFolder(home);
+    const addresses = await chooseAddresses(home, {
+      listen: '127.0.0.1:0',
+      joinListen: undefined,
+      advertise: undefined,
+      joins: true,
+      gateway: undefined,
+    });
+    const registry = createRegistry(redis ?? join(dir, 'registry.db'), seams);
+    try {
+      await foundNetwork({
+        settings: { ...defaultSettings, ...settings },
+        registry,
+        gateway: {
+          home,
+          identityFolder: join(dir, 'identity', 'gateway'),
+          meshAddresses: [addresses.advertised],
+          joinAddresses: addresses.joinAdvertised ? [addresses.joinAdvertised] : [],
+        },
+        operator: { home: this.profile, identityFolder: join(dir, 'identity', 'client') },
+        ...seams,
+      });
+    } finally {
+      await registry.close();
+    }
+  }
+
+  /** The operator's profile names the gateway where it is now. */
+  async #pointProfile(connection: Connection, address: string, joinAddress: string): Promise<void> {
+    const { profile } = connection;
+    if (profile.gateways[0] === address && profile.joinAddresses[0] === joinAddress) return;
+    await writeProfile(this.profile, { ...profile, gateways: [address], joinAddresses: [joinAddress] });
+  }
+
+  async #startMember(
+    connection: Connection,
+    joinAddress: string,
+    { name, role }: { readonly name: string; readonly role: Role },
+  ): Promise<void> {
+    const home = join(this.#options.dir, name);
+    if (await readProfile(home)) {
+      await this.#spawn(name, role, undefined).ready;
+      return;
+    }
+    const codeFile = join(this.#options.dir, 'identity', `${name}.code`);
+    const code = await this.#makeCode(connection, joinAddress, role);
+    await writeFileDurably(codeFile, `${code}\n`, 0o600);
+    try {
+      await this.#spawn(name, role, codeFile).ready;
+    } finally {
+      await rm(codeFile, { force: true });
+    }
+  }
+
+  async #makeCode(connection: Connection, joinAddress: string, role: Role): Promise<string> {
+    const gateway = parseHostPort(joinAddress);
+    if (!gateway) throw new OperaError('internal', 'the gateway named no join address');
+    const seed = this.#options.seams.random.bytes(32);
+    const lifeMs = limits.joinTokenLifeMs;
+    await connection.call('token.create', { role, tokenKey: publicKeyOfSeed(seed), lifeMs, uses: 1 });
+    const { networkId, bundle } = connection.identity();
+    return encodeJoinCode({ networkId, pin: pinOf(bundle.bytes), seed, gateway });
+  }
+
+  #spawn(name: string, role: Role, codeFile: string | undefined): Running {
+    const { dir, redis, storage, debug, env } = this.#options;
+    const log = join(dir, 'logs', `${name}.log`);
+    const logFile = openSync(log, 'a', 0o600);
+    const child = spawn(
+      process.execPath,
+      [
+        process.argv[1] ?? '',
+        role,
+        '--json',
+        `--home=${join(dir, name)}`,
+        `--identity=${join(dir, 'identity', name)}`,
+        ...(codeFile ? [`--join-file=${codeFile}`] : []),
+        ...(role === 'node' ? [`--storage=${storage}`] : []),
+        ...(role !== 'node' && !redis ? [`--registry=${join(dir, 'registry.db')}`] : []),
+        ...(debug ? ['--debug'] : []),
+      ],
+      {
+        stdio: ['ignore', 'pipe', logFile, 'ipc'],
+        // A URL with a password goes through the environment of the child, never through its arguments.
+        env: { ...env, ...(redis ? { OPERA_REGISTRY: redis } : {}) },
+        detached: true,
+      },
+    );
+    closeSync(logFile);
+    const ended = new Promise<void>((resolve) => {
+      child.once('exit', (code, signal) => {
+        if (!this.#stopping) this.#options.note(`${name} ended (${signal ?? `exit ${code}`}); its log: ${log}`);
+        resolve();
+      });
+      child.once('error', () => resolve());
+    });
+    const running: Running = { name, role, child, ended, log, ready: this.#readReady(name, log, child, ended) };
+    running.ready.catch(() => undefined);
+    this.#running.set(name, running);
+    return running;
+  }
+
+  async #readReady(name: string, log: string, child: ChildProcess, ended: Promise<void>): Promise<ReadyLine> {
+    const { clock } = this.#options.seams;
+    if (!child.stdout) throw new OperaError('internal', 'the child has no stdout');
+    const lines = createInterface({ input: child.stdout });
+    const line = new Promise<ReadyLine>((resolve) => {
+      lines.once('line', (text) => resolve(JSON.parse(text) as ReadyLine));
+    });
+    const timeout = new AbortController();
+    const late = clock.sleep(readyTimeoutMs, { signal: timeout.signal }).then(
+      () => 'late' as const,
+      () => 'late' as const,
+    );
+    const first = await Promise.race([line, late, ended.then(() => 'ended' as const)]);
+    timeout.abort();
+    if (typeof first === 'object') return first;
+    const why = first === 'late' ? 'was not ready in time' : 'ended before it was ready';
+    throw new OperaError('unavailable', `${name} ${why}: ${await tailOf(log)}`, { hint: `Read its log: ${log}.` });
+  }
+
+  async #describe({ name, role, child, log, ready }: Running): Promise<LocalProcess> {
+    const { id, address } = await ready;
+    return { name, role, id, address, pid: child.pid ?? 0, folder: join(this.#options.dir, name), log };
+  }
+
+  /** Healthy: every node is in the newest layout and has acknowledged it. */
+  async #waitHealthy(connection: Connection, nodes: number, signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options.seams;
+    const deadline = clock.monotonicMs() + readyTimeoutMs;
+    for (;;) {
+      const status = await connection.call('network.status', {}).catch(() => undefined);
+      if (status && isSettled(status, nodes)) return;
+      if (clock.monotonicMs() > deadline) {
+        throw new OperaError('unavailable', 'the network did not become healthy in time', {
+          hint: `Read the logs in ${join(this.#options.dir, 'logs')}.`,
+        });
+      }
+      await clock.sleep(50, { signal });
+    }
+  }
+}
+
+const isSettled = (status: AnswerOf<'network.status'>, nodes: number): boolean =>
+  status.layoutNumber > 0 &&
+  status.placementsLayout === status.layoutNumber &&
+  status.nodes.filter(
+    ({ layoutNumber, completeLayout }) => Math.min(layoutNumber, completeLayout) === status.layoutNumber,
+  ).length >= nodes;

@@ -1,0 +1,285 @@
+// Running one role as a process: join if it has not, compose it, listen, say that it is ready, end on SIGTERM.
+// The verbs gateway, master, sentinel and node are thin declarations over this.
+import { dirname, join } from 'node:path';
+import { enterHome } from '../client/home.ts';
+import { joinNetwork } from '../client/join-network.ts';
+import { identityFolderOf, readProfile, writeProfile } from '../client/profile.ts';
+import { keepRenewal, renewCertificate, runRenewal } from '../client/renewal.ts';
+import type { Handlers, Peer } from '../client/transport.ts';
+import type { Config } from '../config/config.ts';
+import { readSecretFile } from '../config/secret-file.ts';
+import { OperaError } from '../errors/errors.ts';
+import { type Identity, prepareIdentity } from '../identity/identity-folder.ts';
+import { parseJoinCode } from '../identity/join-code.ts';
+import { assertLimits } from '../model/limits.ts';
+import type { Role } from '../model/roles.ts';
+import type { Registry } from '../registry/registry.ts';
+import { createMaster } from '../roles/master/app.ts';
+import { createNode } from '../roles/node/app.ts';
+import { PeerBook } from '../roles/peer-book.ts';
+import { createSentinel } from '../roles/sentinel/app.ts';
+import { createSecretFolder } from '../runtime/files.ts';
+import { errorFacts } from '../runtime/log.ts';
+import { formatHostPort } from '../identity/address.ts';
+import { chooseAddresses, type RoleAddresses } from './_addresses.ts';
+import {
+  type ComposedRole,
+  composeRole,
+  createRegistry,
+  createRoleLog,
+  openNodeStorage,
+  systemSeams,
+} from './_compose.ts';
+import type { Output } from './_output.ts';
+import { startGateway } from './_gateway.ts';
+
+/** Requests that are under way when a role is told to end get this long. */
+const drainMs = 5_000;
+
+export interface ServeOptions {
+  readonly role: Role;
+  readonly config: Config;
+  readonly io: Output;
+  readonly signal: AbortSignal;
+  /** A join code, or a file that holds one (`-`: stdin). */
+  readonly join: string | undefined;
+  readonly joinFile: string | undefined;
+  readonly joinListen: string | undefined;
+  /** Folder of keys; `identity` in the home when not given. */
+  readonly identity: string | undefined;
+}
+
+/** One role as it runs: what the listener serves and what its loops do. */
+export interface StartedRole {
+  readonly handlers: Handlers;
+  readonly joinHandlers?: Handlers;
+  readonly notReady: () => string | undefined;
+  readonly admit?: (peer: Peer) => void;
+  readonly run: () => Promise<void>;
+  /** Gets and keeps a new certificate when the role does that in its own way. */
+  readonly renew?: () => Promise<Identity>;
+  /** What must be done before the process ends: give leases up, close stores. */
+  readonly end: () => Promise<void>;
+}
+
+const readJoinCode = async (options: ServeOptions): Promise<string | undefined> => {
+  if (options.join !== undefined) return options.join;
+  if (options.joinFile === undefined) return undefined;
+  if (options.joinFile === '-') {
+    const chunks: Buffer[] = [];
+    for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array));
+    return Buffer.concat(chunks).toString('utf8').trim();
+  }
+  return readSecretFile(options.joinFile, 'the join code');
+};
+
+/** Joins when the home is empty and a code was given; answers nothing: the home says it all. */
+const joinIfNew = async (options: ServeOptions, home: string, code: string | undefined): Promise<RoleAddresses> => {
+  const { role, config, signal } = options;
+  const profile = await readProfile(home);
+  const gateway = code === undefined ? profile?.gateways[0] : formatHostPort(parseJoinCode(code).gateway);
+  if (!profile && code === undefined) {
+    throw new OperaError('config', `${home} has not joined a network`, {
+      hint: `Make a code with \`opera token create --role ${role}\` and pass it with --join.`,
+    });
+  }
+  await createSecretFolder(home);
+  const addresses = await chooseAddresses(home, {
+    listen: config.listen,
+    joinListen: options.joinListen,
+    advertise: config.advertise,
+    joins: role === 'gateway',
+    gateway,
+  });
+  if (profile && profile.role !== role) {
+    throw new OperaError('config', `${home} is the home of a ${profile.role}, not of a ${role}`);
+  }
+  const identityFolder = options.identity ?? (profile ? identityFolderOf(home, profile) : join(home, 'identity'));
+  if (!profile && code !== undefined) {
+    const { clock } = systemSeams();
+    const keys = await prepareIdentity(identityFolder);
+    const joined = await joinNetwork({ code, role, keys, addresses: [addresses.advertised], clock, signal });
+    await enterHome({ home, identityFolder, keys, joined });
+  }
+  return addresses;
+};
+
+const registryOf = (options: ServeOptions, home: string): Registry =>
+  createRegistry(options.config.registry ?? join(dirname(home), 'registry.db'), systemSeams());
+
+const bookOf = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses): PeerBook => {
+  const { context, open } = composed;
+  const capacityBytes = options.config.capacity ?? 0;
+  return new PeerBook(context, {
+    gateways: open.profile.gateways,
+    self: () => ({ addresses: [addresses.advertised], zone: options.config.zone ?? '', capacityBytes }),
+    keys: open.keys,
+    onPeers: ({ gateways, masters }) => {
+      void readProfile(open.home)
+        .then(async (profile) => {
+          if (!profile || gateways.length === 0) return;
+          const same = gateways.join() === profile.gateways.join() && masters.join() === profile.masters.join();
+          if (!same) await writeProfile(open.home, { ...profile, gateways: [...gateways], masters: [...masters] });
+        })
+        .catch((error: unknown) => context.log.warn('profile-unwritten', errorFacts(error)));
+    },
+  });
+};
+
+const startNode = async (
+  composed: ComposedRole,
+  options: ServeOptions,
+  addresses: RoleAddresses,
+): Promise<StartedRole> => {
+  const { context, open } = composed;
+  const spec = options.config.storage ?? 'sqlite';
+  const opened = await openNodeStorage(spec, open.home, open.identityFolder, systemSeams());
+  if (!opened.isKnown) context.log.warn('store-unknown', { storage: spec });
+  const book = bookOf(composed, options, addresses);
+  const node = await createNode(context, { storage: opened.storage, keys: open.keys, book, storeId: opened.storeId });
+  return { ...node, end: () => opened.storage.close() };
+};
+
+const startMaster = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses): StartedRole => {
+  const registry = registryOf(options, composed.open.home);
+  const book = bookOf(composed, options, addresses);
+  const master = createMaster(composed.context, { registry, book, address: () => addresses.advertised });
+  const end = async (): Promise<void> => {
+    await master.resign();
+    await registry.close();
+  };
+  return { ...master, end };
+};
+
+const startSentinel = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses): StartedRole => {
+  const registry = registryOf(options, composed.open.home);
+  const book = bookOf(composed, options, addresses);
+  const sentinel = createSentinel(composed.context, { registry });
+  return {
+    handlers: sentinel.handlers,
+    notReady: () => sentinel.notReady(),
+    run: async () => {
+      await Promise.all([book.run(), sentinel.start()]);
+    },
+    end: () => registry.close(),
+  };
+};
+
+const startRole = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses) => {
+  switch (options.role) {
+    case 'node':
+      return startNode(composed, options, addresses);
+    case 'master':
+      return startMaster(composed, options, addresses);
+    case 'sentinel':
+      return startSentinel(composed, options, addresses);
+    default:
+      return startGateway(composed, addresses, registryOf(options, composed.open.home), options.config.zone);
+  }
+};
+
+/** Aborts with the user's signal, or when the process that started this one as its own is gone. */
+const endOf = (signal: AbortSignal): AbortSignal => {
+  if (!process.channel) return signal;
+  const orphaned = new AbortController();
+  process.once('disconnect', () => orphaned.abort());
+  process.channel.unref();
+  return AbortSignal.any([signal, orphaned.signal]);
+};
+
+const aborted = (signal: AbortSignal): Promise<void> =>
+  new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+
+/** Runs the role until the signal aborts. Resolves when everything is closed. */
+export const serveRole = async (options: ServeOptions): Promise<void> => {
+  assertLimits();
+  const { role, config, io } = options;
+  const signal = endOf(options.signal);
+  const home = config.home;
+  const seams = systemSeams();
+  const code = await readJoinCode(options);
+  const addresses = await joinIfNew(options, home, code);
+  const composed = await composeRole(home, createRoleLog(role, seams.clock, config.debug), seams);
+  const { context, open } = composed;
+  const started = await startRole(composed, options, addresses);
+  const renew = started.renew ?? (() => renewByKey(composed));
+  await renewIfExpired(composed, renew);
+  const { handlers, notReady, admit } = started;
+  await composed.listen({ kind: 'mesh', at: addresses.listen, handlers, notReady, ...(admit ? { admit } : {}) });
+  if (addresses.joinListen && started.joinHandlers) {
+    await composed.listen({ kind: 'join', at: addresses.joinListen, handlers: started.joinHandlers, notReady });
+  }
+  const loops = Promise.all([started.run(), runRenewals(composed, renew)]);
+  loops.catch((error: unknown) => context.log.error('loop-ended', errorFacts(error)));
+  await waitUntilReady(composed, notReady, signal);
+  const facts = {
+    role,
+    id: context.memberId,
+    network: context.networkId,
+    address: addresses.advertised,
+    ...(addresses.joinAdvertised ? { join: addresses.joinAdvertised } : {}),
+    pid: process.pid,
+    home: open.home,
+  };
+  if (!signal.aborted) {
+    await io.document(facts, { lines: [`ready: ${role} ${context.memberId} at ${addresses.advertised}`] });
+    await io.flush();
+  }
+  await aborted(signal);
+  context.log.info('stopping');
+  await composed.stop(drainMs);
+  await started.end();
+};
+
+/** Waits for the role to be ready; the ready line promises that it can work. */
+const waitUntilReady = async (
+  { context }: ComposedRole,
+  notReady: () => string | undefined,
+  signal: AbortSignal,
+): Promise<void> => {
+  // A node without any layout has done its part: the layout comes when the master has gathered the joins.
+  const reason = (): string | undefined => (context.role === 'node' ? undefined : notReady());
+  while (!signal.aborted && reason() !== undefined) {
+    await context.clock.sleep(20, { signal }).catch(() => undefined);
+  }
+};
+
+const renewByKey = async (composed: ComposedRole): Promise<Identity> => {
+  const { context, open } = composed;
+  const identity = context.identity();
+  const options = { identity, joinAddresses: open.profile.joinAddresses, clock: context.clock };
+  const admission = await renewCertificate({ ...options, signal: context.stopping });
+  const { identityFolder, rosters, keys } = open;
+  return keepRenewal({ identityFolder, rosters, keys }, identity, admission);
+};
+
+/** A machine that was off for longer than its certificate lived comes back by its key. */
+const renewIfExpired = async (composed: ComposedRole, renew: () => Promise<Identity>): Promise<void> => {
+  const { context } = composed;
+  const { clock, stopping: signal } = context;
+  for (let waitMs = 100; context.identity().claims.notAfterMs <= clock.nowMs(); waitMs = Math.min(waitMs * 2, 5_000)) {
+    try {
+      await composed.useIdentity(await renew());
+    } catch (error) {
+      context.log.warn('renewal-failed', errorFacts(error));
+      await clock.sleep(waitMs, { signal });
+    }
+  }
+};
+
+const runRenewals = (composed: ComposedRole, renew: () => Promise<Identity>): Promise<void> => {
+  const { context } = composed;
+  const { clock, random, stopping: signal } = context;
+  return runRenewal({
+    identity: context.identity,
+    renew,
+    onRenewed: composed.useIdentity,
+    onFailed: (error) => context.log.warn('renewal-failed', errorFacts(error)),
+    clock,
+    random,
+    signal,
+  });
+};

@@ -1,0 +1,128 @@
+// `opera up`: a whole local network as separate processes on loopback, healthy when it says so.
+// Starts what is there with its data; founds a new network only in an empty folder. Ctrl-C ends all of it.
+import { spawn } from 'node:child_process';
+import { openSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
+import { defaultHome } from '../config/environment.ts';
+import { setDefaultProfile } from '../config/default-profile.ts';
+import { OperaError } from '../errors/errors.ts';
+import { createSecretFolder } from '../runtime/files.ts';
+import { systemSeams } from './_compose.ts';
+import { type LocalFacts, LocalNetwork, readLocalFacts } from './_local-network.ts';
+import type { Output } from './_output.ts';
+import { defineVerb } from './_verb.ts';
+
+const printFacts = async (io: Output, facts: LocalFacts, took: string): Promise<void> => {
+  if (io.json) {
+    await io.document({ ...facts }, { lines: [] });
+    return;
+  }
+  await io.table(
+    [
+      { key: 'name', id: true, value: (row: LocalFacts['processes'][number]) => row.name },
+      { key: 'address', value: (row) => row.address },
+      { key: 'pid', kind: 'number', value: (row) => row.pid },
+      { key: 'folder', value: (row) => row.folder },
+    ],
+    facts.processes,
+  );
+  io.note(`network ${facts.network} is up${took}; profile ${facts.profile}`);
+};
+
+export const command = defineVerb({
+  examples: [
+    'opera up',
+    'opera up --nodes 5 --dir ./net --detach',
+    'opera up --redis redis://127.0.0.1:6379 --json',
+    'opera put stars.csv && opera ls',
+  ],
+  details:
+    'Gateway, master, sentinel and nodes as separate processes on loopback, with an embedded registry unless --redis ' +
+    'names one. Data, keys and logs stay in --dir; a later `opera up` on it brings everything back. File names are ' +
+    'plain in the registry; contents are sealed. No recovery kit is written: make one with `opera keys export`.',
+  handlesSignals: true,
+  flags: {
+    nodes: { type: 'number', min: 1, max: 32, default: 3, placeholder: 'N', summary: 'nodes to run' },
+    dir: { type: 'path', placeholder: 'DIR', summary: 'where everything is kept' },
+    redis: { type: 'string', placeholder: 'URL', summary: 'registry in Redis (with a password: OPERA_REGISTRY_FILE)' },
+    storage: { type: 'enum', options: ['sqlite', 'memory'], default: 'sqlite', summary: "the nodes' store" },
+    index: { type: 'enum', options: ['sealed', 'plain'], default: 'sealed', summary: 'index mode of a new network' },
+    detach: { type: 'boolean', summary: 'return when it is healthy; end it with `opera down`' },
+  },
+  run: async ({ flags, config, env, userHome, io, signal, clock }) => {
+    const dir = resolve(flags.dir ?? join(defaultHome(env, userHome), 'local'));
+    const redis = flags.redis ?? config.registry;
+    if (flags.detach) {
+      await detach(dir, io);
+      return;
+    }
+    const started = clock.monotonicMs();
+    const network = await LocalNetwork.start({
+      dir,
+      nodes: flags.nodes,
+      redis,
+      storage: flags.storage,
+      settings: { indexMode: flags.index === 'plain' ? 'plain' : 'sealed' },
+      debug: config.debug,
+      seams: systemSeams(),
+      env,
+      signal,
+      note: (text) => io.note(text),
+    });
+    try {
+      const pointer = setDefaultProfile(env, userHome, network.profile);
+      await printFacts(io, network.facts, ` after ${((clock.monotonicMs() - started) / 1_000).toFixed(1)} s`);
+      if (pointer === 'other') io.note(`another profile is the default: use --home ${network.profile}`);
+      if (!io.json) io.note('press Ctrl-C to end it');
+      await io.flush();
+      if (!signal.aborted) {
+        await new Promise<void>((done) => signal.addEventListener('abort', () => done(), { once: true }));
+      }
+    } finally {
+      await network.stop();
+    }
+    if (!io.json) io.note(`ended; the data stays in ${dir}`);
+  },
+});
+
+/** Runs the same command line in the background and waits until it is healthy. */
+const detach = async (dir: string, io: Output): Promise<void> => {
+  await createSecretFolder(join(dir, 'logs'));
+  const log = join(dir, 'logs', 'up.log');
+  const args = process.argv.slice(1).filter((arg) => arg !== '--detach' && arg !== '--json');
+  const child = spawn(process.execPath, [...args, '--json'], {
+    detached: true,
+    stdio: ['ignore', 'pipe', openSync(log, 'w', 0o600)] as const,
+  });
+  const { stdout } = child;
+  if (!stdout) throw new OperaError('internal', 'the child has no stdout');
+  const line = await new Promise<string>((done, fail) => {
+    createInterface({ input: stdout }).once('line', done);
+    child.once('exit', (code) => {
+      fail(new OperaError('unavailable', `the network did not come up (exit ${code})`, { hint: `Read ${log}.` }));
+    });
+  }).catch(async (error: unknown) => {
+    // The folder may be held by a network that runs: then its facts say more than the log.
+    const facts = await readLocalFacts(dir);
+    if (facts && isAlive(facts.pid)) {
+      throw new OperaError('exists', `the network in ${dir} is up already`, {
+        hint: `End it with \`opera down --dir ${dir}\`.`,
+      });
+    }
+    throw error;
+  });
+  stdout.destroy();
+  child.unref();
+  await printFacts(io, JSON.parse(line) as LocalFacts, '');
+  if (!io.json) io.note(`end it with: opera down --dir ${dir}`);
+};
+
+const isAlive = (pid: number): boolean => {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch {
+    return false;
+  }
+};
