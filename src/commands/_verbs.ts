@@ -52,6 +52,10 @@ export const verbTable: VerbTable = table<Entry>({
   master: verb('Networks', 'run this machine as a master', () => import('./master.ts')),
   sentinel: verb('Networks', 'run this machine as a sentinel', () => import('./sentinel.ts')),
   node: verb('Networks', 'run this machine as a node', () => import('./node.ts')),
+  nodes: group('Members and nodes', 'nodes of the network', {
+    ls: verb('Members and nodes', 'list nodes with state, zone and use', () => import('./nodes-ls.ts')),
+  }),
+  status: verb('Watching and mending', 'health of the network and why', () => import('./status.ts')),
   config: group('Help', 'settings and where they come from', {
     view: verb('Help', 'print each setting with its origin', () => import('./config-view.ts')),
   }),

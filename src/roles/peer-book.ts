@@ -35,10 +35,16 @@ export class PeerBook {
   readonly #options: PeerBookOptions;
   #peers: readonly PeerEntry[] = [];
   #announced = false;
+  #tellAnnounced: () => void = () => undefined;
+  /** Resolves when a gateway has taken the first announcement. */
+  readonly whenAnnounced: Promise<void>;
 
   constructor(context: RoleContext, options: PeerBookOptions) {
     this.#context = context;
     this.#options = options;
+    this.whenAnnounced = new Promise((resolve) => {
+      this.#tellAnnounced = resolve;
+    });
   }
 
   /** True when a gateway has taken the announcement since this process began. */
@@ -68,6 +74,7 @@ export class PeerBook {
         await this.#options.keys?.accept(answer.keyBoxes, answer.keyChain);
         this.#peers = answer.peers;
         this.#announced = true;
+        this.#tellAnnounced();
         this.#options.onPeers?.({
           gateways: this.list('gateway').map((peer) => peer.address),
           masters: this.list('master').map((peer) => peer.address),

@@ -248,9 +248,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
     run: async () => {
       await Promise.all([
         book.run(),
-        every(context, 'heartbeat', limits.heartbeatMs, async () => {
-          if (book.announced) await heart.beat();
-        }),
+        book.whenAnnounced.then(() => every(context, 'heartbeat', limits.heartbeatMs, () => heart.beat())),
         every(context, 'pull', limits.heartbeatMs, () => puller.round()),
       ]);
     },

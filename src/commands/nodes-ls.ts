@@ -1,0 +1,37 @@
+// `opera nodes ls`: the nodes with state, zone, use and what they hold.
+import { openProfile } from '../client/connection.ts';
+import type { NetworkStatus } from '../client/verdict.ts';
+import { defineVerb } from './_verb.ts';
+
+export const command = defineVerb({
+  examples: ['opera nodes ls', 'opera nodes ls --json', 'opera nodes ls -q'],
+  flags: { all: { type: 'boolean', short: 'a', summary: 'revoked and removed nodes too' } },
+  run: async ({ flags, config, io, signal }) => {
+    const connection = await openProfile(config.home);
+    try {
+      const status = await connection.call('network.status', {}, { signal });
+      const facts = new Map(status.nodes.map((node) => [node.memberId, node]));
+      const rows = status.members.filter(
+        ({ role, revoked, state }) => role === 'node' && (flags.all || (!revoked && state !== 'removed')),
+      );
+      type Row = NetworkStatus['members'][number];
+      const of = (row: Row) => facts.get(row.memberId);
+      await io.table(
+        [
+          { key: 'id', id: true, value: (row: Row) => row.memberId },
+          { key: 'address', value: (row) => row.addresses[0] },
+          { key: 'state', value: (row) => (row.revoked ? 'revoked' : row.state) },
+          { key: 'zone', value: (row) => row.zone },
+          { key: 'chunks', kind: 'number', value: (row) => of(row)?.chunks },
+          { key: 'used', kind: 'bytes', value: (row) => of(row)?.chunkBytes },
+          { key: 'free', kind: 'bytes', value: (row) => of(row)?.freeBytes },
+          { key: 'layout', kind: 'number', value: (row) => of(row)?.completeLayout },
+          { key: 'heard', kind: 'time', value: (row) => of(row)?.heardMs },
+        ],
+        rows,
+      );
+    } finally {
+      await connection.close();
+    }
+  },
+});

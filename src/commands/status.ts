@@ -1,0 +1,64 @@
+// `opera status`: one word of health and why, then the facts. Exit 8 when it works below target, 5 when it does not.
+import { openProfile } from '../client/connection.ts';
+import { judge, type NetworkStatus, type Verdict } from '../client/verdict.ts';
+import { OperaError } from '../errors/errors.ts';
+import { formatTime } from '../runtime/clock.ts';
+import { defineVerb } from './_verb.ts';
+
+/** `down` is worse than `degraded`, which is worse than `healthy`. */
+const rank = { down: 0, degraded: 1, healthy: 2 } as const;
+
+const linesOf = (status: NetworkStatus, verdict: Verdict): string[] => {
+  const why = verdict.reasons.length > 0 ? `: ${verdict.reasons.join('; ')}` : '';
+  const nodes = status.members.filter(({ role, revoked }) => role === 'node' && !revoked);
+  const up = nodes.filter(({ state }) => state === 'up').length;
+  return [
+    `${verdict.health}${why}`,
+    `network    ${status.networkId}`,
+    `files      ${status.files}${status.pending > 0 ? ` (${status.pending} pending)` : ''}`,
+    `nodes      ${up} of ${nodes.length} up`,
+    `copies     ${status.layoutCopies} of ${status.copies}, ${status.layoutWriteCopies} to write`,
+    `layout     ${status.layoutNumber}, retired up to ${status.retiredUpTo}`,
+    `leader     ${status.leader ? `${status.leader.memberId}, epoch ${status.leader.epoch}` : 'none'}`,
+    `roster     ${status.rosterNumber}, key epoch ${status.keyEpoch}, registry life ${status.incarnation}`,
+    `index      ${status.indexMode}`,
+  ];
+};
+
+export const command = defineVerb({
+  examples: ['opera status', 'opera status --wait healthy --timeout 60s', 'opera status --json'],
+  details: 'Exit 0: healthy. Exit 8: it works below its target. Exit 5: writes or reads fail.',
+  flags: {
+    wait: { type: 'enum', options: ['healthy', 'degraded'], summary: 'wait until it is at least this well' },
+  },
+  run: async ({ flags, config, io, signal, clock }) => {
+    const connection = await openProfile(config.home);
+    try {
+      const read = () => connection.call('network.status', {}, { signal });
+      let status = await read();
+      let verdict = judge(status);
+      const wanted = flags.wait;
+      while (wanted !== undefined && rank[verdict.health] < rank[wanted]) {
+        await clock.sleep(250, { signal });
+        status = await read();
+        verdict = judge(status);
+      }
+      await io.document(
+        {
+          health: verdict.health,
+          reasons: verdict.reasons,
+          ...status,
+          rosterNumber: status.rosterNumber.toString(),
+          leader: status.leader ? { ...status.leader, epoch: status.leader.epoch.toString() } : null,
+          at: formatTime(status.nowMs),
+        },
+        { lines: linesOf(status, verdict), id: verdict.health },
+      );
+      if (verdict.health === 'degraded' && wanted === undefined)
+        throw new OperaError('degraded', verdict.reasons.join('; '));
+      if (verdict.health === 'down') throw new OperaError('unavailable', verdict.reasons.join('; '));
+    } finally {
+      await connection.close();
+    }
+  },
+});
