@@ -30,6 +30,8 @@ export const limits = {
   connectionsMax: 2_000,
   /** Bodies being received or sent at once on one listener; times binaryBytesMax it bounds the memory of a node. */
   requestsInFlightMax: 64,
+  /** Unanswered requests of one socket: our transport sends one, and one socket must not fill the listener. */
+  requestsPipelinedMax: 8,
   /** Bytes of bodies held at once by one listener, received or on their way out: 30 full chunks and more. */
   bodyBytesHeldMax: 256 * 1024 * 1024,
   /** An answer must have left by then; a client that never reads holds memory no longer. */

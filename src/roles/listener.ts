@@ -62,6 +62,8 @@ const endpoint = (handler: Endpoint) =>
 interface Socket extends TLSSocket {
   /** The caller, as judged under `roster`; judged again when another one is held. */
   operaPeer?: { readonly peer: Peer; readonly notAfterMs: number; readonly roster: Roster };
+  /** Requests that were not answered whole yet: more than one only when the client pipelines. */
+  operaOpen?: number;
   /** Answers under way whose first bytes may have left. */
   operaAnswers?: number;
   /** The answer under way is the last: nothing that follows on this socket is served. */
@@ -239,7 +241,11 @@ export class Listener {
     const socket = request.socket as Socket;
     // Errors of a socket that went away; without a listener they would end the process.
     response.on('error', () => undefined);
-    if (socket.operaLast) return void socket.destroy();
+    socket.operaOpen = (socket.operaOpen ?? 0) + 1;
+    response.once('close', () => {
+      socket.operaOpen = (socket.operaOpen ?? 1) - 1;
+    });
+    if (socket.operaLast || socket.operaOpen > limits.requestsPipelinedMax) return void socket.destroy();
     const problem = checkRawRequest(request, this.#paths, this.#options.kind === 'mesh');
     if (problem) return this.#refuse(request, response, problem, this.#requestId());
     this.#app(request, response);
