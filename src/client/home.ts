@@ -1,8 +1,9 @@
 // The home of a member: opening it, and filling it when the member joined.
 //   <home>/profile.json   network, role, whom to dial        <home>/keys.json   key boxes and chain
 //   <home>/roster         newest roster (and rosters/)       identity folder    keys and certificate, apart from data
-// Invariant: everything else is on disk before the identity says that it joined (member.json), so that a kill at any
-// point leaves either a whole member or one that joins again with the same keys and gets the same answer.
+// Invariant: the profile is written last, so that a kill at any point leaves either a whole member or a folder without
+// profile, whose owner joins again with the same code and keys and gets the same answer.
+import { stat } from 'node:fs/promises';
 import { basename, isAbsolute, join, relative } from 'node:path';
 import { keyBoxKinds, openKeyBox, parseKeyBox } from '../crypto/key-box.ts';
 import { OperaError } from '../errors/errors.ts';
@@ -10,6 +11,7 @@ import { type Authority, authorityFromPrivate } from '../identity/authority.ts';
 import { completeIdentity, type Identity, type IdentityKeys, readIdentity } from '../identity/identity-folder.ts';
 import type { RosterTrust } from '../identity/roster-rules.ts';
 import { limits } from '../model/limits.ts';
+import { createSecretFolder, systemErrorCode } from '../runtime/files.ts';
 import type { Role } from '../model/roles.ts';
 import type { Joined } from './join-network.ts';
 import { KeyKeeper } from './key-keeper.ts';
@@ -62,7 +64,7 @@ export const openHome = async (home: string): Promise<OpenHome> => {
   const identity = await readIdentity(identityFolder);
   if (!identity) {
     throw new OperaError('config', `${identityFolder} holds no finished identity`, {
-      hint: 'Repeat the join with the same code, or put the identity folder back where it was',
+      hint: 'Put the identity folder back where it was, from its backup',
     });
   }
   const { networkId, role } = identity;
@@ -107,14 +109,26 @@ const openAuthority = (keys: IdentityKeys, joined: Joined, keeper: KeyKeeper): A
   return undefined;
 };
 
+const isFile = async (path: string): Promise<boolean> => {
+  try {
+    return (await stat(path)).isFile();
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+};
+
 /** `exists` when another member lives in this home or identity folder. */
 export const assertHomeFree = async (home: string, identityFolder: string): Promise<void> => {
   const profile = await readProfile(home);
-  const before = await readIdentity(profile ? identityFolderOf(home, profile) : identityFolder);
-  if (!before) return;
-  throw new OperaError('exists', `${home} is the home of ${before.memberId}, a ${before.role} already`, {
-    hint: 'Use another folder with --home',
-  });
+  const hint = 'Use another folder with --home';
+  if (profile) {
+    throw new OperaError('exists', `${home} is the home of ${profile.memberId}, a ${profile.role}, already`, { hint });
+  }
+  // Without a profile the join was not finished and may be repeated, unless a home elsewhere uses this identity.
+  if ((await readIdentity(identityFolder)) && !(await isFile(join(home, 'roster')))) {
+    throw new OperaError('exists', `${identityFolder} is the identity of a member whose home is elsewhere`, { hint });
+  }
 };
 
 /** Writes what joining gave; repeatable. The home is a member's when it resolves. */
@@ -131,7 +145,7 @@ export const enterHome = async (options: EnterOptions): Promise<OpenHome> => {
     joinAddresses: mergeAddresses([joined.gateway], admission.joinAddresses),
     masters: mergeAddresses(admission.peers.filter((peer) => peer.role === 'master').map((peer) => peer.address)),
   };
-  await writeProfile(home, profile);
+  await createSecretFolder(home);
   const { rosters, keepers } = await openKeepers(home, keys, role, joined.trust);
   await rosters.accept(admission.rosters);
   const keeper = await keepers();
@@ -139,5 +153,6 @@ export const enterHome = async (options: EnterOptions): Promise<OpenHome> => {
   const authority = openAuthority(keys, joined, keeper);
   const membership = { certificate: admission.certificate, bundle: bundle.bytes };
   const identity = await completeIdentity(identityFolder, authority ? { ...membership, authority } : membership);
+  await writeProfile(home, profile);
   return { home, profile, identityFolder, identity, rosters, keys: keeper };
 };

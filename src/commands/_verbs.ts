@@ -52,6 +52,22 @@ export const verbTable: VerbTable = table<Entry>({
   master: verb('Networks', 'run this machine as a master', () => import('./master.ts')),
   sentinel: verb('Networks', 'run this machine as a sentinel', () => import('./sentinel.ts')),
   node: verb('Networks', 'run this machine as a node', () => import('./node.ts')),
+  init: verb('Networks', 'found a network', () => import('./init.ts')),
+  join: verb('Networks', 'make this machine a client of a network', () => import('./join.ts')),
+  whoami: verb('Members and nodes', 'which member lives here, and until when', () => import('./whoami.ts')),
+  token: group('Members and nodes', 'join codes', {
+    create: verb('Members and nodes', 'make a join code', () => import('./token-create.ts')),
+    ls: verb('Members and nodes', 'list join codes', () => import('./token-ls.ts')),
+    rm: verb('Members and nodes', 'take join codes back', () => import('./token-rm.ts')),
+  }),
+  members: group('Members and nodes', 'members of the network', {
+    ls: verb('Members and nodes', 'list members', () => import('./members-ls.ts')),
+    revoke: verb('Members and nodes', 'cut a member off for good', () => import('./members-revoke.ts')),
+  }),
+  keys: group('Members and nodes', 'network keys and recovery', {
+    ls: verb('Members and nodes', 'list the epochs held here', () => import('./keys-ls.ts')),
+    export: verb('Members and nodes', 'write a recovery kit', () => import('./keys-export.ts')),
+  }),
   nodes: group('Members and nodes', 'nodes of the network', {
     ls: verb('Members and nodes', 'list nodes with state, zone and use', () => import('./nodes-ls.ts')),
   }),

@@ -3,7 +3,7 @@
 // Invariant: a marker file stands from the first byte until the registry knows the network. A founding that was killed
 // is finished from disk when both identities are whole, and begun anew otherwise; anything else that is found in the
 // way is `exists` and stays untouched.
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyKeeper } from '../../client/key-keeper.ts';
 import { mergeAddresses, openHome, profilePathOf } from '../../client/home.ts';
@@ -20,6 +20,7 @@ import {
   prepareIdentity,
   readIdentity,
 } from '../../identity/identity-folder.ts';
+import { pinOf } from '../../identity/ca-bundle.ts';
 import { checkSettings, type NetworkSettings } from '../../identity/network-settings.ts';
 import { keyCheckOf } from '../../identity/roster.ts';
 import { firstRoster, type RosterTrust } from '../../identity/roster-rules.ts';
@@ -28,7 +29,7 @@ import type { Role } from '../../model/roles.ts';
 import type { SignedRecord } from '../../model/signed-record.ts';
 import type { MemberRecord, Registry, StoredKeyBox } from '../../registry/registry.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { syncFolder, systemErrorCode, writeFileDurably } from '../../runtime/files.ts';
+import { createSecretFolder, syncFolder, systemErrorCode, writeFileDurably } from '../../runtime/files.ts';
 import type { Random } from '../../runtime/random.ts';
 
 export interface FounderHome {
@@ -48,6 +49,8 @@ export interface FoundOptions {
   readonly operator: FounderHome;
   readonly clock: Clock;
   readonly random: Random;
+  /** Runs before anything is written: the place to write the recovery kit. A failure ends the founding. */
+  readonly onDrafted?: (draft: { readonly networkId: NetworkId; readonly caPin: Uint8Array }) => Promise<void>;
 }
 
 export interface Founded {
@@ -176,7 +179,7 @@ const writeFounder = async (
     joinAddresses: mergeAddresses(options.gateway.joinAddresses),
     masters: [],
   };
-  await writeProfile(home, profile);
+  await createSecretFolder(home);
   const keepHistory = role === 'gateway';
   const rosters = await RosterKeeper.load({ folder: home, trust, keepHistory });
   await rosters.accept([draft.roster]);
@@ -194,6 +197,7 @@ const writeFounder = async (
   const certificate = await issueCertificate(authority, { role, spki: keys.signer.spki, nowMs });
   const membership = { certificate, bundle: authority.bundle.bytes };
   await completeIdentity(identityFolder, role === 'gateway' ? { ...membership, authority } : membership);
+  await writeProfile(home, profile);
 };
 
 const founderRecord = (identity: Identity, addresses: readonly string[], nowMs: number): MemberRecord => ({
@@ -237,6 +241,8 @@ const write = async (options: FoundOptions): Promise<void> => {
   const { gateway, operator } = options;
   const draft = await draftNetwork(options);
   const boxes = await sealFirstBoxes(draft, options);
+  const { networkId, bundle } = draft.authority;
+  await options.onDrafted?.({ networkId, caPin: pinOf(bundle.bytes) });
   await writeFounder(draft, options, { ...operator, role: 'operator' }, boxes);
   // The gateway last: its identity, which holds the authority's key, says that the rest is there.
   await writeFounder(draft, options, { ...gateway, role: 'gateway' }, boxes);
@@ -249,10 +255,7 @@ const hasSettings = async (options: FoundOptions): Promise<boolean> => {
   return JSON.stringify(rosters.roster.settings) === JSON.stringify(checkSettings(options.settings));
 };
 
-/**
- * Makes a network. `exists` when the registry or one of the homes is in use; nothing was changed then. The caller
- * writes the recovery kit, if any, before: a network without its kit is worse than a kit without its network.
- */
+/** Makes a network. `exists` when the registry or one of the homes is in use; nothing was changed then. */
 export const foundNetwork = async (options: FoundOptions): Promise<Founded> => {
   const { gateway, operator, registry } = options;
   const marked = await isMarked(options);
@@ -263,11 +266,12 @@ export const foundNetwork = async (options: FoundOptions): Promise<Founded> => {
     second: await readIdentity(operator.identityFolder),
   });
   const before = marked ? await read() : undefined;
-  const isWhole = before?.first !== undefined && before.first.networkId === before.second?.networkId;
+  const hasHomes = marked && (await readProfile(gateway.home)) !== undefined;
+  const isWhole = hasHomes && before?.first !== undefined && before.first.networkId === before.second?.networkId;
   const isSame = isWhole && (await hasSettings(options));
   if (known !== undefined && (!isSame || known !== before?.first?.networkId)) exists('the registry holds a network');
   if (!isSame) {
-    await mkdir(gateway.home, { recursive: true, mode: 0o700 });
+    await createSecretFolder(gateway.home);
     await writeFileDurably(markerOf(options), `${JSON.stringify({ version: 1 })}\n`, 0o600);
     if (marked) await removeLeftovers(options);
     await write(options);

@@ -1,0 +1,54 @@
+// `opera members revoke`: cuts a member off for good. Waits for the roles' confirmations and names those that have not
+// confirmed (exit 6): they refuse the member as soon as they hear of it.
+import { OperaError } from '../errors/errors.ts';
+import { operationIdFromBytes } from '../model/ids.ts';
+import type { AnswerOf } from '../wire/routes.ts';
+import { withConnection } from './_connection.ts';
+import { destructiveFlags } from './_flags.ts';
+import { defineVerb } from './_verb.ts';
+
+type Member = AnswerOf<'member.list'>['members'][number];
+
+/** The member with this id, or the only one whose id begins so. */
+const findMember = (members: readonly Member[], id: string): Member => {
+  const found = members.filter(({ memberId }) => memberId === id || (id.length >= 4 && memberId.startsWith(id)));
+  const [member, another] = found;
+  if (!member) throw new OperaError('not-found', `no member has the id ${JSON.stringify(id)}`);
+  if (another) throw new OperaError('usage', `${found.length} members have ids that begin with ${JSON.stringify(id)}`);
+  return member;
+};
+
+export const command = defineVerb({
+  examples: ['opera members revoke 7f3k…', 'opera members revoke 7f3k… --yes'],
+  details:
+    'A revoked member never comes back with the same key. It may still hold network keys: draw new ones afterwards ' +
+    'with `opera keys rotate`.',
+  arguments: [{ name: 'id', summary: 'id of the member, or its first characters' }],
+  flags: destructiveFlags,
+  run: async (context) => {
+    const { io, args, flags, signal } = context;
+    await withConnection(context, async (connection) => {
+      const { members } = await connection.call('member.list', {}, { signal });
+      const { memberId, role } = findMember(members, args.id);
+      const { networkId, memberId: self } = connection.identity();
+      if (flags.dryRun) {
+        await io.record({ memberId, role, revoked: false }, `would revoke the ${role} ${memberId}`, memberId);
+        return;
+      }
+      const whom = memberId === self ? `yourself (the ${role} ${memberId})` : `the ${role} ${memberId}`;
+      await io.confirm(`Revoke ${whom} of network ${networkId} for good?`);
+      const operationId = operationIdFromBytes(connection.random.bytes(16));
+      const answer = await connection.call('member.revoke', { memberId, operationId }, { signal });
+      const { confirmed, unconfirmed, rosterNumber } = answer;
+      await io.document(
+        { memberId, role, revoked: true, rosterNumber: String(rosterNumber), confirmed, unconfirmed },
+        { id: memberId, lines: [`revoked the ${role} ${memberId}; confirmed by ${confirmed.length}`] },
+      );
+      if (unconfirmed.length > 0) {
+        throw new OperaError('partial', `not confirmed yet by ${unconfirmed.join(', ')}`, {
+          hint: 'They refuse the member as soon as they are reached',
+        });
+      }
+    });
+  },
+});
