@@ -48,6 +48,7 @@ const group = (section: Section, summary: string, verbs: Readonly<Record<string,
 export const verbTable: VerbTable = table<Entry>({
   up: verb('Networks', 'bring up a whole network on this machine', () => import('./up.ts')),
   down: verb('Networks', 'end a network that `up` brought up', () => import('./down.ts')),
+  demo: verb('Networks', 'see it work: real data, a killed node', () => import('./demo.ts')),
   gateway: verb('Networks', 'run this machine as a gateway', () => import('./gateway.ts')),
   master: verb('Networks', 'run this machine as a master', () => import('./master.ts')),
   sentinel: verb('Networks', 'run this machine as a sentinel', () => import('./sentinel.ts')),
