@@ -1,0 +1,99 @@
+// Opening what the network says of a name: the wrap and body of its record, checked before anything else is believed.
+// Refused: another name, version or network than asked for, a header or chunk count that does not fit, a sequence
+// below one seen before. Reads no chunk.
+import { type FileContent, openManifestBody } from '../crypto/manifest-body.ts';
+import { type ChunkGeometry, createGeometry } from '../crypto/geometry.ts';
+import { deriveFileKeys, type FileKeys } from '../crypto/sealing.ts';
+import { openWrap, wrapEpochOf } from '../crypto/wrap.ts';
+import { OperaError } from '../errors/errors.ts';
+import { limits } from '../model/limits.ts';
+import { parseWireName } from '../model/names.ts';
+import type { WireNameRecord } from '../wire/messages-names.ts';
+import { Plan } from './plan.ts';
+import { keyringWith, type Session } from './session.ts';
+
+/** A file of the network whose metadata was opened and checked. */
+export interface RemoteFile {
+  readonly name: string;
+  readonly record: WireNameRecord;
+  readonly content: FileContent;
+  readonly fileKey: Uint8Array;
+  readonly geometry: ChunkGeometry;
+}
+
+/** Opens a record; `integrity`, `unknown-key` or `wrong-network` unless everything in it belongs together. */
+export const openRecord = async (session: Session, record: WireNameRecord): Promise<RemoteFile> => {
+  const { networkId } = session;
+  const { version, body, wrap } = record;
+  const name = parseWireName(record.name);
+  const keyring = await keyringWith(session, wrapEpochOf(wrap));
+  const fileKey = openWrap(keyring, networkId, version, wrap);
+  const content = openManifestBody(fileKey, networkId, version, 'live', body);
+  if (content.kind !== 'file' || content.name !== name) {
+    throw new OperaError('integrity', 'the network answered the manifest of another name');
+  }
+  const geometry = createGeometry(content.size, content.chunkLengths);
+  if (geometry.chunkCount !== record.chunkCount) {
+    throw new OperaError('integrity', 'the network answered a wrong number of chunks');
+  }
+  session.seen.check(name, record.sequence);
+  return { name, record, content, fileKey, geometry };
+};
+
+/** Keys of the chunks; derived only when chunks are read. `integrity` when the header commits to another key. */
+export const keysOf = (session: Session, file: RemoteFile): FileKeys =>
+  deriveFileKeys(session.networkId, file.record.version, file.fileKey, file.content.header);
+
+export interface Resolved {
+  /** In the order asked: the file, undefined where there is none, or why its record was refused. */
+  readonly files: readonly (RemoteFile | OperaError | undefined)[];
+  /** The right to read all that were found; undefined when none was. */
+  readonly plan: Plan | undefined;
+}
+
+/** Looks up to limits.batchEntriesMax distinct names up, in one call. */
+export const resolveNames = async (
+  session: Session,
+  names: readonly string[],
+  signal?: AbortSignal,
+): Promise<Resolved> => {
+  const { connection, view } = session;
+  const request = { names: [...names], haveLayout: view.layoutNumber };
+  const answer = await connection.call('name.get', request, signal ? { signal } : {});
+  const { records, ticket } = answer;
+  if (records.length !== names.length) throw new OperaError('integrity', 'the network answered another question');
+  const versions = records.flatMap((record) => (record ? [record.version] : []));
+  if (versions.length > 0 && !ticket) throw new OperaError('integrity', 'the network answered without a ticket');
+  const plan = ticket ? await Plan.accept(session, answer, ticket, versions) : undefined;
+  const files = await Promise.all(
+    records.map(async (record, at) => {
+      if (!record) return undefined;
+      if (record.name !== names[at]) return new OperaError('integrity', 'the network answered another name');
+      return openRecord(session, record).catch((error: unknown) => {
+        if (error instanceof OperaError) return error;
+        throw error;
+      });
+    }),
+  );
+  return { files, plan };
+};
+
+/** One file and the right to read it. `not-found` when there is none. */
+export const resolveName = async (
+  session: Session,
+  name: string,
+  signal?: AbortSignal,
+): Promise<{ readonly file: RemoteFile; readonly plan: Plan }> => {
+  const { files, plan } = await resolveNames(session, [name], signal);
+  const file = files[0];
+  if (file instanceof OperaError) throw file;
+  if (!file || !plan) throw new OperaError('not-found', 'no file has that name');
+  return { file, plan };
+};
+
+/** Names in parts that one message carries. */
+export const batchesOf = <T>(items: readonly T[], size: number = limits.batchEntriesMax): T[][] => {
+  const batches: T[][] = [];
+  for (let from = 0; from < items.length; from += size) batches.push(items.slice(from, from + size));
+  return batches;
+};

@@ -1,0 +1,290 @@
+// Putting one file: open, seal each chunk once, store, commit. Chunks travel a few at a time in constant memory; a
+// file of one chunk is stored and committed in one message. A put that was killed goes on from its journal.
+// Invariant: nothing is committed unless the source was the same from its first byte to its last.
+import { equalBytes } from '../crypto/digest.ts';
+import { chunkBytesMax, chunkPlaintextLength } from '../crypto/geometry.ts';
+import { isOperaError, OperaError } from '../errors/errors.ts';
+import type { VersionId } from '../model/ids.ts';
+import { limits } from '../model/limits.ts';
+import { parseName } from '../model/names.ts';
+import { type ByteSource, cutChunks, type PlainChunk } from './byte-source.ts';
+import { commitChange, type DoneOutcome } from './commit.ts';
+import { forEachAtOnce } from './parallel.ts';
+import { Patience } from './patience.ts';
+import type { Plan } from './plan.ts';
+import { type PutJournal, openJournal } from './journal.ts';
+import type { Session } from './session.ts';
+import { type SealedChunk, storeChunk, storeChunks } from './store-chunks.ts';
+import { checkCondition, openUploads, type PutCondition, putChange, sealOf, type Upload } from './upload.ts';
+
+export interface PutRequest {
+  readonly name: string;
+  readonly condition?: PutCondition;
+  /** Media type or another short word. */
+  readonly type?: string;
+  /** Names the source for resuming, as an absolute path does; without it a killed put begins anew. */
+  readonly resumeKey?: string;
+  readonly signal?: AbortSignal;
+  /** Told plaintext bytes as they become durable. */
+  readonly onProgress?: (bytes: number) => void;
+}
+
+export interface PutResult {
+  readonly name: string;
+  readonly version: VersionId;
+  readonly sequence: bigint;
+  readonly size: number;
+  readonly chunkCount: number;
+  /** Durable copies of the chunk that had the fewest when it was answered. */
+  readonly copies: number;
+  /** The version it took the place of. */
+  readonly replaced: VersionId | undefined;
+  /** Chunks that were durable already, from a put that had been interrupted. */
+  readonly resumedChunks: number;
+}
+
+/** What a put has to do with: the upload, where it goes, and what is known of it from before. */
+interface Work {
+  readonly session: Session;
+  readonly request: PutRequest;
+  readonly source: ByteSource;
+  readonly upload: Upload;
+  readonly plan: Plan;
+  readonly journal: PutJournal | undefined;
+}
+
+const resultOf = (
+  work: Work,
+  done: DoneOutcome,
+  facts: Pick<PutResult, 'size' | 'chunkCount' | 'copies' | 'resumedChunks'>,
+): PutResult => {
+  const { name, version } = work.upload;
+  work.session.seen.raise(name, done.sequence);
+  return { name, version, sequence: done.sequence, replaced: done.replaced?.version, ...facts };
+};
+
+/** The whole file in one message, which carries the commit, too. */
+const putSingle = async (work: Work, chunk: PlainChunk): Promise<PutResult> => {
+  const { session, source, upload, plan, request } = work;
+  const { signal, condition = {}, type } = request;
+  const size = chunk.plaintext.length;
+  const build = putChange(session, upload, { size, modified: source.modified, type, chunkCount: 1 }, condition);
+  const change = build(upload.follows, session.connection.keys.keyring);
+  const sealed = sealOf(upload, chunk);
+  await source.verifyUnchanged();
+  const [result] = await storeChunks(session, plan, [{ ...sealed, commit: change }], { signal });
+  if (!result?.stored) throw result?.error ?? new OperaError('internal', 'a chunk was forgotten');
+  request.onProgress?.(size);
+  const { outcome, copies } = result;
+  const done = await commitChange(session, {
+    build,
+    follows: upload.follows,
+    plan,
+    onChunksMissing: async () => {
+      await storeChunk(session, plan, sealed, { signal });
+    },
+    ...(outcome ? { first: { change, outcome } } : {}),
+    signal,
+  });
+  return resultOf(work, done, { size, chunkCount: 1, copies, resumedChunks: 0 });
+};
+
+/** Sends many chunks; keeps 32 bytes of each for the case that copies get lost before the commit. */
+class ManyChunks {
+  readonly #work: Work;
+  readonly #patience: Patience;
+  readonly #hashes: Uint8Array[] = [];
+  #size = 0;
+  #copies = Number.POSITIVE_INFINITY;
+  #resumed = 0;
+
+  constructor(work: Work) {
+    this.#work = work;
+    this.#patience = new Patience(work.session.connection);
+  }
+
+  async run(chunks: AsyncIterable<PlainChunk>): Promise<PutResult> {
+    const { session, source, upload, plan, request } = this.#work;
+    const { signal, condition = {}, type } = request;
+    const held = this.#work.journal ? await this.#listHeld() : () => false;
+    await forEachAtOnce(this.#seal(chunks, held), limits.chunksInFlight, signal, async ({ sealed, length }, inner) => {
+      const options = { signal: inner, patience: this.#patience };
+      const { copies } = await storeChunk(session, plan, sealed, options);
+      this.#copies = Math.min(this.#copies, copies);
+      request.onProgress?.(length);
+    });
+    await source.verifyUnchanged();
+    const size = this.#size;
+    const chunkCount = this.#hashes.length;
+    const facts = { size, modified: source.modified, type, chunkCount };
+    const done = await commitChange(session, {
+      build: putChange(session, upload, facts, condition),
+      follows: upload.follows,
+      plan,
+      onChunksMissing: () => this.#sendMissing(),
+      signal,
+    });
+    await this.#work.journal?.finish();
+    const copies = Number.isFinite(this.#copies) ? this.#copies : session.view.writeCopies;
+    return resultOf(this.#work, done, { size, chunkCount, copies, resumedChunks: this.#resumed });
+  }
+
+  /** Sealed chunks to send; those that are durable already are sealed and compared, and left out. */
+  async *#seal(
+    chunks: AsyncIterable<PlainChunk>,
+    isHeld: (index: number) => boolean,
+  ): AsyncGenerator<{ readonly sealed: SealedChunk; readonly length: number }, void, void> {
+    const { upload, journal, plan, request } = this.#work;
+    for await (const chunk of chunks) {
+      if (chunk.index >= limits.chunkIndexMax) throw new OperaError('too-large', 'the file has too many chunks');
+      const sealed = sealOf(upload, chunk);
+      await journal?.record(chunk.index, sealed.hash, plan.last.ticket);
+      this.#hashes.push(sealed.hash);
+      this.#size += chunk.plaintext.length;
+      if (isHeld(chunk.index)) {
+        this.#resumed++;
+        request.onProgress?.(chunk.plaintext.length);
+        continue;
+      }
+      yield { sealed, length: chunk.plaintext.length };
+    }
+  }
+
+  /** Which chunks the network holds durably. */
+  async #listHeld(): Promise<(index: number) => boolean> {
+    const { source, journal } = this.#work;
+    const recorded = journal?.recorded ?? 0;
+    if (recorded === 0 || source.size === undefined) return () => false;
+    const pages: Uint8Array[] = [];
+    for (let from = 0; from < recorded; from += heldPage) pages.push(await this.#heldPage(from, recorded));
+    return (index) => {
+      const bits = pages[Math.floor(index / heldPage)];
+      const at = index % heldPage;
+      return bits !== undefined && ((bits[at >> 3] ?? 0) & (1 << (at & 7))) !== 0;
+    };
+  }
+
+  async #heldPage(from: number, count: number): Promise<Uint8Array> {
+    const { session, plan, upload, request } = this.#work;
+    const { signal } = request;
+    const shown = await plan.grant(signal);
+    const to = Math.min(count, from + heldPage);
+    const asked = { ...shown, version: upload.version, from, to };
+    return (await session.connection.call('upload.held', asked, signal ? { signal } : {})).held;
+  }
+
+  /** Reads and seals anew what lost its copies; the result must be byte for byte what it was. */
+  async #sendMissing(): Promise<void> {
+    const { session, source, upload, plan, request } = this.#work;
+    const { readAt } = source;
+    if (!readAt) return;
+    const count = this.#hashes.length;
+    for (let from = 0; from < count; from += heldPage) {
+      const bits = await this.#heldPage(from, count);
+      for (let index = from; index < Math.min(count, from + heldPage); index++) {
+        const at = index - from;
+        if (((bits[at >> 3] ?? 0) & (1 << (at & 7))) !== 0) continue;
+        const length = chunkPlaintextLength(this.#size, index);
+        const plaintext = await readAt(index * chunkBytesMax, length);
+        const sealed = sealOf(upload, { index, plaintext, last: index === count - 1 });
+        if (!equalBytes(sealed.hash, this.#hashes[index] ?? new Uint8Array())) throw new OperaError('source-changed');
+        await storeChunk(session, plan, sealed, { signal: request.signal, patience: this.#patience });
+      }
+    }
+  }
+}
+
+/** Chunks one question about held chunks covers. */
+const heldPage = 65_536;
+
+const putFresh = async (
+  session: Session,
+  source: ByteSource,
+  request: PutRequest,
+  journal: PutJournal | undefined,
+): Promise<PutResult> => {
+  const { name, condition = {}, signal } = request;
+  const { plan, uploads, current } = await openUploads(session, [name], signal);
+  const [upload] = uploads;
+  if (!upload) throw new OperaError('internal', 'an upload was forgotten');
+  checkCondition(current[0], condition);
+  const work: Work = { session, request, source, upload, plan, journal };
+  const chunks = cutChunks(source);
+  try {
+    const first = await chunks.next();
+    if (first.done) throw new OperaError('internal', 'a source has at least one chunk');
+    if (first.value.last) return await putSingle(work, first.value);
+    await journal?.begin(session, upload, plan);
+    return await new ManyChunks(work).run(startingWith(first.value, chunks));
+  } finally {
+    await chunks.return();
+  }
+};
+
+async function* startingWith<T>(first: T, rest: AsyncIterable<T>): AsyncGenerator<T, void, void> {
+  yield first;
+  yield* rest;
+}
+
+/** Goes on with what the journal holds; undefined when that is of no use any more. */
+const putResumed = async (
+  session: Session,
+  source: ByteSource,
+  request: PutRequest,
+  journal: PutJournal,
+): Promise<PutResult | undefined> => {
+  const resumed = await journal.resume(session, request.signal);
+  if (!resumed) return undefined;
+  const work: Work = { session, request, source, journal, ...resumed };
+  try {
+    return await new ManyChunks(work).run(cutChunks(source));
+  } catch (error) {
+    // The content changed although its stamp did not, or the upload is over: another version, another file key.
+    if (!isOperaError(error, 'hash-conflict', 'upload-closed', 'ticket-invalid')) throw error;
+    await journal.discard();
+    await source.rewind?.();
+    return undefined;
+  }
+};
+
+const putOnce = async (
+  session: Session,
+  source: ByteSource,
+  request: PutRequest,
+  journal: PutJournal | undefined,
+): Promise<PutResult> => {
+  const resumed = journal && (await putResumed(session, source, request, journal));
+  return resumed ?? putFresh(session, source, request, journal);
+};
+
+/** Only files of several chunks that can be recognised are worth a journal. */
+const journalOf = async (
+  { connection }: Session,
+  { size, stamp }: ByteSource,
+  { name, resumeKey }: PutRequest,
+): Promise<PutJournal | undefined> => {
+  if (size === undefined || size <= chunkBytesMax || !stamp || resumeKey === undefined) return undefined;
+  return openJournal(connection.home, { source: resumeKey, name }, stamp, connection.clock.nowMs());
+};
+
+/**
+ * Puts one file; resolves when W′ copies of everything are durable and the name is committed. Throws `exists` or
+ * `conflict` (conditions), `source-changed`, or what the network said last when patience ended.
+ */
+export const putFile = async (session: Session, source: ByteSource, request: PutRequest): Promise<PutResult> => {
+  const named: PutRequest = { ...request, name: parseName(request.name) };
+  const journal = await journalOf(session, source, named);
+  try {
+    return await putOnce(session, source, named, journal);
+  } catch (error) {
+    // Nothing that could be gone on with: the answer would be the same.
+    if (isOperaError(error, 'exists', 'conflict', 'source-changed')) await journal?.discard();
+    if (!isOperaError(error, 'upload-closed') || !source.rewind) throw error;
+    // The registry began a new life and forgot the upload: once more from the start, as a new version.
+    await journal?.discard();
+    await source.rewind();
+    return await putFresh(session, source, named, journal);
+  } finally {
+    await journal?.release();
+  }
+};
