@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { createX25519 } from '../crypto/x25519.ts';
 import { checkSettings, defaultSettings } from '../identity/network-settings.ts';
 import { OperaError } from '../errors/errors.ts';
-import { foundNetwork } from '../roles/gateway/found-network.ts';
+import { assertFoundable, foundNetwork } from '../roles/gateway/found-network.ts';
 import { createSecretFolder } from '../runtime/files.ts';
 import { chooseAddresses } from './_addresses.ts';
 import { createRegistry, systemSeams } from './_compose.ts';
@@ -45,6 +45,9 @@ export const command = defineVerb({
     const recoveryKeys = [Buffer.from(recovery.publicKey).toString('base64')];
     const settings = checkSettings({ ...defaultSettings, copies, writeCopies, indexMode, recoveryKeys });
     const gatewayHome = join(home, 'gateway');
+    const gatewayHomes = { home: gatewayHome, identityFolder: join(home, 'identity', 'gateway') };
+    const operatorHomes = { home, identityFolder: join(home, 'identity', 'operator') };
+    await assertFoundable(gatewayHomes, operatorHomes);
     await createSecretFolder(gatewayHome);
     const { listen, advertise } = config;
     const wishes = { listen, joinListen: flags.joinListen, advertise, joins: true, gateway: undefined };
@@ -55,12 +58,11 @@ export const command = defineVerb({
         settings,
         registry,
         gateway: {
-          home: gatewayHome,
-          identityFolder: join(home, 'identity', 'gateway'),
+          ...gatewayHomes,
           meshAddresses: [addresses.advertised],
           joinAddresses: addresses.joinAdvertised === undefined ? [] : [addresses.joinAdvertised],
         },
-        operator: { home, identityFolder: join(home, 'identity', 'operator') },
+        operator: operatorHomes,
         ...seams,
         onDrafted: ({ networkId: network, caPin }) =>
           writeKit(kitPath, { network, caPin, privateKey: recovery.privateKey }, seams.clock, async () => undefined),

@@ -11,7 +11,7 @@ import { tokenIdOf } from '../../identity/token.ts';
 import type { KeyKeeper } from '../../client/key-keeper.ts';
 import type { Handlers, Reply } from '../../client/transport.ts';
 import { isOperaError, OperaError } from '../../errors/errors.ts';
-import { bytesToHex, type KeyHash, memberIdOf } from '../../model/ids.ts';
+import { bytesToHex, type KeyHash } from '../../model/ids.ts';
 import type { Role } from '../../model/roles.ts';
 import type { MemberRecord, Registry } from '../../registry/registry.ts';
 import { errorFacts } from '../../runtime/log.ts';
@@ -166,6 +166,6 @@ export class Admission {
     if (before) return;
     const causeId = bytesToHex(context.random.bytes(16));
     await registry.appendEvent({ atMs: nowMs, kind: 'member-joined', causeId, memberId, facts: { role } });
-    context.log.info('member-joined', { memberId: memberIdOf(keyHash), role });
+    context.log.info('member-joined', { memberId, joinedAs: role });
   }
 }

@@ -59,11 +59,11 @@ export interface Founded {
   readonly operator: Identity;
 }
 
-const markerOf = (options: FoundOptions): string => join(options.gateway.home, 'founding.json');
+const markerOf = (gatewayHome: string): string => join(gatewayHome, 'founding.json');
 
-const isMarked = async (options: FoundOptions): Promise<boolean> => {
+const isMarked = async (gatewayHome: string): Promise<boolean> => {
   try {
-    await readFile(markerOf(options));
+    await readFile(markerOf(gatewayHome));
     return true;
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return false;
@@ -86,8 +86,9 @@ const exists = (what: string): never => {
   });
 };
 
-const assertNothingThere = async ({ registry, gateway, operator }: FoundOptions): Promise<void> => {
-  if (await networkInRegistry(registry)) exists('the registry holds a network');
+/** `exists` when a member lives in one of the homes, unless a founding that was killed left it there. */
+export const assertFoundable = async (gateway: FounderHome, operator: FounderHome): Promise<void> => {
+  if (await isMarked(gateway.home)) return;
   for (const { home, identityFolder } of [gateway, operator]) {
     if (await readProfile(home)) exists(`${home} is the home of a member`);
     if (await readIdentity(identityFolder)) exists(`${identityFolder} holds an identity`);
@@ -258,9 +259,10 @@ const hasSettings = async (options: FoundOptions): Promise<boolean> => {
 /** Makes a network. `exists` when the registry or one of the homes is in use; nothing was changed then. */
 export const foundNetwork = async (options: FoundOptions): Promise<Founded> => {
   const { gateway, operator, registry } = options;
-  const marked = await isMarked(options);
-  if (!marked) await assertNothingThere(options);
-  const known = marked ? await networkInRegistry(registry) : undefined;
+  const marked = await isMarked(gateway.home);
+  await assertFoundable(gateway, operator);
+  const known = await networkInRegistry(registry);
+  if (!marked && known !== undefined) exists('the registry holds a network');
   const read = async () => ({
     first: await readIdentity(gateway.identityFolder),
     second: await readIdentity(operator.identityFolder),
@@ -272,14 +274,14 @@ export const foundNetwork = async (options: FoundOptions): Promise<Founded> => {
   if (known !== undefined && (!isSame || known !== before?.first?.networkId)) exists('the registry holds a network');
   if (!isSame) {
     await createSecretFolder(gateway.home);
-    await writeFileDurably(markerOf(options), `${JSON.stringify({ version: 1 })}\n`, 0o600);
+    await writeFileDurably(markerOf(gateway.home), `${JSON.stringify({ version: 1 })}\n`, 0o600);
     if (marked) await removeLeftovers(options);
     await write(options);
   }
   const { first, second } = await read();
   if (!first || !second) throw new OperaError('internal', 'the founded identities cannot be read back');
   await register(options, first, second);
-  await rm(markerOf(options), { force: true });
+  await rm(markerOf(gateway.home), { force: true });
   await syncFolder(gateway.home);
   return { networkId: first.networkId, gateway: first, operator: second };
 };

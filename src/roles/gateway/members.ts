@@ -122,7 +122,7 @@ export class Members {
     const role = find(roster)?.role ?? 'client';
     await this.#noteRevoked(request.memberId, role, changed ? peer?.memberId : undefined);
     const { confirmed, unconfirmed } = await rosterOffice.spread();
-    context.log.info('member-revoked', { memberId: request.memberId, role, unconfirmed });
+    context.log.info('member-revoked', { memberId: request.memberId, was: role, unconfirmed });
     return {
       answer: { rosterNumber: roster.number, confirmed: [...confirmed], unconfirmed: [...unconfirmed] },
     };
