@@ -34,9 +34,16 @@ const tlsReasons: Readonly<Record<string, string>> = {
 /** What a hang-up looks like, before or after our first byte. */
 const hangUps: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'ECONNABORTED']);
 
+export interface OwnSide {
+  readonly credentials: TlsCredentials | undefined;
+  /** True where the other side asks for a certificate: everywhere but on join listeners. */
+  readonly mutual: boolean;
+  readonly nowMs: number;
+}
+
 /** What is wrong with our own certificate, if anything. */
-const ownProblem = (credentials: TlsCredentials | undefined, nowMs: number): string | undefined => {
-  if (!credentials) return undefined;
+const ownProblem = ({ credentials, mutual, nowMs }: OwnSide): string | undefined => {
+  if (!credentials) return mutual ? 'the other side wants a certificate of its network' : undefined;
   try {
     const certificate = new X509Certificate(credentials.certificate);
     if (nowMs >= Date.parse(certificate.validTo)) return 'our certificate expired; it is renewed by key at any age';
@@ -49,15 +56,10 @@ const ownProblem = (credentials: TlsCredentials | undefined, nowMs: number): str
 };
 
 /** Any failure of a call to `address` as one of ours: its own error, `unauthenticated`, `timeout` or `unavailable`. */
-export const connectionError = (
-  address: string,
-  cause: unknown,
-  credentials: TlsCredentials | undefined,
-  nowMs: number,
-): OperaError => {
+export const connectionError = (address: string, cause: unknown, own: OwnSide): OperaError => {
   for (const at of causes(cause)) if (at instanceof OperaError) return at;
   const code = systemCode(cause);
-  const reason = tlsReasons[code] ?? (hangUps.has(code) ? ownProblem(credentials, nowMs) : undefined);
+  const reason = tlsReasons[code] ?? (hangUps.has(code) ? ownProblem(own) : undefined);
   const details = { reason: code };
   if (reason) return new OperaError('unauthenticated', `${address}: ${reason}`, { cause, details });
   if (code.includes('TIMEOUT') || code === 'ETIMEDOUT') {

@@ -91,7 +91,9 @@ export class HttpTransport implements Transport {
       if (deadline.passed) throw new OperaError('timeout', `${to.address} did not answer in time`, { cause: error });
       if (isOperaError(error)) throw error;
       if (this.#closed) throw new OperaError('not-ready', 'the transport was closed', { cause: error });
-      throw connectionError(to.address, error, this.#options.credentials(), this.#options.nowMs());
+      const { credentials, nowMs } = this.#options;
+      const mutual = facts.listener === 'mesh';
+      throw connectionError(to.address, error, { credentials: credentials(), mutual, nowMs: nowMs() });
     } finally {
       deadline.end();
     }
