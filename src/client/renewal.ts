@@ -1,4 +1,4 @@
-// Renewing a certificate by key: over the join listener, at any age of the old one, as long as the roster lists the key.
+// Renewing a certificate by key: over the join listener, at any age of the old one, while the roster lists the key.
 // What comes with it (rosters, key boxes) is taken too, so that a member that slept for a month is back by itself, even
 // when none of the gateways it knew is left. The loop renews at 50 to 80 % of a certificate's life.
 // Who serves with the certificate is told by a callback; nothing is restarted.

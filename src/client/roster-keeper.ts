@@ -69,7 +69,7 @@ export class RosterKeeper {
 
   /**
    * Takes rosters in ascending order, as a gateway or node hands them; ends with the newest that may be trusted.
-   * True when the roster changed. Throws as acceptRoster does; a fork is taken as the union of revocations and `conflict`.
+   * True when the roster changed. Throws as acceptRoster does; a fork is taken as the union of revocations, `conflict`.
    */
   accept(records: readonly SignedRecord[]): Promise<boolean> {
     const next = this.#queue.then(() => this.#accept(records));

@@ -1,7 +1,7 @@
 // A member's identity on disk, apart from its data, so that a copy of the data alone opens nothing.
 //   key.pem           P-256 private key, PKCS #8            member.json      {v, network, role}: written last
 //   x25519.pem        X25519 private key, PKCS #8           certificate.pem  replaced at each renewal
-//   ca.der            CA bundle, byte for byte (the pin)    authority.pem    the authority's key, on gateways that hold it
+//   ca.der            CA bundle, byte for byte (the pin)    authority.pem    the authority's key, on some gateways
 // Invariant: folder 0700, files 0600, each replaced whole; keys exist before a join is sent, so that a join repeated
 // after a crash is the same key's. An identity without member.json has not joined yet.
 import { createPrivateKey, generateKeyPairSync, type KeyObject, X509Certificate } from 'node:crypto';

@@ -8,7 +8,7 @@ const hour = 60 * minute;
 
 export const limits = {
   // ---- messages
-  /** JSON part of a message. 1,000 batch entries with base64 bodies of 1 KiB fit twice; larger is an attack or a bug. */
+  /** JSON part of a message. 1,000 entries with base64 bodies of 1 KiB fit twice; larger is an attack or a bug. */
   messageBytesMax: 4 * 1024 * 1024,
   /** Small messages (join listener, probes): a CSR and addresses fit ten times. */
   messageBytesSmall: 64 * 1024,

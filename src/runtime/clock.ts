@@ -9,7 +9,7 @@ export interface Clock {
   nowMs(): number;
   /** Milliseconds from an arbitrary start, never going back. For deadlines, leases and measuring. */
   monotonicMs(): number;
-  /** Resolves after `ms`; rejects with `aborted` as soon as `signal` aborts. Does not keep the process alive when `unref`. */
+  /** Resolves after `ms`, rejects with `aborted` when `signal` aborts. With `unref` it keeps no process alive. */
   sleep(ms: number, options?: { readonly signal?: AbortSignal; readonly unref?: boolean }): Promise<void>;
   /** Calls `fn` once after `ms` unless the returned function is called first. Never keeps the process alive. */
   after(ms: number, fn: () => void): () => void;

@@ -1,7 +1,14 @@
 // Worker threads: blocking work (SQLite) runs in a thread and is called like an async function.
 // One file serves as the entry of every thread: the executable itself, or src/worker.ts in test builds; the table
 // of services below is built in, so a thread can run nothing that was not compiled into the program.
-import { isMainThread, type MessagePort, parentPort, type TransferListItem, Worker, workerData } from 'node:worker_threads';
+import {
+  isMainThread,
+  type MessagePort,
+  parentPort,
+  type TransferListItem,
+  Worker,
+  workerData,
+} from 'node:worker_threads';
 import { type ErrorCode, isErrorCode, OperaError, toOperaError } from '../errors/errors.ts';
 
 /** Set by the build: the file a worker thread starts from. */

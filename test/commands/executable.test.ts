@@ -45,7 +45,8 @@ test('the command line of the process loses the join code', { skip: process.plat
   // Help of a verb ends at once, so the title is read from inside: a preloaded module prints it at the exit.
   const code = 'opera1.abcdefgh.ijklmnop.qrstuvwx@127.0.0.1:7000';
   const print = 'process.on("exit",()=>console.log(require("fs").readFileSync("/proc/self/cmdline","utf8")))';
-  const preload = `data:text/javascript,${encodeURIComponent(`import{createRequire}from"module";const require=createRequire("/");${print}`)}`;
+  const script = `import{createRequire}from"module";const require=createRequire("/");${print}`;
+  const preload = `data:text/javascript,${encodeURIComponent(script)}`;
   const child = spawnSync(process.execPath, ['--import', preload, executable, 'version', '--join', code], {
     encoding: 'utf8',
     env,
@@ -63,7 +64,8 @@ test('the version needs no package beside the executable and none of the slow mo
     process.execPath,
     [
       '-e',
-      `process.argv=['node','opera','--version'];require(${JSON.stringify(executable)});setImmediate(()=>setImmediate(()=>console.log(Object.keys(require.cache).length)))`,
+      `process.argv=['node','opera','--version'];require(${JSON.stringify(executable)});` +
+        'setImmediate(()=>setImmediate(()=>console.log(Object.keys(require.cache).length)))',
     ],
     { encoding: 'utf8', env },
   );

@@ -63,7 +63,7 @@ export const packageRooms: Readonly<Record<string, readonly string[]>> = {
   '@noble/hashes': ['crypto'],
   '@peculiar/x509': ['identity'],
   'reflect-metadata': ['identity'],
-  valibot: ['wire', 'config', 'client'],
+  valibot: ['wire', 'config', 'client', 'roles', 'commands'],
   ioredis: ['registry'],
   'better-sqlite3': ['runtime/sqlite.ts'],
   undici: ['client'],

@@ -97,7 +97,7 @@ test('the dial ends before a byte is sent when the server is not the member that
   assert.ok(isOperaError(asMaster, 'peer-mismatch'));
 });
 
-test('a server of another authority, with an expired or with a future certificate is refused by the client', async () => {
+test('a client refuses a server of another authority, with an expired or with a future certificate', async () => {
   const { gateway, client } = network.members;
   const mine = await materialOf(network, client);
   const expectation = { networkId: network.networkId };

@@ -36,6 +36,55 @@ const layoutsTickMs = 200;
 /** Uploads are expired this often, a page at a time. */
 const expireTickMs = 60_000;
 
+interface Parts {
+  readonly core: MasterCore;
+  readonly writer: ManifestWriter;
+  readonly committer: Committer;
+  readonly names: Names;
+  readonly leadership: Leadership;
+}
+
+const nameHandlers = ({ core, writer, committer, names, leadership }: Parts): Handlers => ({
+  'master.upload.open': async ({ request: { client, request } }) => ({
+    answer: await openUploads(core, writer, client, request),
+  }),
+  'master.ticket.renew': async ({ request: { client, request } }) => ({ answer: await renew(core, client, request) }),
+  'master.upload.held': async ({ request: { client, request } }) => ({
+    answer: await uploadHeld(core, client, request),
+  }),
+  'master.name.commit': async ({ request: { client, request } }) => ({
+    answer: await committer.commit(client, request),
+  }),
+  'master.name.get': async ({ request: { client, request } }) => ({ answer: await names.get(client, request) }),
+  'master.name.list': async ({ request: { request } }) => ({ answer: await names.list(request) }),
+  'master.name.where': async ({ request: { request } }) => ({ answer: await names.where(request) }),
+  'master.network.status': async () => ({ answer: await networkStatus(core, leadership) }),
+});
+
+const memberHandlers = ({ core, leadership }: Parts): Handlers => ({
+  'member.changed': async () => {
+    core.forgetMembers();
+    return { answer: {} };
+  },
+  'node.heartbeat': async ({ request, peer }) => {
+    const { clock, rosters } = core.context;
+    if (peer) core.heartbeats.set(peer.memberId, { request, atMs: clock.nowMs(), atMonotonicMs: clock.monotonicMs() });
+    const [life, state] = await Promise.all([core.life(), core.layouts()]);
+    const lease = leadership.lease;
+    return {
+      answer: {
+        nowMs: clock.nowMs(),
+        incarnation: life.incarnation,
+        layoutNumber: state.layouts.at(-1)?.layout.number ?? 0,
+        retiredUpTo: state.retiredUpTo,
+        rosterNumber: rosters.roster.number,
+        leads: leadership.epoch !== undefined,
+        ...(lease && !lease.released ? { leader: { memberId: lease.holder, address: lease.address } } : {}),
+      },
+    };
+  },
+});
+
 export const createMaster = (context: RoleContext, dependencies: MasterDependencies): RunningMaster => {
   const { registry, book, address } = dependencies;
   const core = new MasterCore(context, registry, book);
@@ -44,50 +93,10 @@ export const createMaster = (context: RoleContext, dependencies: MasterDependenc
   const names = new Names(core, writer);
   const leadership = new Leadership(core, address);
   const layouts = new Layouts(core, leadership);
+  const parts: Parts = { core, writer, committer, names, leadership };
   const notReady = (): string | undefined => (book.announced ? undefined : 'no gateway has taken the announcement yet');
 
   context.metrics.gauge('opera_leads', '1 while this master leads.', () => (leadership.epoch === undefined ? 0 : 1));
-
-  const handlers: Handlers = {
-    ...commonHandlers(context, notReady),
-    'master.upload.open': async ({ request: { client, request } }) => ({
-      answer: await openUploads(core, writer, client, request),
-    }),
-    'master.ticket.renew': async ({ request: { client, request } }) => ({ answer: await renew(core, client, request) }),
-    'master.upload.held': async ({ request: { client, request } }) => ({
-      answer: await uploadHeld(core, client, request),
-    }),
-    'master.name.commit': async ({ request: { client, request } }) => ({
-      answer: await committer.commit(client, request),
-    }),
-    'master.name.get': async ({ request: { client, request } }) => ({ answer: await names.get(client, request) }),
-    'master.name.list': async ({ request: { request } }) => ({ answer: await names.list(request) }),
-    'master.name.where': async ({ request: { request } }) => ({ answer: await names.where(request) }),
-    'master.network.status': async () => ({ answer: await networkStatus(core, leadership) }),
-    'member.changed': async () => {
-      core.forgetMembers();
-      return { answer: {} };
-    },
-    'node.heartbeat': async ({ request, peer }) => {
-      const { clock } = context;
-      if (peer) {
-        core.heartbeats.set(peer.memberId, { request, atMs: clock.nowMs(), atMonotonicMs: clock.monotonicMs() });
-      }
-      const [life, state] = await Promise.all([core.life(), core.layouts()]);
-      const lease = leadership.lease;
-      return {
-        answer: {
-          nowMs: clock.nowMs(),
-          incarnation: life.incarnation,
-          layoutNumber: state.layouts.at(-1)?.layout.number ?? 0,
-          retiredUpTo: state.retiredUpTo,
-          rosterNumber: context.rosters.roster.number,
-          leads: leadership.epoch !== undefined,
-          ...(lease && !lease.released ? { leader: { memberId: lease.holder, address: lease.address } } : {}),
-        },
-      };
-    },
-  };
 
   const sweepPending = async (): Promise<void> => {
     const pending = await registry.listPending(limits.batchEntriesMax);
@@ -95,7 +104,7 @@ export const createMaster = (context: RoleContext, dependencies: MasterDependenc
   };
 
   return {
-    handlers,
+    handlers: { ...commonHandlers(context, notReady), ...nameHandlers(parts), ...memberHandlers(parts) },
     notReady,
     run: async () => {
       await Promise.all([

@@ -130,13 +130,10 @@ export class Committer {
 
   /** Manifests before the answer: what too few nodes took stays pending and is answered `write-quorum`. */
   async #finish(changes: readonly NameChange[], outcomes: WireChangeOutcome[]): Promise<void> {
-    const sequences = outcomes.flatMap((outcome) => (outcome.done ? [outcome.sequence] : []));
     const found = await Promise.all(
-      changes.map((_, at) => {
+      changes.map(async (_, at) => {
         const outcome = outcomes[at];
-        return outcome?.done && sequences.includes(outcome.sequence)
-          ? this.#core.registry.getPending(outcome.sequence)
-          : undefined;
+        return outcome?.done ? this.#core.registry.getPending(outcome.sequence) : undefined;
       }),
     );
     const pending = found.filter((change): change is PendingChange => change !== undefined);

@@ -28,7 +28,7 @@ export class Names {
     const names = request.names.map((name) => parseWireName(name));
     const [view, life] = await Promise.all([this.#core.view(), this.#core.life()]);
     const found = await this.#read(names);
-    const records = await Promise.all(found.map((record) => (record ? this.#toWire(view, record) : null)));
+    const records = await Promise.all(found.map(async (record) => (record ? this.#toWire(view, record) : null)));
     const versions = records.flatMap((record) => (record ? [record.version] : []));
     const at = { layoutNumber: view.newest.number, incarnation: life.incarnation };
     return {
