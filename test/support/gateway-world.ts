@@ -176,8 +176,11 @@ export class GatewayWorld {
         return (await this.network.transport(stranger).call(to, 'join.bundle', {})).answer.bundle;
       },
       connect: () => {
-        const transport = this.network.transport(stranger);
-        return { transport, gateway: () => this.network.lastServer };
+        let last: Peer | undefined;
+        const onServer = (peer: Peer): void => {
+          last = peer;
+        };
+        return { transport: this.network.transport({ ...stranger, onServer }), gateway: () => last };
       },
     };
   }

@@ -37,6 +37,8 @@ export interface MemoryCaller {
   /** Undefined on the join listener. */
   readonly peer: Peer | undefined;
   readonly roster: () => Roster | undefined;
+  /** Told who was dialled, as a joiner sees it in the certificate. */
+  readonly onServer?: (peer: Peer) => void;
 }
 
 export interface MemoryCall {
@@ -50,8 +52,6 @@ export class MemoryNetwork {
   readonly #listeners = new Map<string, MemoryListener>();
   /** Every call that was delivered, for tests that look at who asked what. */
   readonly calls: MemoryCall[] = [];
-  /** Who was dialled last, as a joiner sees it in the certificate. */
-  lastServer: Peer | undefined;
   /** Runs before delivery: throw to break a call, wait to slow it down. */
   fault: (call: MemoryCall) => Promise<void> | void = () => undefined;
   /** Runs after the handler succeeded: throw to lose the answer of a request that was carried out. */
@@ -87,7 +87,7 @@ export class MemoryNetwork {
     if (!listener) throw new OperaError('unavailable', `${to.address} cannot be reached (ECONNREFUSED)`);
     checkServer(caller, to, listener);
     this.calls.push(call);
-    this.lastServer = listener.peer;
+    caller.onServer?.(listener.peer);
     const sent = Buffer.concat(encodeFrame(request, options.binary));
     const received = await serve(listener, caller.peer, route, sent, options.signal);
     await this.answerFault(call);
