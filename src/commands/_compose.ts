@@ -88,8 +88,7 @@ export const composeRole = async (home: string, log: Logger, { clock, random }: 
   rosters.onChange((roster) => {
     const dropped = listeners.reduce((total, listener) => total + listener.dropRevoked(), 0);
     context.log.info('roster-taken', { number: roster.number, dropped });
-    // Connections of our own to a member that was revoked end with the others; the rest reconnects by itself.
-    void transport.reconnect();
+    void transport.dropRevoked();
   });
   return {
     context,
