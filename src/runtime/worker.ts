@@ -41,7 +41,8 @@ interface Answer {
 
 const answerOf = async (service: Promise<WorkerService>, call: Call): Promise<Answer> => {
   try {
-    const method = (await service)[call.method];
+    const served = await service;
+    const method = Object.hasOwn(served, call.method) ? served[call.method] : undefined;
     if (!method) throw new OperaError('internal', `the worker has no method ${call.method}`);
     return { id: call.id, value: await method(...(call.args as never[])) };
   } catch (thrown) {
@@ -63,7 +64,15 @@ export const runWorkerThread = (): void => {
     : Promise.reject(new OperaError('internal', `no worker service ${name}`));
   service.catch(() => undefined);
   port.on('message', (call: Call) => {
-    void answerOf(service, call).then((answer) => port.postMessage(answer));
+    void answerOf(service, call).then((answer) => {
+      try {
+        port.postMessage(answer);
+      } catch {
+        // What the method answered cannot be sent: this call fails, not the thread and every call with it.
+        const message = `the answer of ${call.method} cannot leave its thread`;
+        port.postMessage({ id: call.id, error: { code: 'internal', message, stack: undefined } } satisfies Answer);
+      }
+    });
   });
 };
 
@@ -78,9 +87,13 @@ export interface WorkerClient {
   close(): Promise<void>;
 }
 
-/** Starts a thread serving `service`. A crash of the thread fails all waiting and later calls with `internal`. */
-export const startWorker = (service: string, options: unknown): WorkerClient => {
-  const worker = new Worker(OPERA_WORKER_FILE, { workerData: { service, options }, stdout: false, stderr: false });
+/**
+ * Starts a thread serving `service`. A crash of the thread fails all waiting and later calls with `internal`.
+ * `entry` is another entry of the same program, for tests.
+ */
+export const startWorker = (service: string, options: unknown, entry?: URL): WorkerClient => {
+  const file = entry ?? OPERA_WORKER_FILE;
+  const worker = new Worker(file, { workerData: { service, options }, stdout: false, stderr: false });
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: unknown) => void }>();
   let nextId = 1;
   let ended: OperaError | undefined;
@@ -110,7 +123,15 @@ export const startWorker = (service: string, options: unknown): WorkerClient => 
         const id = nextId++;
         waiting.set(id, { resolve, reject });
         worker.ref();
-        worker.postMessage({ id, method, args } satisfies Call, transfer);
+        try {
+          worker.postMessage({ id, method, args } satisfies Call, transfer);
+        } catch (cause) {
+          waiting.delete(id);
+          if (waiting.size === 0) worker.unref();
+          reject(
+            new OperaError('internal', `the arguments of ${method} cannot enter the ${service} worker`, { cause }),
+          );
+        }
       }),
     close: async () => {
       end(new OperaError('not-ready', `the ${service} worker was closed`));

@@ -8,7 +8,8 @@ import { formatJson, parseJson } from './json.ts';
 export const frameMediaType = 'application/x-opera';
 
 export interface Frame {
-  readonly message: unknown;
+  /** A JSON object; which one is the schemas' business. */
+  readonly message: object;
   /** Empty when the message has no binary part. A view of the received buffer. */
   readonly binary: Uint8Array;
 }
@@ -39,5 +40,10 @@ export const decodeFrame = (bytes: Uint8Array, messageBytesMax: number = limits.
   } catch (cause) {
     throw new OperaError('bad-request', 'the message is not UTF-8', { cause });
   }
-  return { message: parseJson(text), binary: bytes.subarray(4 + length) };
+  const message = parseJson(text);
+  // Arrays are objects to the schemas: an empty one would pass where a message without members is expected.
+  if (typeof message !== 'object' || message === null || Array.isArray(message)) {
+    throw new OperaError('bad-request', 'the message is not an object');
+  }
+  return { message, binary: bytes.subarray(4 + length) };
 };

@@ -28,12 +28,19 @@ export const versionId = parsed(parseVersionId);
 export const operationId = parsed(parseOperationId);
 export const role = v.picklist(roles);
 
+/** True when the bits that the last characters have to spare are zero (RFC 4648 section 3.5): one spelling per value. */
+const isCanonicalBase64 = (text: string): boolean => {
+  if (!text.endsWith('=')) return true;
+  return text.endsWith('==') ? /[AQgw]==$/.test(text.slice(-3)) : /[AEIMQUYcgkosw048]=$/.test(text.slice(-2));
+};
+
 /** Canonical base64 of `min` to `max` bytes. */
 export const bytes = (min: number, max: number = min) =>
   v.pipe(
     v.string(),
     v.maxLength(Math.ceil(max / 3) * 4),
     v.base64(),
+    v.check(isCanonicalBase64, 'not canonical base64'),
     v.transform((text): Uint8Array => new Uint8Array(Buffer.from(text, 'base64'))),
     v.check((value) => value.length >= min && value.length <= max, `not ${min} to ${max} bytes`),
   );
