@@ -16,6 +16,7 @@ import type { MemberDirectory } from './directory.ts';
 /** Gateway routes that are relayed; the master's has the same name behind `master.`. */
 type Relayed =
   | 'upload.open'
+  | 'upload.held'
   | 'ticket.renew'
   | 'name.commit'
   | 'name.get'
@@ -45,6 +46,7 @@ const checkNames = (names: readonly string[]): void => {
 
 const checks: { readonly [N in Relayed]: (request: RequestOf<N>) => void } = {
   'upload.open': ({ names }) => checkNames(names),
+  'upload.held': () => undefined,
   'ticket.renew': () => undefined,
   'name.commit': ({ changes }) => {
     checkNames(changes.flatMap((change) => (change.kind === 'rename' ? [change.name, change.to] : [change.name])));
@@ -68,6 +70,7 @@ export class Relay {
   get handlers(): Handlers {
     return {
       'upload.open': this.#relay('upload.open'),
+      'upload.held': this.#relay('upload.held'),
       'ticket.renew': this.#relay('ticket.renew'),
       'name.commit': this.#relay('name.commit'),
       'name.get': this.#relay('name.get'),
