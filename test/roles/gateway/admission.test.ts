@@ -36,7 +36,7 @@ test('a founded network has a gateway, an operator, their keys, and a registry t
   assert.equal((await world.registry().readLife()).networkId, first.open.identity.networkId);
 });
 
-test('a fresh code makes a member: listed, with keys that open, files for nobody else, and the code used up', async () => {
+test('a fresh code makes a member: listed, with keys that open, and the code used up', async () => {
   const { world, first, operator } = await create();
   const code = await world.code(operator, 'client');
   const open = await world.join(code, 'client');
@@ -131,7 +131,7 @@ test('a key that is a member cannot come back with another role or X25519 key', 
   await rejects(joinNetwork({ ...base, code: asNode, role: 'node', keys: first.identity }), 'exists');
 });
 
-test('a relay that swaps the X25519 key, the role, the addresses or the request for a certificate is refused', async () => {
+test('a relay that swaps the X25519 key, the role, the addresses or the request is refused', async () => {
   const { world, first, operator } = await create();
   const text = await world.code(operator, 'node', { uses: 10 });
   const code = parseJoinCode(text);

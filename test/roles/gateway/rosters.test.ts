@@ -69,7 +69,7 @@ test('two gateways that change the roster at once both succeed, one after the ot
   for (const { identity } of joined) assert.ok(isValidMember(roster, identity.signer.keyHash, 'client'));
 });
 
-test('a join is answered only when a majority of the nodes have the roster; repeating it takes no second use', async () => {
+test('a join is answered only when a majority of the nodes have the roster', async () => {
   const { world, first, operator } = await create();
   const nodes = [
     await world.joinRole(operator, 'node'),
