@@ -2,7 +2,6 @@
 // certificate mostly just hangs up: then our own certificate is looked at here, because the other side cannot tell.
 import { X509Certificate } from 'node:crypto';
 import { OperaError } from '../errors/errors.ts';
-import type { TlsCredentials } from './http-transport.ts';
 
 /** The chain of causes, outermost first. */
 const causes = function* (error: unknown): Generator<Error> {
@@ -31,11 +30,15 @@ const tlsReasons: Readonly<Record<string, string>> = {
   CERT_NOT_YET_VALID: 'the certificate of the other side is not valid yet; compare the clocks',
 };
 
+/** id-kp-clientAuth, RFC 5280 section 4.2.1.12. */
+const clientUsage = '1.3.6.1.5.5.7.3.2';
+
 /** What a hang-up looks like, before or after our first byte. */
 const hangUps: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'ECONNABORTED']);
 
 export interface OwnSide {
-  readonly credentials: TlsCredentials | undefined;
+  /** PEM texts; undefined when no certificate was shown. */
+  readonly credentials: { readonly certificate: string; readonly authorities: readonly string[] } | undefined;
   /** True where the other side asks for a certificate: everywhere but on join listeners. */
   readonly mutual: boolean;
   readonly nowMs: number;
@@ -48,6 +51,7 @@ const ownProblem = ({ credentials, mutual, nowMs }: OwnSide): string | undefined
     const certificate = new X509Certificate(credentials.certificate);
     if (nowMs >= Date.parse(certificate.validTo)) return 'our certificate expired; it is renewed by key at any age';
     if (nowMs < Date.parse(certificate.validFrom)) return 'our certificate is not valid yet; compare the clocks';
+    if (!certificate.keyUsage?.includes(clientUsage)) return 'our certificate is not for dialling';
     const issued = credentials.authorities.some((text) => certificate.verify(new X509Certificate(text).publicKey));
     return issued ? undefined : 'our certificate is of another network';
   } catch {

@@ -99,13 +99,13 @@ export class HttpTransport implements Transport {
     }
   }
 
-  /** Calls under way end on their connections; later ones open new ones, with new credentials. Revoked peers are cut. */
+  /** Calls under way end on their connections; later ones open new ones. Revoked peers are cut. */
   async reconnect(): Promise<void> {
     await this.dropRevoked();
     await this.#forget([...this.#connections.keys()], (pool) => pool.close());
   }
 
-  /** Destroys every connection to a member that the roster does not list as valid any more; answers how many members. */
+  /** Destroys every connection to members that the roster does not list as valid any more; answers how many. */
   async dropRevoked(): Promise<number> {
     const roster = this.#options.roster();
     this.#checkedRoster = roster;
@@ -192,7 +192,7 @@ export class HttpTransport implements Transport {
 const expectationOf = (to: Destination): Pick<PeerExpectation, 'memberId' | 'roles'> =>
   'memberId' in to.expect ? { memberId: to.expect.memberId } : { roles: [to.expect.role] };
 
-/** What is no answer of the route, from whoever proved to be the right member, is a fault of theirs, not of the call. */
+/** What is no answer of the route, from a member that proved to be the right one, is its fault, not the call's. */
 const parseAnswer = <N extends RouteName>(to: Destination, route: N, bytes: Uint8Array): Answer<N> => {
   try {
     const { message, binary } = decodeFrame(bytes, answerBytesMax);

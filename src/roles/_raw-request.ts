@@ -8,6 +8,15 @@ import { frameMediaType } from '../wire/frame.ts';
 /** GET paths of the mesh listener, for orchestrators and scrapers. */
 export const probePaths: readonly string[] = ['/livez', '/readyz', '/metrics'];
 
+const parseErrors: Readonly<Record<string, string>> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+};
+
+/** The whole answer to what Node's parser refused with `code`. */
+export const parseErrorAnswer = (code: string | undefined): string =>
+  `HTTP/1.1 ${parseErrors[code ?? ''] ?? '400 Bad Request'}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`;
+
 const headerCount = (rawHeaders: readonly string[], name: string): number =>
   rawHeaders.filter((header, at) => at % 2 === 0 && header.toLowerCase() === name).length;
 

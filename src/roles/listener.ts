@@ -24,7 +24,7 @@ import { encodeError } from '../wire/error-body.ts';
 import { decodeFrame, encodeFrame, frameLength, frameMediaType } from '../wire/frame.ts';
 import { type ListenerKind, pathOf, type RouteName, routeFacts, routesOf } from '../wire/routes.ts';
 import { parseWith } from '../wire/schema.ts';
-import { checkRawRequest, probePaths } from './_raw-request.ts';
+import { checkRawRequest, parseErrorAnswer, probePaths } from './_raw-request.ts';
 import { BodyBudget, readBody } from './_request-body.ts';
 import type { RoleMetrics } from './metrics.ts';
 
@@ -55,7 +55,7 @@ export interface ListenerOptions {
 }
 
 type Endpoint = (request: IncomingMessage, response: ServerResponse) => unknown;
-// h3 types allow for HTTP/2 requests, which this server never speaks; it tells the two kinds apart by arity.
+// h3 types allow for HTTP/2 requests, which this server never speaks.
 const endpoint = (handler: Endpoint) =>
   fromNodeHandler((request, response) => handler(request as never, response as never));
 
@@ -69,11 +69,6 @@ interface Socket extends TLSSocket {
   /** The answer under way is the last: nothing that follows on this socket is served. */
   operaLast?: boolean;
 }
-
-const clientErrors: Readonly<Record<string, string>> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-};
 
 export class Listener {
   readonly #options: ListenerOptions;
@@ -133,7 +128,7 @@ export class Listener {
       });
       listener.#server.listen(port, host, resolve);
     });
-    // Later ones (a failed accept when no descriptor is left) must not end the process.
+    // A failed accept (no descriptor left) must not end the process.
     listener.#server.on('error', (error) => options.log.warn('listener-failed', errorFacts(error)));
     return listener;
   }
@@ -185,7 +180,7 @@ export class Listener {
 
   #secureContext() {
     const { key, certificate, authorities } = this.#options.credentials();
-    // Without tickets no session is resumed: every connection shows its certificate anew.
+    // Without tickets no session is resumed: each connection shows its certificate.
     const secureOptions = constants.SSL_OP_NO_TICKET;
     return { key, cert: certificate, ca: [...authorities], minVersion: 'TLSv1.3' as const, secureOptions };
   }
@@ -209,8 +204,7 @@ export class Listener {
     this.#server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
       // Behind the first bytes of an answer another status line would be taken for its body.
       if (!socket.writable || socket.operaAnswers) return void socket.destroy();
-      const status = clientErrors[error.code ?? ''] ?? '400 Bad Request';
-      socket.write(`HTTP/1.1 ${status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n`);
+      socket.write(parseErrorAnswer(error.code));
       socket.destroySoon();
     });
   }
@@ -255,7 +249,7 @@ export class Listener {
     return bytesToHex(this.#options.random.bytes(8));
   }
 
-  /** The caller by certificate and roster; judged anew whenever the roster changed, which a fork does without a number. */
+  /** The caller by certificate and roster; judged anew when the roster changed, which a fork does without a number. */
   #peer(request: IncomingMessage): Peer {
     const socket = request.socket as Socket;
     const { networkId, clock } = this.#options;

@@ -28,7 +28,7 @@ export const versionId = parsed(parseVersionId);
 export const operationId = parsed(parseOperationId);
 export const role = v.picklist(roles);
 
-/** True when the bits that the last characters have to spare are zero (RFC 4648 section 3.5): one spelling per value. */
+/** True when the spare bits of the last characters are zero (RFC 4648 section 3.5): one spelling per value. */
 const isCanonicalBase64 = (text: string): boolean => {
   if (!text.endsWith('=')) return true;
   return text.endsWith('==') ? /[AQgw]==$/.test(text.slice(-3)) : /[AEIMQUYcgkosw048]=$/.test(text.slice(-2));

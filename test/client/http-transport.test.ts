@@ -170,7 +170,7 @@ const mtls: readonly (readonly [string, () => Promise<{ code: string; message: s
   ['one of tomorrow', () => reasonsOf({}, { nowMs: clock.nowMs() + dayMs }), /our certificate is not valid yet/],
 ];
 for (const [what, run, reason] of mtls) {
-  test(`a client that shows ${what} is refused by the handshake, and the reason names its own certificate`, async () => {
+  test(`a client that shows ${what} is refused by the handshake, and told about its own certificate`, async () => {
     const error = await run();
     assert.equal(error.code, 'unauthenticated', error.message);
     assert.match(error.message, reason);

@@ -6,7 +6,7 @@ import type { TlsCredentials } from '../../src/client/http-transport.ts';
 import { limits } from '../../src/model/limits.ts';
 import type { Listener } from '../../src/roles/listener.ts';
 import { clock, credentialsOf, eventually, failure, Mesh } from '../support/mesh.ts';
-import { goodRequest, host, RawClient, requestOf, type } from './_raw.ts';
+import { goodRequest, host, RawClient, requestOf, type } from '../support/raw-client.ts';
 
 const times = {
   headersTimeoutMs: 300,

@@ -7,7 +7,7 @@ import { limits } from '../../src/model/limits.ts';
 import type { Listener } from '../../src/roles/listener.ts';
 import { encodeFrame } from '../../src/wire/frame.ts';
 import { credentialsOf, Mesh } from '../support/mesh.ts';
-import { emptyBody, goodRequest, host, type RawAnswer, RawClient, requestOf, type } from './_raw.ts';
+import { emptyBody, goodRequest, host, type RawAnswer, RawClient, requestOf, type } from '../support/raw-client.ts';
 
 let mesh: Mesh;
 let listener: Listener;

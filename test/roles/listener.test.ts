@@ -12,7 +12,7 @@ import type { Listener } from '../../src/roles/listener.ts';
 import { type RouteName, routeFacts, routeNames, routesOf } from '../../src/wire/routes.ts';
 import { createTestMember, type TestNetwork } from '../support/identity-network.ts';
 import { clock, credentialsOf, dayMs, eventually, failure, Mesh } from '../support/mesh.ts';
-import { goodRequest, host, RawClient, requestOf, type } from './_raw.ts';
+import { goodRequest, host, RawClient, requestOf, type } from '../support/raw-client.ts';
 
 let mesh: Mesh;
 const created: Mesh[] = [];

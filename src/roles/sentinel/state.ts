@@ -5,7 +5,7 @@ import type { MemberId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { MemberState } from '../../registry/registry.ts';
 
-/** Why a probe failed, a closed word: `refused` is a port that nobody listens on, `cut-off` any other lost connection. */
+/** Why a probe failed: `refused` is a port that nobody listens on, `cut-off` any other lost connection. */
 export type ProbeFailure = 'refused' | 'timeout' | 'cut-off' | 'peer-mismatch' | 'untrusted';
 
 export interface ProbeResult {
@@ -72,7 +72,7 @@ const judge = ({ memberId, state: from, failure }: ProbeResult, failures: number
   return failures >= limits.probesToSuspect ? move('suspect', failure) : undefined;
 };
 
-/** The state after `event`, and what is to be done. `now` is monotonic ms. Members that no round names are forgotten. */
+/** The state after `event` and what is to be done; `now` is monotonic ms. Members no round names are forgotten. */
 export const step = (
   state: SentinelState,
   event: SentinelEvent,

@@ -2,7 +2,7 @@
 import { connect, type TLSSocket } from 'node:tls';
 import type { TlsCredentials } from '../../src/client/http-transport.ts';
 import { encodeFrame } from '../../src/wire/frame.ts';
-import { clock } from '../support/mesh.ts';
+import { clock } from './mesh.ts';
 
 export interface RawAnswer {
   readonly status: number;
