@@ -106,13 +106,18 @@ class ChunkRead {
         }
         if (this.#renewed) break;
       }
-      if (this.#altered && this.#unasked === 0) throw this.#altered;
+      this.#throwIfDamaged();
       const error = this.#last ?? new OperaError('unavailable', 'no copy of a chunk can be reached');
       if (patience.exhausted) throw this.#failure(error);
       // After a renewal the owners may be others: at once the first time, with a growing wait after that.
       if (!this.#renewed || round > 1) await patience.wait(round, this.#failure(error), signal);
       if (!this.#renewed) await this.#renew(signal);
     }
+  }
+
+  /** Every copy was reached, and none is good. */
+  #throwIfDamaged(): void {
+    if (this.#altered && this.#unasked === 0) throw this.#altered;
   }
 
   /** Whether a chunk is damaged or only out of reach decides what a person does next. */

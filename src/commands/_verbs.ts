@@ -46,6 +46,14 @@ const group = (section: Section, summary: string, verbs: Readonly<Record<string,
 });
 
 export const verbTable: VerbTable = table<Entry>({
+  put: verb('Files', 'put files, folders or standard input in', () => import('./put.ts')),
+  get: verb('Files', 'get files into local files', () => import('./get.ts')),
+  cat: verb('Files', 'print files on standard output', () => import('./cat.ts')),
+  ls: verb('Files', 'list names', () => import('./ls.ts')),
+  stat: verb('Files', 'the facts of one file', () => import('./stat.ts')),
+  where: verb('Files', 'where the copies of a file are', () => import('./where.ts')),
+  rm: verb('Files', 'remove files', () => import('./rm.ts')),
+  mv: verb('Files', 'give files other names', () => import('./mv.ts')),
   up: verb('Networks', 'bring up a whole network on this machine', () => import('./up.ts')),
   down: verb('Networks', 'end a network that `up` brought up', () => import('./down.ts')),
   demo: verb('Networks', 'see it work: real data, a killed node', () => import('./demo.ts')),

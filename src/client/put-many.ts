@@ -1,0 +1,284 @@
+// Putting many files: small ones in batches (one plan, few stores with their commits), large ones one by one.
+// Each file succeeds or fails alone. Two sources that come to one name are both refused: which one would win would be
+// chance. Memory is bounded by two batches, whatever the number of files.
+import { chunkBytesMax, sealedLength } from '../crypto/geometry.ts';
+import { isOperaError, OperaError, toOperaError } from '../errors/errors.ts';
+import { limits } from '../model/limits.ts';
+import { parseName } from '../model/names.ts';
+import type { WireChangeOutcome, WireNameChange } from '../wire/messages-names.ts';
+import type { ByteSource } from './byte-source.ts';
+import { commitChange } from './commit.ts';
+import { forEachAtOnce } from './parallel.ts';
+import type { Plan } from './plan.ts';
+import { putFile, type PutRequest, type PutResult } from './put.ts';
+import type { Session } from './session.ts';
+import { type SealedChunk, storeChunk, storeChunks, type StoreResult } from './store-chunks.ts';
+import { checkCondition, openUploads, putChange, sealOf, type Upload } from './upload.ts';
+
+export interface PutItem {
+  /** As given; in one spelling afterwards. */
+  readonly name: string;
+  /** Bytes as far as known; decides how the file travels. */
+  readonly size: number;
+  readonly resumeKey?: string;
+  open(): Promise<ByteSource>;
+}
+
+export interface PutManyRequest extends Pick<PutRequest, 'condition' | 'signal' | 'onProgress'> {
+  /** Small files read at once, and large files sent at once. */
+  readonly width?: number;
+  /** Told of each file as soon as its fate is known; no order. */
+  readonly onResult: (item: PutItem, result: PutResult | OperaError) => void;
+}
+
+/** A small file that was read whole. */
+interface ReadItem {
+  readonly item: PutItem;
+  readonly plaintext: Uint8Array;
+  readonly modified: string | undefined;
+}
+
+/** A small file sealed for its upload. */
+interface SealedItem {
+  readonly item: PutItem;
+  readonly size: number;
+  readonly upload: Upload;
+  readonly sealed: SealedChunk;
+  readonly build: ReturnType<typeof putChange>;
+  readonly change: WireNameChange;
+}
+
+/** Bytes of one entry's part of a store message: name twice (clear and sealed), hashes, ids, keys. */
+const messageBytesOf = ({ name }: PutItem): number => 1_500 + 4 * Buffer.byteLength(name);
+
+const cutBatches = (items: readonly PutItem[]): PutItem[][] => {
+  const batches: PutItem[][] = [];
+  let batch: PutItem[] = [];
+  let [plaintext, message] = [0, 0];
+  for (const item of items) {
+    const full =
+      batch.length >= limits.batchEntriesMax ||
+      plaintext + item.size > limits.batchPlaintextMax ||
+      message + messageBytesOf(item) > limits.messageBytesMax / 2;
+    if (full && batch.length > 0) {
+      batches.push(batch);
+      batch = [];
+      [plaintext, message] = [0, 0];
+    }
+    batch.push(item);
+    plaintext += item.size;
+    message += messageBytesOf(item);
+  }
+  if (batch.length > 0) batches.push(batch);
+  return batches;
+};
+
+class PutMany {
+  readonly #session: Session;
+  readonly #request: PutManyRequest;
+
+  constructor(session: Session, request: PutManyRequest) {
+    this.#session = session;
+    this.#request = request;
+  }
+
+  async run(items: readonly PutItem[]): Promise<void> {
+    const wanted = this.#distinct(items);
+    const small = wanted.filter(({ size }) => size <= chunkBytesMax);
+    const large = wanted.filter(({ size }) => size > chunkBytesMax);
+    const { signal, width = 1 } = this.#request;
+    await forEachAtOnce(cutBatches(small), 2, signal, (batch, inner) => this.#putBatch(batch, inner));
+    await forEachAtOnce(large, width, signal, (item, inner) => this.#putLarge(item, inner));
+  }
+
+  /** In one spelling; refused names and those that stand twice are reported. */
+  #distinct(items: readonly PutItem[]): PutItem[] {
+    const byName = new Map<string, PutItem[]>();
+    for (const item of items) {
+      try {
+        const name = parseName(item.name);
+        byName.set(name, [...(byName.get(name) ?? []), { ...item, name }]);
+      } catch (error) {
+        this.#failed(item, error);
+      }
+    }
+    return [...byName].flatMap(([name, same]) => {
+      if (same.length === 1) return same;
+      for (const item of same) {
+        this.#failed(item, new OperaError('bad-name', `${same.length} files would get the name ${name}; none was put`));
+      }
+      return [];
+    });
+  }
+
+  /** An interruption ends everything; any other error is that file's alone. */
+  #failed(item: PutItem, error: unknown): void {
+    if (isOperaError(error, 'aborted') || this.#request.signal?.aborted) throw error;
+    // The system's errors of local files say more than ours would.
+    const own = error instanceof OperaError ? error : new OperaError('partial', messageOf(error), { cause: error });
+    this.#request.onResult(item, own);
+  }
+
+  async #putLarge(item: PutItem, signal: AbortSignal): Promise<void> {
+    const { condition, onProgress, onResult } = this.#request;
+    try {
+      const source = await item.open();
+      try {
+        const request: PutRequest = {
+          name: item.name,
+          signal,
+          ...(condition ? { condition } : {}),
+          ...(onProgress ? { onProgress } : {}),
+          ...(item.resumeKey === undefined ? {} : { resumeKey: item.resumeKey }),
+        };
+        onResult(item, await putFile(this.#session, source, request));
+      } finally {
+        await source.close();
+      }
+    } catch (error) {
+      this.#failed(item, error);
+    }
+  }
+
+  async #putBatch(batch: readonly PutItem[], signal: AbortSignal): Promise<void> {
+    const read: ReadItem[] = [];
+    const grown: PutItem[] = [];
+    await forEachAtOnce(batch, Math.max(8, this.#request.width ?? 1), signal, async (item) => {
+      try {
+        const found = await readWhole(item);
+        if (found) read.push(found);
+        else grown.push(item);
+      } catch (error) {
+        this.#failed(item, error);
+      }
+    });
+    if (read.length > 0) {
+      try {
+        await this.#putRead(read, signal);
+      } catch (error) {
+        if (isOperaError(error, 'aborted') || signal.aborted) throw error;
+        for (const { item } of read) if (!this.#told.has(item)) this.#failed(item, error);
+      }
+    }
+    for (const item of grown) await this.#putLarge(item, signal);
+  }
+
+  readonly #told = new Set<PutItem>();
+
+  #tell(item: PutItem, result: PutResult | OperaError): void {
+    this.#told.add(item);
+    this.#request.onResult(item, result);
+  }
+
+  async #putRead(read: readonly ReadItem[], signal: AbortSignal): Promise<void> {
+    const names = read.map(({ item }) => item.name);
+    const { plan, uploads, current } = await openUploads(this.#session, names, signal);
+    const sealed = read.flatMap((entry, at) => {
+      const upload = uploads[at];
+      if (!upload) return [];
+      try {
+        checkCondition(current[at], this.#request.condition ?? {});
+        return [this.#seal(entry, upload)];
+      } catch (error) {
+        this.#tell(entry.item, toOperaError(error));
+        return [];
+      }
+    });
+    const chunks = sealed.map((entry) => ({ ...entry.sealed, commit: entry.change }));
+    const results = await storeChunks(this.#session, plan, chunks, { signal });
+    const outcomes = await this.#commitTogether(plan, sealed, results, signal);
+    await forEachAtOnce(sealed.entries(), limits.chunksInFlight, signal, ([at, entry], inner) =>
+      this.#finish(plan, entry, results[at], outcomes.get(entry), inner),
+    );
+  }
+
+  #seal({ item, plaintext, modified }: ReadItem, upload: Upload): SealedItem {
+    const sealed = sealOf(upload, { index: 0, plaintext, last: true });
+    const facts = { size: plaintext.length, modified, chunkCount: 1 };
+    const build = putChange(this.#session, upload, facts, this.#request.condition ?? {});
+    const change = build(upload.follows, this.#session.connection.keys.keyring);
+    return { item, size: plaintext.length, upload, sealed, build, change };
+  }
+
+  /** What nodes did not pass on is committed in one message; what fails there is tried one by one. */
+  async #commitTogether(
+    plan: Plan,
+    sealed: readonly SealedItem[],
+    results: readonly StoreResult[],
+    signal: AbortSignal,
+  ): Promise<ReadonlyMap<SealedItem, WireChangeOutcome>> {
+    const outcomes = new Map<SealedItem, WireChangeOutcome>();
+    const open: SealedItem[] = [];
+    for (const [at, entry] of sealed.entries()) {
+      const result = results[at];
+      if (!result?.stored) continue;
+      if (result.outcome) outcomes.set(entry, result.outcome);
+      else open.push(entry);
+    }
+    if (open.length < 2) return outcomes;
+    try {
+      const changes = open.map(({ change }) => change);
+      const grant = await plan.grant(signal);
+      const answer = await this.#session.connection.call('name.commit', { changes, ...grant }, { signal });
+      for (const [at, entry] of open.entries()) {
+        const outcome = answer.outcomes[at];
+        if (outcome) outcomes.set(entry, outcome);
+      }
+    } catch (error) {
+      if (isOperaError(error, 'aborted')) throw error;
+    }
+    return outcomes;
+  }
+
+  async #finish(
+    plan: Plan,
+    { item, size, upload, sealed, build, change }: SealedItem,
+    result: StoreResult | undefined,
+    outcome: WireChangeOutcome | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
+    try {
+      if (!result?.stored) throw result?.error ?? new OperaError('internal', 'a chunk was forgotten');
+      const done = await commitChange(this.#session, {
+        build,
+        follows: upload.follows,
+        plan,
+        ...(outcome ? { first: { change, outcome } } : {}),
+        onChunksMissing: async () => {
+          await storeChunk(this.#session, plan, sealed, { signal });
+        },
+        signal,
+      });
+      const { name, version } = upload;
+      const { sequence, replaced } = done;
+      this.#session.seen.raise(name, sequence);
+      this.#request.onProgress?.(size);
+      const facts = { size, chunkCount: 1, copies: result.copies, resumedChunks: 0 };
+      this.#tell(item, { name, version, sequence, replaced: replaced?.version, ...facts });
+    } catch (error) {
+      if (isOperaError(error, 'aborted') || signal.aborted) throw error;
+      this.#tell(item, toOperaError(error));
+    }
+  }
+}
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : 'it cannot be read');
+
+/** The content of a small file; undefined when it has grown beyond one chunk since it was listed. */
+const readWhole = async (item: PutItem): Promise<ReadItem | undefined> => {
+  const source = await item.open();
+  try {
+    const { size, modified } = source;
+    if (size === undefined || sealedLength(size) > limits.batchBytesMax || size > chunkBytesMax) return undefined;
+    const plaintext = size === 0 ? new Uint8Array() : await source.read(size);
+    if (plaintext.length !== size) throw new OperaError('source-changed', 'the file became shorter while it was read');
+    await source.verifyUnchanged();
+    return { item, plaintext, modified };
+  } finally {
+    await source.close();
+  }
+};
+
+/** Puts many files. Rejects only when interrupted; everything else is told by `onResult`, once for each item. */
+export const putMany = (session: Session, items: readonly PutItem[], request: PutManyRequest): Promise<void> =>
+  new PutMany(session, request).run(items);

@@ -1,0 +1,28 @@
+// `opera cat`: files of the network on standard output, one after the other, as fast as the reader takes them.
+import { fetchFile, parseRange, resolveRange } from '../client/get.ts';
+import { resolveName } from '../client/open-file.ts';
+import { OperaError } from '../errors/errors.ts';
+import { emptyFlag, meantNames, reportEmpty, withSession } from './_session.ts';
+import { defineVerb } from './_verb.ts';
+
+export const command = defineVerb({
+  examples: ['opera cat stars.csv | head', "opera cat 'survey/*.csv' > all.csv", 'opera cat stars.csv --range -1024'],
+  arguments: [{ name: 'name', summary: 'names or quoted globs', variadic: true }],
+  flags: {
+    range: { type: 'string', placeholder: 'A-B', summary: 'only these bytes: A-B (inclusive), A- or -N' },
+    ...emptyFlag,
+  },
+  run: (context) =>
+    withSession(context, async (session) => {
+      const { args, io, signal, flags } = context;
+      const asked = flags.range === undefined ? undefined : parseRange(flags.range);
+      const { names } = await meantNames(session, args.name, false, signal);
+      if (names.length === 0) return reportEmpty(io, flags.failEmpty);
+      if (asked && names.length > 1) throw new OperaError('usage', '--range is for one file');
+      for (const name of names) {
+        const { file, plan } = await resolveName(session, name, signal);
+        const range = asked && resolveRange(asked, file.geometry.size);
+        for await (const bytes of fetchFile(session, plan, file, range, { signal })) await io.bytes(bytes);
+      }
+    }),
+});
