@@ -274,6 +274,7 @@ export class LocalNetwork {
     const child = spawn(
       process.execPath,
       [
+        ...process.execArgv,
         process.argv[1] ?? '',
         role,
         '--json',

@@ -95,7 +95,7 @@ const detach = async (dir: string, io: Output): Promise<void> => {
   await createSecretFolder(join(dir, 'logs'));
   const log = join(dir, 'logs', 'up.log');
   const args = process.argv.slice(1).filter((arg) => arg !== '--detach' && arg !== '--json');
-  const child = spawn(process.execPath, [...args, '--json'], {
+  const child = spawn(process.execPath, [...process.execArgv, ...args, '--json'], {
     detached: true,
     stdio: ['ignore', 'pipe', openSync(log, 'w', 0o600)] as const,
   });
