@@ -11,6 +11,7 @@ import { limits } from '../../src/model/limits.ts';
 import type { Role } from '../../src/model/roles.ts';
 import type { Listener } from '../../src/roles/listener.ts';
 import { encodeFrame } from '../../src/wire/frame.ts';
+import { liveBytes } from '../support/garbage.ts';
 import { createTestMember } from '../support/identity-network.ts';
 import { clock, credentialsOf, dayMs, eventually, failure, Mesh } from '../support/mesh.ts';
 
@@ -306,15 +307,11 @@ test('a thousand calls use a handful of connections, and closing leaves none', a
       await Promise.all(Array.from({ length: 20 }, () => ping(transport, to, { signal: stop.signal })));
     }
   };
-  const heap = (): number => {
-    globalThis.gc?.();
-    return process.memoryUsage().heapUsed;
-  };
   await batch(200);
-  const before = heap();
+  const before = liveBytes();
   await batch(1_000);
   assert.ok(own.connections <= limits.connectionsPerPeer, `${own.connections} connections`);
-  await eventually(() => heap() - before < 12 * 1024 * 1024);
+  await eventually(() => liveBytes() - before < 2 * 1024 * 1024);
   await transport.close();
   await eventually(() => own.connections === 0);
   assert.equal((await failure(ping(transport, to))).code, 'not-ready');
