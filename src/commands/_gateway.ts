@@ -4,7 +4,7 @@ import type { Registry } from '../registry/registry.ts';
 import { createGateway } from '../roles/gateway/app.ts';
 import type { RoleAddresses } from './_addresses.ts';
 import type { ComposedRole } from './_compose.ts';
-import type { StartedRole } from './_serve.ts';
+import type { StartedRole } from './_started-role.ts';
 
 export const startGateway = (
   { context, open }: ComposedRole,

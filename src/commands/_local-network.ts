@@ -7,18 +7,16 @@ import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { type Connection, openProfile } from '../client/connection.ts';
+import { createInvitation } from '../client/invite.ts';
 import { readProfile, writeProfile } from '../client/profile.ts';
 import type { Environment } from '../config/environment.ts';
 import { OperaError } from '../errors/errors.ts';
-import { encodeJoinCode, publicKeyOfSeed } from '../identity/join-code.ts';
 import { defaultSettings, type NetworkSettings } from '../identity/network-settings.ts';
-import { parseHostPort } from '../identity/address.ts';
-import { pinOf } from '../identity/ca-bundle.ts';
 import { limits } from '../model/limits.ts';
 import type { Role } from '../model/roles.ts';
 import { foundNetwork } from '../roles/gateway/found-network.ts';
 import { createSecretFolder, systemErrorCode, writeFileDurably } from '../runtime/files.ts';
-import { acquireFileLock } from '../runtime/sqlite.ts';
+import { acquireFileLock, isSqliteBusy } from '../runtime/sqlite.ts';
 import { redactSecrets } from '../errors/redact.ts';
 import type { AnswerOf } from '../wire/routes.ts';
 import { chooseAddresses } from './_addresses.ts';
@@ -118,6 +116,7 @@ export class LocalNetwork {
   static async start(options: LocalOptions): Promise<LocalNetwork> {
     await createSecretFolder(options.dir);
     const release = await acquireFileLock(join(options.dir, 'up.lock')).catch((cause: unknown) => {
+      if (!(cause instanceof OperaError) || !isSqliteBusy(cause.cause)) throw cause;
       throw new OperaError('exists', `the network in ${options.dir} is up already`, {
         cause,
         hint: `End it with \`opera down --dir ${options.dir}\`.`,
@@ -175,7 +174,7 @@ export class LocalNetwork {
         { name: 'sentinel', role: 'sentinel' as const },
         ...Array.from({ length: nodes }, (_, at) => ({ name: `node-${at + 1}`, role: 'node' as const })),
       ];
-      await Promise.all(members.map((member) => this.#startMember(connection, joinAddress, member)));
+      await Promise.all(members.map((member) => this.#startMember(connection, member)));
       await this.#waitHealthy(connection, nodes, signal);
     } finally {
       await connection.close();
@@ -239,7 +238,6 @@ export class LocalNetwork {
 
   async #startMember(
     connection: Connection,
-    joinAddress: string,
     { name, role }: { readonly name: string; readonly role: Role },
   ): Promise<void> {
     const home = join(this.#options.dir, name);
@@ -248,23 +246,13 @@ export class LocalNetwork {
       return;
     }
     const codeFile = join(this.#options.dir, 'identity', `${name}.code`);
-    const code = await this.#makeCode(connection, joinAddress, role);
+    const { code } = await createInvitation(connection, { role, lifeMs: limits.joinTokenLifeMs, uses: 1 });
     await writeFileDurably(codeFile, `${code}\n`, 0o600);
     try {
       await this.#spawn(name, role, codeFile).ready;
     } finally {
       await rm(codeFile, { force: true });
     }
-  }
-
-  async #makeCode(connection: Connection, joinAddress: string, role: Role): Promise<string> {
-    const gateway = parseHostPort(joinAddress);
-    if (!gateway) throw new OperaError('internal', 'the gateway named no join address');
-    const seed = this.#options.seams.random.bytes(32);
-    const lifeMs = limits.joinTokenLifeMs;
-    await connection.call('token.create', { role, tokenKey: publicKeyOfSeed(seed), lifeMs, uses: 1 });
-    const { networkId, bundle } = connection.identity();
-    return encodeJoinCode({ networkId, pin: pinOf(bundle.bytes), seed, gateway });
   }
 
   #spawn(name: string, role: Role, codeFile: string | undefined): Running {

@@ -1,11 +1,10 @@
 // Running one role as a process: join if it has not, compose it, listen, say that it is ready, end on SIGTERM.
 // The verbs gateway, master, sentinel and node are thin declarations over this.
 import { dirname, join } from 'node:path';
-import { enterHome } from '../client/home.ts';
+import { enterHome, mergeAddresses } from '../client/home.ts';
 import { joinNetwork } from '../client/join-network.ts';
 import { identityFolderOf, readProfile, writeProfile } from '../client/profile.ts';
 import { keepRenewal, renewCertificate, runRenewal } from '../client/renewal.ts';
-import type { Handlers, Peer } from '../client/transport.ts';
 import type { Config } from '../config/config.ts';
 import { readSecretFile } from '../config/secret-file.ts';
 import { OperaError } from '../errors/errors.ts';
@@ -16,7 +15,7 @@ import type { Role } from '../model/roles.ts';
 import type { Registry } from '../registry/registry.ts';
 import { createMaster } from '../roles/master/app.ts';
 import { createNode } from '../roles/node/app.ts';
-import { PeerBook } from '../roles/peer-book.ts';
+import { type KnownPeers, PeerBook } from '../roles/peer-book.ts';
 import { createSentinel } from '../roles/sentinel/app.ts';
 import { createSecretFolder } from '../runtime/files.ts';
 import { errorFacts } from '../runtime/log.ts';
@@ -32,6 +31,7 @@ import {
 } from './_compose.ts';
 import type { Output } from './_output.ts';
 import { startGateway } from './_gateway.ts';
+import type { StartedRole } from './_started-role.ts';
 
 /** Requests that are under way when a role is told to end get this long. */
 const drainMs = 5_000;
@@ -47,19 +47,6 @@ export interface ServeOptions {
   readonly joinListen: string | undefined;
   /** Folder of keys; `identity` in the home when not given. */
   readonly identity: string | undefined;
-}
-
-/** One role as it runs: what the listener serves and what its loops do. */
-export interface StartedRole {
-  readonly handlers: Handlers;
-  readonly joinHandlers?: Handlers;
-  readonly notReady: () => string | undefined;
-  readonly admit?: (peer: Peer) => void;
-  readonly run: () => Promise<void>;
-  /** Gets and keeps a new certificate when the role does that in its own way. */
-  readonly renew?: () => Promise<Identity>;
-  /** What must be done before the process ends: give leases up, close stores. */
-  readonly end: () => Promise<void>;
 }
 
 const readJoinCode = async (options: ServeOptions): Promise<string | undefined> => {
@@ -107,6 +94,19 @@ const joinIfNew = async (options: ServeOptions, home: string, code: string | und
 const registryOf = (options: ServeOptions, home: string): Registry =>
   createRegistry(options.config.registry ?? join(dirname(home), 'registry.db'), systemSeams());
 
+/** Keeps what was learned of others in the profile, for the next start. */
+const keepPeers = async (home: string, known: KnownPeers): Promise<void> => {
+  const profile = await readProfile(home);
+  if (!profile || known.gateways.length === 0) return;
+  const next = {
+    ...profile,
+    gateways: mergeAddresses(known.gateways),
+    masters: mergeAddresses(known.masters),
+    joinAddresses: known.joinAddresses.length > 0 ? mergeAddresses(known.joinAddresses) : profile.joinAddresses,
+  };
+  if (JSON.stringify(next) !== JSON.stringify(profile)) await writeProfile(home, next);
+};
+
 const bookOf = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses): PeerBook => {
   const { context, open } = composed;
   const capacityBytes = options.config.capacity ?? 0;
@@ -114,15 +114,10 @@ const bookOf = (composed: ComposedRole, options: ServeOptions, addresses: RoleAd
     gateways: open.profile.gateways,
     self: () => ({ addresses: [addresses.advertised], zone: options.config.zone ?? '', capacityBytes }),
     keys: open.keys,
-    onPeers: ({ gateways, masters }) => {
-      void readProfile(open.home)
-        .then(async (profile) => {
-          if (!profile || gateways.length === 0) return;
-          const same = gateways.join() === profile.gateways.join() && masters.join() === profile.masters.join();
-          if (!same) await writeProfile(open.home, { ...profile, gateways: [...gateways], masters: [...masters] });
-        })
-        .catch((error: unknown) => context.log.warn('profile-unwritten', errorFacts(error)));
+    onPeers: (known) => {
+      keepPeers(open.home, known).catch((error: unknown) => context.log.warn('profile-unwritten', errorFacts(error)));
     },
+    onStrangers: async () => composed.useIdentity(await renewByKey(composed)),
   });
 };
 
@@ -250,7 +245,9 @@ const waitUntilReady = async (
 const renewByKey = async (composed: ComposedRole): Promise<Identity> => {
   const { context, open } = composed;
   const identity = context.identity();
-  const options = { identity, joinAddresses: open.profile.joinAddresses, clock: context.clock };
+  // Read anew: gateways may have moved since the role started.
+  const { joinAddresses } = (await readProfile(open.home)) ?? open.profile;
+  const options = { identity, joinAddresses, clock: context.clock };
   const admission = await renewCertificate({ ...options, signal: context.stopping });
   const { identityFolder, rosters, keys } = open;
   return keepRenewal({ identityFolder, rosters, keys }, identity, admission);

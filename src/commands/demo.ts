@@ -39,6 +39,23 @@ const fail = (reason: string): never => {
 
 const digestOf = async (path: string): Promise<string> => bytesToHex(sha256(await readFile(path)));
 
+/** Tables come with tabs, for scripts; here a person reads them. */
+const alignTabs = (lines: readonly string[]): string[] => {
+  const rows = lines.map((line) => line.split('\t'));
+  const widths = rows.reduce<number[]>(
+    (widest, row) => (row.length > 1 ? row.map((cell, at) => Math.max(widest[at] ?? 0, cell.length)) : widest),
+    [],
+  );
+  return rows.map((row) =>
+    row.length > 1
+      ? row
+          .map((cell, at) => cell.padEnd(widths[at] ?? 0))
+          .join('  ')
+          .trimEnd()
+      : (row[0] ?? ''),
+  );
+};
+
 /** Types one command as a user would, shows it with its output, and fails unless it exits as expected. */
 const type = async (stage: Stage, args: readonly string[], allowed: readonly number[] = [0]): Promise<string> => {
   const { io, env, signal, work, profile } = stage;
@@ -58,7 +75,7 @@ const type = async (stage: Stage, args: readonly string[], allowed: readonly num
   });
   const text = shown.join('');
   const lines = text.trimEnd().split('\n');
-  for (const line of lines.slice(0, 12)) if (line !== '') await io.line(`  ${line}`);
+  for (const line of alignTabs(lines.slice(0, 12))) if (line !== '') await io.line(`  ${line}`);
   if (lines.length > 12) await io.line(`  … ${lines.length - 12} more lines`);
   if (!allowed.includes(code)) throw new OperaError('internal', `\`opera ${args.join(' ')}\` ended with exit ${code}`);
   return text;

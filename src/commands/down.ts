@@ -5,7 +5,7 @@ import { clearDefaultProfile } from '../config/default-profile.ts';
 import { defaultHome } from '../config/environment.ts';
 import { isOperaError, OperaError } from '../errors/errors.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { acquireFileLock } from '../runtime/sqlite.ts';
+import { acquireFileLock, isSqliteBusy } from '../runtime/sqlite.ts';
 import { destructiveFlags } from './_flags.ts';
 import { readLocalFacts } from './_local-network.ts';
 import { defineVerb } from './_verb.ts';
@@ -19,7 +19,7 @@ const isFree = async (dir: string): Promise<boolean> => {
     (await acquireFileLock(join(dir, 'up.lock')))();
     return true;
   } catch (error) {
-    if (isOperaError(error, 'config')) return false;
+    if (isOperaError(error) && isSqliteBusy(error.cause)) return false;
     throw error;
   }
 };

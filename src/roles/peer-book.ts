@@ -27,7 +27,18 @@ export interface PeerBookOptions {
   /** For key holders: takes the boxes that gateways hand out. */
   readonly keys?: KeyKeeper;
   /** Called with what is known after each announcement, to be kept on disk. */
-  readonly onPeers?: (book: { readonly gateways: readonly string[]; readonly masters: readonly string[] }) => void;
+  readonly onPeers?: (book: KnownPeers) => void;
+  /**
+   * Called when gateways were reached but none of them is one that the held roster knows: the way back for a role that
+   * slept while its gateways were replaced is to renew its certificate by key.
+   */
+  readonly onStrangers?: () => Promise<void>;
+}
+
+export interface KnownPeers {
+  readonly gateways: readonly string[];
+  readonly masters: readonly string[];
+  readonly joinAddresses: readonly string[];
 }
 
 export class PeerBook {
@@ -65,10 +76,12 @@ export class PeerBook {
   async announce(): Promise<void> {
     const { transport, rosters, stopping } = this.#context;
     let last: unknown;
+    let strangers = false;
     for (const to of this.#gateways()) {
       try {
         const { addresses, zone, capacityBytes } = this.#options.self();
-        const request = { addresses: [...addresses], zone, capacityBytes };
+        const rosterNumber = rosters.roster.number;
+        const request = { addresses: [...addresses], zone, capacityBytes, rosterNumber };
         const { answer } = await transport.call(to, 'member.announce', request, { signal: stopping });
         if (answer.rosters.length > 0) await rosters.accept(answer.rosters);
         await this.#options.keys?.accept(answer.keyBoxes, answer.keyChain);
@@ -78,13 +91,16 @@ export class PeerBook {
         this.#options.onPeers?.({
           gateways: this.list('gateway').map((peer) => peer.address),
           masters: this.list('master').map((peer) => peer.address),
+          joinAddresses: answer.joinAddresses,
         });
         return;
       } catch (error) {
         if (isOperaError(error, 'aborted')) throw error;
+        if (isOperaError(error, 'unauthenticated', 'peer-mismatch')) strangers = true;
         last = error;
       }
     }
+    if (strangers) await this.#options.onStrangers?.();
     throw last ?? new OperaError('unavailable', 'no gateway is known');
   }
 
