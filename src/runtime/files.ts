@@ -47,9 +47,13 @@ export const writeFileDurably = async (path: string, bytes: Uint8Array | string,
   await syncFolder(folder);
 };
 
-/** Creates `folder` (and missing parents) as 0700; an existing one is left as it is. */
+/** Creates `folder` (and missing parents) as 0700; an existing one is left as it is. `config` where a file stands. */
 export const createSecretFolder = async (folder: string): Promise<void> => {
-  const created = await mkdir(folder, { recursive: true, mode: 0o700 });
+  const created = await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
+    const code = systemErrorCode(cause);
+    if (code !== 'EEXIST' && code !== 'ENOTDIR') throw cause;
+    throw new OperaError('config', `${folder} is not a folder`, { cause, hint: 'Name another folder.' });
+  });
   if (created !== undefined) await syncFolder(dirname(created));
 };
 
