@@ -18,8 +18,8 @@ export interface ByteSource {
   readonly size: number | undefined;
   /** RFC 3339; undefined when there is no such time. */
   readonly modified: string | undefined;
-  /** The next bytes: exactly `length`, fewer only at the end. The buffer belongs to the caller. */
-  read(length: number): Promise<Uint8Array>;
+  /** Fills `target` with the next bytes; answers how many, fewer than its length only at the end. */
+  read(target: Uint8Array): Promise<number>;
   /** Bytes of any place again; undefined when the source can be read only once. */
   readonly readAt?: (position: number, length: number) => Promise<Uint8Array>;
   /** Begins anew at byte 0; undefined as readAt. */
@@ -33,6 +33,7 @@ export interface ByteSource {
 
 export interface PlainChunk {
   readonly index: number;
+  /** Good until the next chunk is asked for: buffers are used again, or a large file would fill the memory. */
   readonly plaintext: Uint8Array;
   readonly last: boolean;
 }
@@ -40,24 +41,26 @@ export interface PlainChunk {
 const changed = (): OperaError => new OperaError('source-changed', 'the file became shorter while it was read');
 
 async function* cutKnown(source: ByteSource, size: number): AsyncGenerator<PlainChunk, void, void> {
+  const buffer = Buffer.allocUnsafe(Math.min(chunkBytesMax, size));
   for (let index = 0, at = 0; index === 0 || at < size; index++) {
-    const length = Math.min(chunkBytesMax, size - at);
-    const plaintext = length === 0 ? new Uint8Array() : await source.read(length);
-    if (plaintext.length !== length) throw changed();
-    at += length;
+    const plaintext = buffer.subarray(0, size - at);
+    if (plaintext.length > 0 && (await source.read(plaintext)) !== plaintext.length) throw changed();
+    at += plaintext.length;
     yield { index, plaintext, last: at === size };
   }
 }
 
 /** Holds back each chunk until one more byte or the end is seen. */
 async function* cutUnknown(source: ByteSource): AsyncGenerator<PlainChunk, void, void> {
-  let held = await source.read(chunkBytesMax);
+  let [held, spare] = [Buffer.allocUnsafe(chunkBytesMax), Buffer.allocUnsafe(chunkBytesMax)];
+  let heldLength = await source.read(held);
   for (let index = 0; ; index++) {
-    const next = held.length === chunkBytesMax ? await source.read(chunkBytesMax) : new Uint8Array();
-    const last = next.length === 0;
-    yield { index, plaintext: held, last };
+    const nextLength = heldLength === chunkBytesMax ? await source.read(spare) : 0;
+    const last = nextLength === 0;
+    yield { index, plaintext: held.subarray(0, heldLength), last };
     if (last) return;
-    held = next;
+    [held, spare] = [spare, held];
+    heldLength = nextLength;
   }
 }
 
@@ -71,10 +74,11 @@ export const sourceOfBytes = (bytes: Uint8Array, options: { readonly modified?: 
   return {
     size: bytes.length,
     modified: options.modified,
-    read: async (length) => {
-      const part = bytes.slice(at, at + length);
+    read: async (target) => {
+      const part = bytes.subarray(at, at + target.length);
+      target.set(part);
       at += part.length;
-      return part;
+      return part.length;
     },
     readAt: async (position, length) => bytes.slice(position, position + length),
     rewind: async () => {
@@ -92,21 +96,20 @@ export const sourceOfStream = (stream: AsyncIterable<Uint8Array>): ByteSource =>
   return {
     size: undefined,
     modified: undefined,
-    read: async (length) => {
-      const bytes = Buffer.allocUnsafe(length);
+    read: async (target) => {
       let filled = 0;
-      while (filled < length) {
+      while (filled < target.length) {
         if (rest.length === 0) {
           const { done, value } = await iterator.next();
           if (done) break;
           rest = value;
         }
-        const part = rest.subarray(0, length - filled);
-        bytes.set(part, filled);
+        const part = rest.subarray(0, target.length - filled);
+        target.set(part, filled);
         filled += part.length;
         rest = rest.subarray(part.length);
       }
-      return bytes.subarray(0, filled);
+      return filled;
     },
     verifyUnchanged: async () => undefined,
     close: async () => {

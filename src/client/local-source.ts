@@ -13,15 +13,15 @@ const stampOf = (found: BigIntStats): SourceStamp => ({
   modifiedNs: found.mtimeNs.toString(),
 });
 
-const readFully = async (handle: FileHandle, position: number, length: number): Promise<Uint8Array> => {
-  const bytes = Buffer.allocUnsafe(length);
+/** Fills `target` from `position` on; fewer bytes only at the end. */
+const readFully = async (handle: FileHandle, target: Uint8Array, position: number): Promise<number> => {
   let filled = 0;
-  while (filled < length) {
-    const { bytesRead } = await handle.read(bytes, filled, length - filled, position + filled);
+  while (filled < target.length) {
+    const { bytesRead } = await handle.read(target, filled, target.length - filled, position + filled);
     if (bytesRead === 0) break;
     filled += bytesRead;
   }
-  return bytes.subarray(0, filled);
+  return filled;
 };
 
 const isSame = (a: SourceStamp, b: SourceStamp): boolean =>
@@ -45,12 +45,15 @@ export const openLocalSource = async (path: string): Promise<ByteSource> => {
       size: stamp.size,
       modified: formatTime(Math.floor(Number(found.mtimeNs / 1_000_000n))),
       stamp,
-      read: async (length) => {
-        const bytes = await readFully(handle, at, length);
-        at += bytes.length;
-        return bytes;
+      read: async (target) => {
+        const filled = await readFully(handle, target, at);
+        at += filled;
+        return filled;
       },
-      readAt: (position, length) => readFully(handle, position, length),
+      readAt: async (position, length) => {
+        const bytes = Buffer.allocUnsafe(length);
+        return bytes.subarray(0, await readFully(handle, bytes, position));
+      },
       rewind: async () => {
         at = 0;
       },

@@ -4,11 +4,12 @@
 import { open, readFile, rename, rm } from 'node:fs/promises';
 import { systemErrorCode } from '../runtime/files.ts';
 
-/** Start time of a process in ticks since boot; undefined where the system does not tell. */
+/** Start time of a process in ticks since boot, `gone` when only its entry is left, undefined where nothing is told. */
 const startOf = async (pid: number): Promise<string | undefined> => {
   try {
     const fields = (await readFile(`/proc/${pid}/stat`, 'utf8')).replace(/^.*\) /s, '').split(' ');
-    return fields[19];
+    // A killed process that nobody waited for keeps its number, and signals to it succeed.
+    return fields[0] === 'Z' || fields[0] === 'X' ? 'gone' : fields[19];
   } catch {
     return undefined;
   }

@@ -270,8 +270,9 @@ const readWhole = async (item: PutItem): Promise<ReadItem | undefined> => {
   try {
     const { size, modified } = source;
     if (size === undefined || sealedLength(size) > limits.batchBytesMax || size > chunkBytesMax) return undefined;
-    const plaintext = size === 0 ? new Uint8Array() : await source.read(size);
-    if (plaintext.length !== size) throw new OperaError('source-changed', 'the file became shorter while it was read');
+    const plaintext = new Uint8Array(size);
+    if ((await source.read(plaintext)) !== size)
+      throw new OperaError('source-changed', 'the file became shorter while it was read');
     await source.verifyUnchanged();
     return { item, plaintext, modified };
   } finally {
