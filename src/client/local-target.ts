@@ -2,10 +2,12 @@
 // hash of each chunk, and only a whole, fsynced file gets the name FILE. Nothing is overwritten unless asked for.
 // A later get of the same version goes on behind the chunks that still match; links are never followed.
 import { constants, type FileHandle, link, lstat, open, readFile, rename, rm } from 'node:fs/promises';
-import { basename, dirname } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { equalBytes, sha256 } from '../crypto/digest.ts';
 import { isOperaError, OperaError } from '../errors/errors.ts';
+import { utf8 } from '../model/bytes.ts';
+import { bytesToHex } from '../model/ids.ts';
 import { syncFolder, systemErrorCode } from '../runtime/files.ts';
 import { formatJson, parseJson } from '../wire/json.ts';
 import { bytes, integer, networkId, parseWith, versionId } from '../wire/schema.ts';
@@ -29,6 +31,18 @@ export interface TargetOptions {
 }
 
 const noFollow = constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+/** Parts of a path are at most so long on every common file system. */
+const fileNameBytesMax = 255;
+/** `.part.json`, `.part.lock`, and what a lock is called while it is taken over. */
+const suffixBytesMax = 40;
+
+/** Beginning of the names of what lies beside a file while it grows; a hash where the file's own leaves no room. */
+const stemOf = (path: string): string => {
+  const name = basename(path);
+  if (Buffer.byteLength(name) + suffixBytesMax <= fileNameBytesMax) return path;
+  return join(dirname(path), bytesToHex(sha256(utf8(name)).subarray(0, 16)));
+};
 
 const assertFree = async (path: string, force: boolean): Promise<void> => {
   const found = await lstat(path).catch((error: unknown) => {
@@ -104,14 +118,15 @@ export class LocalTarget {
   /** `exists` when the file is there (unless forced) or another process gets it just now. */
   static async open(session: Session, path: string, file: RemoteFile, options: TargetOptions): Promise<LocalTarget> {
     await assertFree(path, options.force);
-    const unlock = await lockFile(`${path}.part.lock`);
+    const stem = stemOf(path);
+    const unlock = await lockFile(`${stem}.part.lock`);
     if (!unlock) throw new OperaError('exists', `another process is getting ${path} just now`);
     const handles: FileHandle[] = [];
     try {
-      const hashes = await readNotes(`${path}.part.json`, session, file);
-      const part = await openPart(`${path}.part`);
+      const hashes = await readNotes(`${stem}.part.json`, session, file);
+      const part = await openPart(`${stem}.part`);
       handles.push(part);
-      const notes = await openPart(`${path}.part.json`);
+      const notes = await openPart(`${stem}.part.json`);
       handles.push(notes);
       const verified = await verify(part, file, hashes);
       await part.truncate(verified < file.geometry.chunkCount ? file.geometry.startOf(verified) : file.geometry.size);
@@ -154,7 +169,7 @@ export class LocalTarget {
     const modifiedMs = content.modified === undefined ? Number.NaN : Date.parse(content.modified);
     if (Number.isFinite(modifiedMs)) await this.#part.utimes(modifiedMs / 1_000, modifiedMs / 1_000);
     await this.#part.sync();
-    await moveInto(`${this.#path}.part`, this.#path, this.#options.force);
+    await moveInto(`${stemOf(this.#path)}.part`, this.#path, this.#options.force);
     this.#finished = true;
     if (this.#options.syncFolder) await syncFolder(dirname(this.#path));
   }
@@ -163,7 +178,7 @@ export class LocalTarget {
   async close(): Promise<void> {
     await this.#part.close();
     await this.#notes.close();
-    if (this.#finished) await rm(`${this.#path}.part.json`, { force: true });
+    if (this.#finished) await rm(`${stemOf(this.#path)}.part.json`, { force: true });
     await this.#unlock();
   }
 }
@@ -205,7 +220,7 @@ export const writeWholeFile = async (
 ): Promise<void> => {
   const { force, modified } = options;
   await assertFree(path, force);
-  const part = `${path}.part`;
+  const part = `${stemOf(path)}.part`;
   await rm(part, { force: true });
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
   const handle = await open(part, flags, 0o666);
