@@ -1,0 +1,58 @@
+// A network with its registry in a real Redis: the same cases of files, the four public keys as other programs read
+// them, and what a dump and the append-only file of Redis hold.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { LocalNet } from '../support/local-net.ts';
+import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
+import { Sandbox } from '../support/sandbox.ts';
+import { listTree } from '../support/file-tree.ts';
+import { testFiles } from './_core.ts';
+import { testPublicKeys } from './_public-keys.ts';
+import { testSecrecy } from './_secrecy.ts';
+
+const sandbox = new Sandbox();
+const redis: RedisServer | undefined = await startRedisServer();
+let net: LocalNet;
+
+before(async () => {
+  if (!redis) return;
+  assert.match(await redis.command('CONFIG SET appendonly yes'), /^\+OK/);
+  net = await LocalNet.up(sandbox, ['--redis', redis.url]);
+});
+after(async () => {
+  await sandbox.close();
+  await redis?.stop();
+});
+
+const socket = redis?.url.replace('unix://', '') ?? '';
+
+/** Elements of a LIST, with a client that knows nothing of this program. */
+const readList = async (key: string): Promise<string[]> => {
+  const { stdout } = await sandbox.run('redis-cli', ['-s', socket, '--json', 'LRANGE', key, '0', '-1']);
+  return JSON.parse(stdout) as string[];
+};
+
+/** The folder where Redis keeps its dump and its append-only file, both up to date. */
+const dump = async (): Promise<string[]> => {
+  assert.match((await redis?.command('SAVE')) ?? '', /^\+OK/);
+  const folder = dirname(socket);
+  const written = listTree(folder).filter((name) => /\.rdb$|\.aof$/.test(name));
+  assert.ok(written.includes('dump.rdb') && written.some((name) => name.endsWith('.aof')), written.join());
+  assert.ok(readFileSync(join(folder, 'dump.rdb')).includes('secret/small'), 'names are in it, so it is the registry');
+  return [folder];
+};
+
+if (redis) {
+  testSecrecy(() => net, dump);
+  testPublicKeys(() => net, {
+    nodes: () => readList('network:nodes'),
+    data: () => readList('network:data'),
+    dataOfNode: (address) => readList(`network:data:node:${address}`),
+    nodesOfFile: (name) => readList(`network:data:file:${name}`),
+  });
+  testFiles(() => net);
+} else {
+  test('files with a registry in Redis', { skip: 'redis-server is not installed' }, () => undefined);
+}
