@@ -1,6 +1,7 @@
 // Transport over HTTP/1.1 and TLS 1.3 with both sides' certificates (undici). Every connection is checked against
 // what the caller expects and the roster before a byte is sent; TLS sessions are never resumed, because Node skips
 // the identity check on a resumed session. Redirects are never followed, compressed answers never asked for.
+import { Readable } from 'node:stream';
 import type { PeerCertificate } from 'node:tls';
 import { buildConnector, type Dispatcher, Pool } from 'undici';
 import { isOperaError, OperaError } from '../errors/errors.ts';
@@ -11,7 +12,7 @@ import type { KeyHash, NetworkId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import { startDeadline } from '../runtime/deadline.ts';
 import { decodeError } from '../wire/error-body.ts';
-import { decodeFrame, encodeFrame, frameMediaType } from '../wire/frame.ts';
+import { decodeFrame, encodeFrame, frameLength, frameMediaType } from '../wire/frame.ts';
 import { type AnswerOf, pathOf, type RequestOf, type RouteName, routeFacts } from '../wire/routes.ts';
 import { parseWith } from '../wire/schema.ts';
 import { connectionError } from './_connection-error.ts';
@@ -76,8 +77,12 @@ export class HttpTransport implements Transport {
       const response = await this.#pool(to).request({
         method: 'POST',
         path: pathOf(route),
-        headers: { 'content-type': frameMediaType, accept: frameMediaType },
-        body: parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts),
+        headers: {
+          'content-type': frameMediaType,
+          accept: frameMediaType,
+          'content-length': String(frameLength(parts)),
+        },
+        body: bodyOf(parts),
         signal: deadline.signal,
       });
       const bytes = await collect(response.body, Number(response.headers['content-length'] ?? 0));
@@ -191,6 +196,19 @@ export class HttpTransport implements Transport {
 
 const expectationOf = (to: Destination): Pick<PeerExpectation, 'memberId' | 'roles'> =>
   'memberId' in to.expect ? { memberId: to.expect.memberId } : { roles: [to.expect.role] };
+
+/** Bodies up to this size are joined and written at once; longer ones go in pieces of it, as the socket takes them. */
+const pieceBytes = 256 * 1024;
+
+/** A body that is never joined into one more buffer, nor handed to TLS whole: it would be held three times over. */
+const bodyOf = (parts: readonly Uint8Array[]): Uint8Array | Readable =>
+  frameLength(parts) <= pieceBytes ? Buffer.concat(parts) : Readable.from(piecesOf(parts), { objectMode: true });
+
+function* piecesOf(parts: readonly Uint8Array[]): Generator<Uint8Array, void, void> {
+  for (const part of parts) {
+    for (let at = 0; at < part.length; at += pieceBytes) yield part.subarray(at, at + pieceBytes);
+  }
+}
 
 /** What is no answer of the route, from a member that proved to be the right one, is its fault, not the call's. */
 const parseAnswer = <N extends RouteName>(to: Destination, route: N, bytes: Uint8Array): Answer<N> => {
