@@ -194,7 +194,7 @@ export class PutJournal {
       operationId: id,
       follows,
       stamp: { ...this.#stamp },
-      atMs: connection.clock.nowMs(),
+      atMs: Math.round(connection.clock.nowMs()),
     };
     this.#handle = await open(this.#path, 'w', 0o600);
     await this.#append(formatJson(head));

@@ -178,6 +178,11 @@ export class FakeCluster {
     return keys.flatMap((key) => this.nodes.filter(({ member }) => member.signer.keyHash === key));
   }
 
+  /** Jittered sleeps leave fractions, which no wire format carries. */
+  #nowMs(): number {
+    return Math.round(this.clock.nowMs());
+  }
+
   #plan(haveLayout: number) {
     const newest = this.layouts.at(-1);
     if (!newest) throw new OperaError('no-nodes');
@@ -188,7 +193,7 @@ export class FakeCluster {
       nodes: this.nodes.map((node) => this.#entry(node)),
       incarnation: this.incarnation,
       keyEpoch: this.keyEpoch,
-      nowMs: this.clock.nowMs(),
+      nowMs: this.#nowMs(),
     };
   }
 
@@ -198,7 +203,7 @@ export class FakeCluster {
   }
 
   #ticket(operation: TicketOperation, versions: readonly VersionId[]) {
-    const issuedMs = this.clock.nowMs();
+    const issuedMs = this.#nowMs();
     return issueTicket(
       {
         operation,
@@ -222,7 +227,7 @@ export class FakeCluster {
       roster: this.roster,
       client: this.client.signer.keyHash,
       incarnation: this.incarnation,
-      nowMs: this.clock.nowMs(),
+      nowMs: this.#nowMs(),
       clockOffsetMs: 0,
     };
   }
@@ -345,7 +350,11 @@ export class FakeCluster {
   #record(node: FakeNode, request: RequestOf<'chunk.store'>, binary: Uint8Array): void {
     let at = 0;
     for (const { version, index, length } of request.chunks) {
-      this.sent.push({ node: node.address, key: keyOf(version, index), body: binary.slice(at, at + length) });
+      this.sent.push({
+        node: node.address,
+        key: keyOf(version, index),
+        body: new Uint8Array(binary.subarray(at, at + length)),
+      });
       at += length;
     }
   }
@@ -354,7 +363,7 @@ export class FakeCluster {
   #storeAll(node: FakeNode, request: RequestOf<'chunk.store'>, binary: Uint8Array): void {
     let at = 0;
     for (const { version, index, length, hash } of request.chunks) {
-      const body = binary.slice(at, at + length);
+      const body = binary.subarray(at, at + length);
       at += length;
       if (!Buffer.from(sha256(body)).equals(hash)) throw new OperaError('integrity');
       const owners = this.ownersOf(version, index);
@@ -362,7 +371,7 @@ export class FakeCluster {
       for (const owner of owners) {
         const known = owner.chunks.get(keyOf(version, index));
         if (known && !Buffer.from(known.hash).equals(hash)) throw new OperaError('hash-conflict');
-        owner.chunks.set(keyOf(version, index), { body: body.slice(), hash });
+        owner.chunks.set(keyOf(version, index), { body: new Uint8Array(body), hash });
       }
     }
   }
