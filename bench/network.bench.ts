@@ -28,6 +28,8 @@ const run = (home: string, args: readonly string[], stdout: 'ignore' | 'pipe' = 
   return { ms: performance.now() - started, stdout: String(result.stdout ?? '') };
 };
 
+const row = (what: string, value: string): void => print(`${what.padEnd(34)} ${value}`);
+
 const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1] ?? 0;
 
 /** What the disk takes: three files of `bytes`, written in 4 MiB pieces with one fsync for each piece. */
@@ -86,7 +88,7 @@ try {
     `${cpus()[0]?.model ?? 'unknown cpu'} × ${cpus().length}, Node ${process.version}, ${mib} MiB, 3 nodes, 3 copies`,
   );
   const up = run(home, ['up', '--dir', dir, '--detach', '--json']);
-  print(`up --nodes 3, until healthy        ${(up.ms / 1_000).toFixed(2)} s`);
+  row('up --nodes 3, until healthy', `${(up.ms / 1_000).toFixed(2)} s`);
   const empty = join(root, 'empty.cjs');
   await writeFile(empty, '');
   const bare = median(
@@ -97,8 +99,9 @@ try {
     }),
   );
   const ls = median(Array.from({ length: 7 }, () => run(home, ['ls']).ms));
-  print(
-    `ls on an empty network             ${ls.toFixed(0)} ms, empty script ${bare.toFixed(0)} ms, ratio ${(ls / bare).toFixed(1)}`,
+  row(
+    'ls on an empty network',
+    `${ls.toFixed(0)} ms, empty script ${bare.toFixed(0)} ms, ratio ${(ls / bare).toFixed(1)}`,
   );
 
   const source = join(root, 'source');
@@ -118,21 +121,16 @@ try {
   const get = await watched(home, ['get', 'big', '-o', join(root, 'back'), '-q']);
   const cat = await watched(home, ['cat', 'big'], '/dev/null');
   const same = spawnSync('cmp', [source, join(root, 'back')]).status === 0;
-  print(`three raw copies with fsync        ${speed(raw)} of one copy`);
-  print(
-    `put                                ${speed(put.ms)}, ${((raw / put.ms) * 100).toFixed(0)} % of raw, client peak ${put.peak} MiB`,
-  );
-  print(
-    `get to a file                      ${speed(get.ms)}, client peak ${get.peak} MiB, ${same ? 'same bytes' : 'DIFFERENT'}`,
-  );
-  print(`cat to /dev/null                   ${speed(cat.ms)}, client peak ${cat.peak} MiB`);
-  print(`registry grew by                   ${registryAfter - registryBefore} bytes (its file)`);
+  row('three raw copies with fsync', `${speed(raw)} of one copy`);
+  row('put', `${speed(put.ms)}, ${((raw / put.ms) * 100).toFixed(0)} % of raw, client peak ${put.peak} MiB`);
+  row('get to a file', `${speed(get.ms)}, client peak ${get.peak} MiB, ${same ? 'same bytes' : 'DIFFERENT'}`);
+  row('cat to /dev/null', `${speed(cat.ms)}, client peak ${cat.peak} MiB`);
+  row('registry grew by', `${registryAfter - registryBefore} bytes (its file)`);
   const facts = JSON.parse(readFileSync(join(dir, 'up.json'), 'utf8')) as {
     processes: { name: string; pid: number }[];
   };
-  print(
-    `peak memory                        ${facts.processes.map(({ name, pid }) => `${name} ${peakMib(pid)}`).join(', ')} MiB`,
-  );
+  const peaks = facts.processes.map(({ name, pid }) => `${name} ${peakMib(pid)}`);
+  row('peak memory', `${peaks.join(', ')} MiB`);
 } finally {
   spawnSync(process.execPath, [opera, 'down', '--dir', dir]);
   rmSync(root, { recursive: true, force: true });

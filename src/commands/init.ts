@@ -17,7 +17,7 @@ const plainNames = 'File contents are sealed; file names are plain in the regist
 export const command = defineVerb({
   examples: [
     'opera init --recovery-out /media/stick/opera-kit.txt',
-    'opera init --recovery-out KIT.txt --advertise 10.0.0.1:7000 --registry redis://10.0.0.5',
+    'opera init --recovery-out KIT.txt --registry redis://10.0.0.5',
     'opera init --recovery-out KIT.txt --copies 2 --write-copies 2',
   ],
   details: `The recovery kit opens the network when every member is lost: keep it offline. ${plainNames}`,

@@ -30,6 +30,11 @@ const printFacts = async (io: Output, facts: LocalFacts, took: string): Promise<
   io.note(`network ${facts.network} is up${took}; profile ${facts.profile}`);
 };
 
+const fewNodes = (nodes: number): string =>
+  nodes === 1
+    ? 'one node keeps one copy of everything: nothing survives its loss'
+    : 'two nodes keep two copies of everything: every write needs both';
+
 export const command = defineVerb({
   examples: [
     'opera up',

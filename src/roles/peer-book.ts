@@ -45,7 +45,7 @@ export class PeerBook {
   readonly #context: RoleContext;
   readonly #options: PeerBookOptions;
   #peers: readonly PeerEntry[] = [];
-  #announced = false;
+  #announcedMs: number | undefined;
   #tellAnnounced: () => void = () => undefined;
   /** Resolves when a gateway has taken the first announcement. */
   readonly whenAnnounced: Promise<void>;
@@ -60,7 +60,12 @@ export class PeerBook {
 
   /** True when a gateway has taken the announcement since this process began. */
   get announced(): boolean {
-    return this.#announced;
+    return this.#announcedMs !== undefined;
+  }
+
+  /** When a gateway last took it, on the monotonic clock; undefined before the first time. */
+  get announcedMs(): number | undefined {
+    return this.#announcedMs;
   }
 
   list(role: Role): readonly PeerEntry[] {
@@ -74,8 +79,8 @@ export class PeerBook {
 
   /** Announces now to the first gateway that answers; `unavailable` when none does. */
   async announce(): Promise<void> {
-    const { transport, rosters, stopping } = this.#context;
-    let last: unknown;
+    const { transport, rosters, stopping, clock } = this.#context;
+    let last: unknown = new OperaError('unavailable', 'no gateway is known');
     let strangers = false;
     for (const to of this.#gateways()) {
       try {
@@ -86,7 +91,7 @@ export class PeerBook {
         if (answer.rosters.length > 0) await rosters.accept(answer.rosters);
         await this.#options.keys?.accept(answer.keyBoxes, answer.keyChain);
         this.#peers = answer.peers;
-        this.#announced = true;
+        this.#announcedMs = clock.monotonicMs();
         this.#tellAnnounced();
         this.#options.onPeers?.({
           gateways: this.list('gateway').map((peer) => peer.address),
@@ -101,7 +106,7 @@ export class PeerBook {
       }
     }
     if (strangers) await this.#options.onStrangers?.();
-    throw last ?? new OperaError('unavailable', 'no gateway is known');
+    throw last;
   }
 
   /** Announces at once, again soon while nobody answers, and then every few seconds until the role stops. */
