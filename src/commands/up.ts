@@ -79,10 +79,7 @@ export const command = defineVerb({
       const pointer = setDefaultProfile(env, userHome, network.profile);
       await printFacts(io, network.facts, ` after ${((clock.monotonicMs() - started) / 1_000).toFixed(1)} s`);
       if (pointer === 'other') io.note(`another profile is the default: use --home ${network.profile}`);
-      if (flags.nodes < 3)
-        io.warn(
-          `${flags.nodes} of 3 copies: with ${flags.nodes === 1 ? 'one node nothing survives its loss' : 'two nodes every write needs both'}`,
-        );
+      if (flags.nodes < 3) io.warn(fewNodes(flags.nodes));
       if (!io.json) io.note('press Ctrl-C to end it');
       await io.flush();
       if (!signal.aborted) {
