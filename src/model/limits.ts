@@ -165,6 +165,8 @@ export const limits = {
   holdTimeoutMs: 4 * second,
   /** Copies a node still sends after it answered; beyond that a store waits for all its copies. 4 MiB each. */
   lateCopiesMax: 8,
+  /** So long such a store waits before it gives the copies up; a paused owner must not stop the puts of others. */
+  lateCopyWaitMs: 2 * second,
   /** Lease of the leading master; another takes over after watching it unchanged for this long. */
   leaseMs: 5 * second,
   leaseRenewMs: second,

@@ -60,7 +60,13 @@ export type Link = MemoryCall & { readonly fromAddress: string };
 /** One life of a process: when it ended, nothing it waits for ever comes back. */
 class Life {
   readonly stopping = new AbortController();
+  /** Errors that are none of ours: each is a bug of the role, or of the test. */
+  readonly #strange: unknown[];
   ended = false;
+
+  constructor(strange: unknown[]) {
+    this.#strange = strange;
+  }
 
   end(): void {
     this.ended = true;
@@ -80,7 +86,10 @@ class Life {
           return new Promise((resolve, reject) => {
             result.then(
               (answer) => this.ended || resolve(answer),
-              (error) => this.ended || reject(error),
+              (error) => {
+                if (!isOperaError(error)) this.#strange.push(error);
+                if (!this.ended) reject(error);
+              },
             );
           });
         };
@@ -181,7 +190,9 @@ export class MemoryCluster {
   faultOf: (link: Link) => Fault | undefined = () => undefined;
   readonly #options: ClusterOptions;
   readonly #founded: Founded;
-  readonly #gatewayLife = new Life();
+  /** Whatever was thrown anywhere that is no error of ours. */
+  readonly strange: unknown[] = [];
+  readonly #gatewayLife = new Life(this.strange);
   readonly #addresses = new Map<string, string>();
 
   private constructor(options: ClusterOptions, founded: Founded) {
@@ -342,7 +353,7 @@ export class MemoryCluster {
   async startMaster(at: number): Promise<void> {
     const master = this.masters[at];
     if (!master) throw new Error(`there is no master ${at}`);
-    const life = new Life();
+    const life = new Life(this.strange);
     const context = this.#context(master.member, life);
     const registry = life.bound<Registry>(this.registry());
     const running = createMaster(context, {
@@ -368,7 +379,7 @@ export class MemoryCluster {
 
   async startNode(at: number): Promise<void> {
     const node = this.node(at);
-    const life = new Life();
+    const life = new Life(this.strange);
     const context = this.#context(node.member, life);
     const storage = life.bound<StorageAdapter>(this.#options.storageOf?.(node.storage, at) ?? node.storage);
     const storeId = drawStoreId(context);
@@ -446,7 +457,7 @@ export class MemoryCluster {
   session(at = 0): Promise<Session> {
     const member = this.clients[at];
     if (!member) throw new Error(`there is no client ${at}`);
-    const life = new Life();
+    const life = new Life(this.strange);
     const transport = this.#transport(member, life);
     const to = { address: gatewayAddress, expect: { role: 'gateway' as const } };
     const passing = ['unavailable', 'timeout', 'overloaded', 'isolated', 'not-ready', 'stale-incarnation'] as const;
@@ -478,6 +489,6 @@ export class MemoryCluster {
 
   /** A raw call by any member, past clients and gateways. */
   transportOf(member: TestMember): Transport {
-    return this.#transport(member, new Life());
+    return this.#transport(member, new Life(this.strange));
   }
 }

@@ -21,6 +21,8 @@ export interface MasterDependencies {
   readonly book: PeerBook;
   /** Own mesh address, for the lease. */
   readonly address: () => string;
+  /** Tests pass a broken one, to see that they notice. */
+  readonly hasQuorum?: MasterCore['hasQuorum'];
 }
 
 export interface RunningMaster {
@@ -87,7 +89,7 @@ const memberHandlers = ({ core, leadership }: Parts): Handlers => ({
 
 export const createMaster = (context: RoleContext, dependencies: MasterDependencies): RunningMaster => {
   const { registry, book, address } = dependencies;
-  const core = new MasterCore(context, registry, book);
+  const core = new MasterCore(context, registry, book, dependencies.hasQuorum);
   const writer = new ManifestWriter(core);
   const committer = new Committer(core, writer);
   const names = new Names(core, writer);

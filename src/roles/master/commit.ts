@@ -54,6 +54,14 @@ const toWire = (outcome: ChangeOutcome): WireChangeOutcome => {
   return { done: false, code: outcome.code, ...(outcome.current ? { current: { ...outcome.current } } : {}) };
 };
 
+const namesOf = (change: NameChange): string[] => (change.kind === 'rename' ? [change.name, change.to] : [change.name]);
+
+/** The registry sees a hundred changes at a time; a name twice is refused in the whole batch. */
+const checkNamedOnce = (changes: readonly NameChange[]): void => {
+  const names = changes.flatMap(namesOf);
+  if (new Set(names).size !== names.length) throw new OperaError('bad-request', 'a name stands twice');
+};
+
 export class Committer {
   readonly #core: MasterCore;
   readonly #writer: ManifestWriter;
@@ -67,13 +75,14 @@ export class Committer {
     const [view, life] = await Promise.all([this.#core.view(), this.#core.life()]);
     const changes = request.changes.map((change) => toNameChange(this.#core, view, change));
     this.#checkTickets(client, changes, request, life.incarnation);
-    const touched = changes.flatMap((change) => (change.kind === 'rename' ? [change.name, change.to] : [change.name]));
-    const pending = await this.#core.registry.listPendingOf([...new Set(touched)]);
-    // A repeated operation may be pending itself: finishing it here is what its client waits for.
-    await this.#writer.finishAll(pending.map(({ sequence }) => sequence));
+    checkNamedOnce(changes);
+    const stuck = await this.#finishBefore(changes);
     const durable = await this.#durableVersions(view, changes);
-    const outcomes: WireChangeOutcome[] = changes.map(() => ({ done: false, code: 'chunks-missing' }));
-    const ready = changes.flatMap((change, at) => (durable(change) ? [{ change, at }] : []));
+    const outcomes: WireChangeOutcome[] = changes.map((change) => ({
+      done: false,
+      code: stuck(change) ? 'write-quorum' : 'chunks-missing',
+    }));
+    const ready = changes.flatMap((change, at) => (durable(change) && !stuck(change) ? [{ change, at }] : []));
     for (let from = 0; from < ready.length; from += limits.stepChangesMax) {
       const step = ready.slice(from, from + limits.stepChangesMax);
       const results = await this.#core.registry.commit({
@@ -89,6 +98,28 @@ export class Committer {
     }
     await this.#finish(changes, outcomes);
     return { outcomes };
+  }
+
+  /**
+   * Finishes what is pending on the names, so that manifests reach the nodes in the order of the steps; says of which
+   * changes a name could not be finished. A repeated operation may be pending itself: its client waits for just that.
+   */
+  async #finishBefore(changes: readonly NameChange[]): Promise<(change: NameChange) => boolean> {
+    const { registry } = this.#core;
+    const names = changes.flatMap(namesOf);
+    const pending: PendingChange[] = [];
+    for (let from = 0; from < names.length; from += limits.batchEntriesMax) {
+      pending.push(...(await registry.listPendingOf(names.slice(from, from + limits.batchEntriesMax))));
+    }
+    const left = await this.#writer.tryFinish(pending.map(({ sequence }) => sequence));
+    if (left.size === 0) return () => false;
+    // Which of the names it is, the registry says with the same question asked about each.
+    const stuck = new Set<NameChange>();
+    for (const change of changes) {
+      const own = await registry.listPendingOf(namesOf(change));
+      if (own.some(({ sequence }) => left.has(sequence))) stuck.add(change);
+    }
+    return (change) => stuck.has(change);
   }
 
   /** Puts need a ticket of their client for their versions; renames and removes are the member's right alone. */
@@ -125,6 +156,11 @@ export class Committer {
     const asked = puts.map(({ sealed, chunkCount }) => ({ version: sealed.version, chunkCount }));
     const answers = asked.length > 0 ? await areDurable(this.#core, view, asked) : [];
     const durable = new Set(puts.filter((_, at) => answers[at]).map(({ sealed }) => sealed.version));
+    // What was carried out before is answered as it was then, wherever its chunks are by now.
+    for (const { sealed, operationId } of puts) {
+      if (durable.has(sealed.version)) continue;
+      if (await this.#core.registry.getOutcome(operationId)) durable.add(sealed.version);
+    }
     return (change) => change.kind !== 'put' || durable.has(change.sealed.version);
   }
 

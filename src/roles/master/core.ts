@@ -5,6 +5,7 @@ import { OperaError } from '../../errors/errors.ts';
 import { isValidMember } from '../../identity/roster.ts';
 import type { KeyHash, MemberId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
+import { hasWriteQuorum } from '../../placement/coverage.ts';
 import { type Layout, verifyLayout } from '../../placement/layout.ts';
 import type { MemberRecord, Registry, RegistryLife, StoredLayout } from '../../registry/registry.ts';
 import type { AnswerOf, RequestOf } from '../../wire/routes.ts';
@@ -40,10 +41,14 @@ export class MasterCore {
   readonly #parsed = new Map<number, HeldLayout>();
   #members: { readonly records: readonly MemberRecord[]; readonly atMs: number } | undefined;
 
-  constructor(context: RoleContext, registry: Registry, book: PeerBook) {
+  /** The rule by which copies are counted; tests pass a broken one, to see that they notice. */
+  readonly hasQuorum: typeof hasWriteQuorum;
+
+  constructor(context: RoleContext, registry: Registry, book: PeerBook, hasQuorum = hasWriteQuorum) {
     this.context = context;
     this.registry = registry;
     this.book = book;
+    this.hasQuorum = hasQuorum;
   }
 
   /** The registry's life; `registry-lost` or `wrong-network` when it is not this network's. */

@@ -72,14 +72,18 @@ export class ManifestWriter {
     return new Set(durable);
   }
 
-  /** Finishes the changes of these sequences; `write-quorum` when one cannot be made durable now. */
-  async finishAll(sequences: readonly bigint[]): Promise<void> {
+  /** Finishes the changes of these sequences; answers those that cannot be made durable now. */
+  async tryFinish(sequences: readonly bigint[]): Promise<ReadonlySet<bigint>> {
     const found = await Promise.all(sequences.map((sequence) => this.#core.registry.getPending(sequence)));
     const changes = found.filter((change): change is PendingChange => change !== undefined);
     const durable = await this.finish(changes);
-    if (changes.some(({ sequence }) => !durable.has(sequence))) {
-      throw new OperaError('write-quorum', 'a name has a change that too few nodes have yet');
-    }
+    return new Set(changes.map(({ sequence }) => sequence).filter((sequence) => !durable.has(sequence)));
+  }
+
+  /** Finishes the changes of these sequences; `write-quorum` when one cannot be made durable now. */
+  async finishAll(sequences: readonly bigint[]): Promise<void> {
+    const stuck = await this.tryFinish(sequences);
+    if (stuck.size > 0) throw new OperaError('write-quorum', 'a name has a change that too few nodes have yet');
   }
 
   #encode(change: PendingChange): Outgoing[] {

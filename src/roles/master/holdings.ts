@@ -52,21 +52,27 @@ const ask = async (core: MasterCore, view: View, ranges: readonly ChunkRange[]):
 };
 
 /** True when, in one and the same layout, W′ of the chunk's owners hold it. */
-const isDurable = (view: View, answers: Answers, range: ChunkRange, position: number, index: number): boolean =>
-  view.layouts.some(({ layout }) => {
-    const holders = ownersOf(layout, partitionOf(range.version, index)).filter((owner) => {
-      const bits = answers.get(owner)?.[position];
-      return bits !== undefined && hasBit(bits, index - range.from);
-    });
-    return holders.length >= layout.writeCopies;
-  });
+type IsDurable = (answers: Answers, range: ChunkRange, position: number, index: number) => boolean;
+
+const durabilityIn = (core: MasterCore, view: View): IsDurable => {
+  const tables = view.layouts.map(({ layout }) => layout);
+  return (answers, range, position, index) => {
+    const holders = new Set<KeyHash>();
+    for (const [node, bitmaps] of answers) {
+      const bits = bitmaps[position];
+      if (bits !== undefined && hasBit(bits, index - range.from)) holders.add(node);
+    }
+    return core.hasQuorum(tables, partitionOf(range.version, index), holders);
+  };
+};
 
 /** Bitmap of [from, to): which chunks are durable. At most 65,536 chunks. */
 export const durableChunks = async (core: MasterCore, view: View, range: ChunkRange): Promise<Uint8Array> => {
   const answers = await ask(core, view, [range]);
+  const isDurable = durabilityIn(core, view);
   const bits = new Uint8Array(Math.ceil((range.to - range.from) / 8));
   for (let index = range.from; index < range.to; index++) {
-    if (!isDurable(view, answers, range, 0, index)) continue;
+    if (!isDurable(answers, range, 0, index)) continue;
     const at = index - range.from;
     bits[at >> 3] = (bits[at >> 3] ?? 0) | (1 << (at & 7));
   }
@@ -83,9 +89,10 @@ export const areDurable = async (
   const ranges = small.map(({ version, chunkCount }): ChunkRange => ({ version, from: 0, to: chunkCount }));
   const answers = ranges.length > 0 ? await ask(core, view, ranges) : new Map<KeyHash, readonly Uint8Array[]>();
   const verdicts = new Map<VersionId, boolean>();
+  const isDurable = durabilityIn(core, view);
   for (const [position, range] of ranges.entries()) {
     let whole = true;
-    for (let index = 0; index < range.to && whole; index++) whole = isDurable(view, answers, range, position, index);
+    for (let index = 0; index < range.to && whole; index++) whole = isDurable(answers, range, position, index);
     verdicts.set(range.version, whole);
   }
   for (const { version, chunkCount } of versions) {
@@ -94,7 +101,7 @@ export const areDurable = async (
     for (let from = 0; from < chunkCount && whole; from += chunksOfQuestion) {
       const range = { version, from, to: Math.min(chunkCount, from + chunksOfQuestion) };
       const held = await ask(core, view, [range]);
-      for (let index = from; index < range.to && whole; index++) whole = isDurable(view, held, range, 0, index);
+      for (let index = from; index < range.to && whole; index++) whole = isDurable(held, range, 0, index);
     }
     verdicts.set(version, whole);
   }

@@ -24,6 +24,10 @@ export class Layouts {
   readonly #core: MasterCore;
   readonly #leadership: Leadership;
   #waitingSinceMs: number | undefined;
+  /** The table of addresses that the nodes were last told, and in which epoch. */
+  #told = '';
+  /** Addresses of the newest layout's nodes when the public keys were last looked at. */
+  #placed: string | undefined;
 
   constructor(core: MasterCore, leadership: Leadership) {
     this.#core = core;
@@ -48,6 +52,7 @@ export class Layouts {
     else this.#waitingSinceMs ??= nowMs;
     const view = { layouts: parsed, retiredUpTo, nodes, waitingSinceMs: this.#waitingSinceMs, nowMs };
     for (const action of dueActions(view)) await this.#carryOut(action, layouts, members, epoch);
+    await this.#followAddresses(layouts, members, nodes, epoch);
     await this.#followPlacements(layouts.at(-1));
   }
 
@@ -100,8 +105,7 @@ export class Layouts {
         this.#core.context.log.info('layout-retired', { upTo: action.upTo });
         await this.#event('layout-retired', { upTo: action.upTo });
         const left = layouts.filter(({ layout }) => layout.number > action.upTo);
-        const everyone = members.map(({ keyHash }) => keyHash);
-        return this.#announce(left, members, everyone, epoch);
+        return this.#announce(left, members, action.to, epoch);
       }
     }
   }
@@ -172,8 +176,10 @@ export class Layouts {
       retiredUpTo,
       peers: this.#core.nodesOf(view),
     };
+    // Heartbeats acknowledge: the answer, which comes after the last write under an older layout, is not waited for.
+    const options = { timeoutMs: limits.holdTimeoutMs };
     await this.#tell(members, to, async (destination) => {
-      await context.transport.call(destination, 'layout.adopt', order);
+      await context.transport.call(destination, 'layout.adopt', order, options);
     });
   }
 
@@ -185,7 +191,8 @@ export class Layouts {
   ): Promise<void> {
     const number = layouts.at(-1)?.layout.number ?? 0;
     await this.#tell(members, to, async (destination) => {
-      await this.#core.context.transport.call(destination, 'layout.covered', { epoch, number });
+      const options = { timeoutMs: limits.probeTimeoutMs };
+      await this.#core.context.transport.call(destination, 'layout.covered', { epoch, number }, options);
     });
   }
 
@@ -207,13 +214,32 @@ export class Layouts {
     );
   }
 
-  /** The public keys follow the newest layout. */
+  /** Nodes dial each other by the table that comes with a layout: one that moved is made known with the same layouts. */
+  async #followAddresses(
+    layouts: readonly HeldLayout[],
+    members: readonly MemberRecord[],
+    nodes: readonly NodeView[],
+    epoch: bigint,
+  ): Promise<void> {
+    const table = members.map(({ keyHash, addresses }) => `${keyHash} ${addresses[0] ?? ''}`).sort();
+    const tell = `${epoch} ${table.join(' ')}`;
+    if (tell === this.#told || layouts.length === 0 || this.#leadership.epoch !== epoch) return;
+    const fresh = (await this.#core.layouts()).layouts;
+    const to = nodes.filter(({ alive }) => alive).map(({ keyHash }) => keyHash);
+    await this.#announce(fresh, members, to, epoch);
+    this.#told = tell;
+  }
+
+  /** The public keys follow the newest layout, and nodes that listen elsewhere now. */
   async #followPlacements(newest: HeldLayout | undefined): Promise<void> {
     if (!newest) return;
     const { registry } = this.#core;
-    if ((await registry.placementsLayout()) >= newest.layout.number) return;
     const view = await this.#core.view();
     const addresses = new Map(this.#core.nodesOf(view).map(({ keyHash, address }) => [keyHash, address]));
+    const table = newest.layout.nodes.map((keyHash) => addresses.get(keyHash) ?? '').join(' ');
+    const moved = this.#placed !== undefined && this.#placed !== table;
+    this.#placed = table;
+    if (!moved && (await registry.placementsLayout()) >= newest.layout.number) return;
     await registry.rebuildPlacements(newest.layout.number, ({ version, chunkCount }) =>
       nodesOfFile(newest.layout, version, chunkCount).flatMap((keyHash) => addresses.get(keyHash) ?? []),
     );

@@ -42,12 +42,9 @@ export class Names {
     await this.#core.life();
     const { prefix, after, limit } = request;
     const query = { prefix, limit, ...(after === undefined ? {} : { after }) };
-    let page = await this.#core.registry.listNames(query);
+    const page = await this.#core.registry.listNames(query);
     const pending = page.records.flatMap((record) => (record.pending === undefined ? [] : [record.pending]));
-    if (pending.length > 0) {
-      await this.#writer.finishAll([...new Set(pending)]);
-      page = await this.#core.registry.listNames(query);
-    }
+    await this.#writer.finishAll([...new Set(pending)]);
     if (page.records.length === 0) return { records: [] };
     const view = await this.#core.view();
     const records = await Promise.all(page.records.map((record) => this.#toWire(view, record)));
@@ -73,12 +70,16 @@ export class Names {
     return { version, chunkCount, chunks, nodes: this.#core.nodesOf(view), layoutNumber: view.newest.number };
   }
 
-  /** Records in the order asked, none of them pending. */
+  /**
+   * Records in the order asked, as durable as they look: read first, and what is pending then is finished before they
+   * are told. The other way round a change that came in between would be seen and could still be lost.
+   */
   async #read(names: readonly string[]): Promise<readonly (NameRecord | undefined)[]> {
     const { registry } = this.#core;
+    const records = await registry.getNames(names);
     const pending = await registry.listPendingOf(names);
     await this.#writer.finishAll(pending.map(({ sequence }) => sequence));
-    return registry.getNames(names);
+    return records;
   }
 
   async #toWire(view: View, record: NameRecord): Promise<WireNameRecord> {

@@ -1,6 +1,6 @@
 // Plans: what a client needs to move bytes by itself: layouts, addresses of nodes, and a ticket that nodes verify
 // without asking anyone. A ticket names client, versions, layout and incarnation and lives at most a minute.
-import { OperaError } from '../../errors/errors.ts';
+import { isOperaError, OperaError } from '../../errors/errors.ts';
 import { issueTicket, renewTicket, subjectOf, type TicketOperation } from '../../identity/ticket.ts';
 import { type KeyHash, type VersionId, versionIdFromBytes } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
@@ -65,15 +65,32 @@ export const openUploads = async (
 ): Promise<AnswerOf<'upload.open'>> => {
   const names = request.names.map((name) => parseWireName(name));
   if (new Set(names).size !== names.length) throw new OperaError('bad-request', 'a name stands twice');
-  const [view, life, pending] = await Promise.all([core.view(), core.life(), core.registry.listPendingOf(names)]);
+  const pending = await core.registry.listPendingOf(names);
   await writer.finishAll(pending.map(({ sequence }) => sequence));
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await openOnce(core, client, names, request.haveLayout);
+    } catch (error) {
+      // A layout was made between the look and the step; several in a row are no accident.
+      if (!isOperaError(error, 'layout-changed') || attempt >= limits.layoutsUnretiredMax) throw error;
+    }
+  }
+};
+
+const openOnce = async (
+  core: MasterCore,
+  client: KeyHash,
+  names: readonly string[],
+  haveLayout: number,
+): Promise<AnswerOf<'upload.open'>> => {
+  const [view, life] = await Promise.all([core.view(), core.life()]);
   const uploads = names.map((name) => ({ name, version: versionIdFromBytes(core.context.random.bytes(16)) }));
   const { incarnation } = life;
   const layoutNumber = view.newest.number;
   const current = await core.registry.openUploads({ incarnation, client, layoutNumber, uploads });
   const versions = uploads.map(({ version }) => version);
   return {
-    ...planPart(core, view, life, request.haveLayout),
+    ...planPart(core, view, life, haveLayout),
     uploads: versions.map((version, at) => {
       const before = current[at];
       return before ? { version, current: { version: before.version, sequence: before.sequence } } : { version };

@@ -35,7 +35,8 @@ export type LayoutAction =
   | { readonly kind: 'announce'; readonly to: readonly KeyHash[] }
   /** Tell these nodes that the newest layout is covered. */
   | { readonly kind: 'covered'; readonly to: readonly KeyHash[] }
-  | { readonly kind: 'retire'; readonly upTo: number };
+  /** Retire these layouts, and tell these nodes. */
+  | { readonly kind: 'retire'; readonly upTo: number; readonly to: readonly KeyHash[] };
 
 /** Live nodes that the newest layout does not name. */
 export const joiningNodes = (view: Pick<LayoutsView, 'layouts' | 'nodes'>): KeyHash[] => {
@@ -57,17 +58,19 @@ export const dueActions = (view: LayoutsView): LayoutAction[] => {
   const nodes = view.nodes.filter(({ keyHash }) => concerned.has(keyHash));
   const behind = nodes.filter((node) => node.alive && node.layoutNumber < newest.number);
   if (behind.length > 0) actions.push({ kind: 'announce', to: behind.map(({ keyHash }) => keyHash) });
+  const owners = nodes.filter(({ keyHash }) => newest.nodes.includes(keyHash));
+  const incomplete = owners.filter((node) => node.completeLayout < newest.number && !node.out);
+  if (incomplete.length === 0 && view.layouts.length === 1) return actions;
   const acknowledged = new Set(
     nodes.filter((node) => node.layoutNumber >= newest.number).map(({ keyHash }) => keyHash),
   );
   if (listUncovered(view.layouts, acknowledged).length > 0) return actions;
-  const owners = nodes.filter(({ keyHash }) => newest.nodes.includes(keyHash));
-  const incomplete = owners.filter((node) => node.completeLayout < newest.number && !node.out);
   if (incomplete.length > 0) {
     const to = incomplete.filter((node) => acknowledged.has(node.keyHash)).map(({ keyHash }) => keyHash);
     if (to.length > 0) actions.push({ kind: 'covered', to });
     return actions;
   }
-  if (view.layouts.length > 1) actions.push({ kind: 'retire', upTo: newest.number - 1 });
+  const to = view.nodes.filter(({ alive }) => alive).map(({ keyHash }) => keyHash);
+  actions.push({ kind: 'retire', upTo: newest.number - 1, to });
   return actions;
 };

@@ -12,7 +12,7 @@ import { commonHandlers, every } from '../common.ts';
 import type { RoleContext } from '../context.ts';
 import { destinationOf, type PeerBook, type PeerEntry } from '../peer-book.ts';
 import { WriteBarrier } from './barrier.ts';
-import type { NodeCore } from './core.ts';
+import { acknowledgedLayout, type NodeCore } from './core.ts';
 import { NodeMemory } from './memory.ts';
 import { Puller } from './pull.ts';
 import { servingHandlers } from './serve.ts';
@@ -25,6 +25,8 @@ export interface NodeDependencies {
   readonly book: PeerBook;
   /** Id drawn for this opening of the store. */
   readonly storeId: string;
+  /** Tests pass a broken one, to see that they notice. */
+  readonly barrier?: WriteBarrier;
 }
 
 export interface RunningRole {
@@ -36,14 +38,19 @@ export interface RunningRole {
   readonly run: () => Promise<void>;
 }
 
+/** A loop that wakes this often notices a pause of the process long before it is mistaken for silence of others. */
+const contactTickMs = 1_000;
+
 /** Contact with the network: without any for a minute a node answers only those who could end its isolation. */
 class Contact {
   readonly #context: RoleContext;
+  readonly #book: PeerBook;
   #lastMs: number;
   #seenMs: number;
 
-  constructor(context: RoleContext) {
+  constructor(context: RoleContext, book: PeerBook) {
     this.#context = context;
+    this.#book = book;
     this.#lastMs = context.clock.monotonicMs();
     this.#seenMs = this.#lastMs;
   }
@@ -59,9 +66,14 @@ class Contact {
     this.#seenMs = now;
   }
 
+  #isIsolated(): boolean {
+    const lastMs = Math.max(this.#lastMs, this.#book.announcedMs ?? 0);
+    return this.#context.clock.monotonicMs() - lastMs > limits.isolationMs;
+  }
+
   readonly admit = (peer: Peer): void => {
     if (peer.role === 'gateway' || peer.role === 'master') this.made();
-    else if (this.#context.clock.monotonicMs() - this.#lastMs > limits.isolationMs) throw new OperaError('isolated');
+    else if (this.#isIsolated()) throw new OperaError('isolated');
   };
 }
 
@@ -91,7 +103,6 @@ const adoptHandler =
     });
     // Checked before the wait as well, so that an order of the past does not even drain writes.
     followLeader(memory.state, request.epoch);
-    await memory.setPeers(request.peers);
     const newest = Math.max(...layouts.map(({ layout }) => layout.number));
     const change = memory.change((before) =>
       adoptLayouts(
@@ -104,6 +115,7 @@ const adoptHandler =
       if (isOperaError(error, 'conflict')) context.log.error('layout-conflict', { layout: newest });
       throw error;
     });
+    await memory.setPeers(request.peers);
     const number = newestLayout(state)?.number ?? 0;
     // From here on lower writes are refused; those that had entered must end before the layout is acknowledged.
     await barrier.drained(number);
@@ -135,7 +147,6 @@ class Heart {
   }
 
   async beat(): Promise<void> {
-    this.#contact.tick();
     const masters = this.#core.book.list('master');
     const candidates = this.#leader ? [this.#leader, ...masters] : masters;
     let last: unknown = new OperaError('unavailable', 'no master is known');
@@ -146,6 +157,8 @@ class Heart {
         return;
       } catch (error) {
         if (isOperaError(error, 'aborted')) throw error;
+        // A master that answers an error, as while the registry is out of reach, is contact all the same.
+        if (isOperaError(error) && error.requestId !== undefined) this.#contact.made();
         if (this.#leader === master) this.#leader = undefined;
         last = error;
       }
@@ -173,7 +186,7 @@ class Heart {
         highestSequence,
         incarnation: state.incarnation,
         promisedEpoch: state.promisedEpoch,
-        layoutNumber: newestLayout(state)?.number ?? 0,
+        layoutNumber: acknowledgedLayout(core),
         completeLayout: state.completeLayout,
         rosterNumber: context.rosters.roster.number,
         chunks: usage.chunks,
@@ -205,11 +218,11 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
   const { storage, keys, book } = dependencies;
   const memory = await NodeMemory.load(storage);
   const self = context.identity().signer.keyHash;
-  const barrier = new WriteBarrier();
+  const barrier = dependencies.barrier ?? new WriteBarrier();
   const core: NodeCore = { context, self, storage, memory, barrier, book, keys, clockOffsetMs: 0, servedHour: 0 };
   const intake = new ChunkIntake(core);
   const puller = new Puller(core);
-  const contact = new Contact(context);
+  const contact = new Contact(context, book);
   const heart = new Heart(core, dependencies, contact);
   const report = (): void => {
     void puller
@@ -248,6 +261,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
     run: async () => {
       await Promise.all([
         book.run(),
+        every(context, 'contact', contactTickMs, async () => contact.tick()),
         book.whenAnnounced.then(() => every(context, 'heartbeat', limits.heartbeatMs, () => heart.beat())),
         every(context, 'pull', limits.heartbeatMs, () => puller.round()),
       ]);

@@ -21,9 +21,15 @@ export class WriteBarrier {
     }
   }
 
+  /** The lowest layout number under which a write is under way, when it is below `layoutNumber`. */
+  lowestBelow(layoutNumber: number): number | undefined {
+    const lower = [...this.#inFlight.keys()].filter((number) => number < layoutNumber);
+    return lower.length > 0 ? Math.min(...lower) : undefined;
+  }
+
   /** Resolves when no write under a layout below `layoutNumber` is under way. */
   async drained(layoutNumber: number): Promise<void> {
-    while ([...this.#inFlight.keys()].some((number) => number < layoutNumber)) {
+    while (this.lowestBelow(layoutNumber) !== undefined) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     }
   }

@@ -10,6 +10,7 @@ import type { RoleContext } from '../context.ts';
 import { destinationOf, type PeerBook } from '../peer-book.ts';
 import type { WriteBarrier } from './barrier.ts';
 import type { NodeMemory } from './memory.ts';
+import { newestLayout } from './state.ts';
 
 export interface NodeCore {
   readonly context: RoleContext;
@@ -24,6 +25,15 @@ export interface NodeCore {
   /** Served hours of the network (u32); 0 until a leader says. */
   servedHour: number;
 }
+
+/**
+ * The newest layout that is acknowledged: in force here, and no write under a lower one is under way any more. What is
+ * in force already but not yet drained must not be told, or a leader would call covered what is not.
+ */
+export const acknowledgedLayout = ({ memory, barrier }: Pick<NodeCore, 'memory' | 'barrier'>): number => {
+  const newest = newestLayout(memory.state)?.number ?? 0;
+  return barrier.lowestBelow(newest) ?? newest;
+};
 
 /** The member to dial for a key; `unavailable` when its address is not known. */
 export const destinationOfNode = (core: NodeCore, keyHash: KeyHash) => {

@@ -3,17 +3,60 @@
 // old one before everybody knew of the new one is in that listing.
 import { equalBytes, sha256 } from '../../crypto/digest.ts';
 import { isOperaError, OperaError } from '../../errors/errors.ts';
-import type { KeyHash } from '../../model/ids.ts';
+import type { KeyHash, VersionId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { listUncovered } from '../../placement/coverage.ts';
-import { ownersOf } from '../../placement/layout.ts';
+import { type Layout, ownersOf } from '../../placement/layout.ts';
 import { errorFacts } from '../../runtime/log.ts';
 import type { AnswerOf } from '../../wire/routes.ts';
 import { destinationOfNode, type NodeCore } from './core.ts';
 import { manifestToStore } from './serve.ts';
-import { newestLayout } from './state.ts';
+import { newestLayout, type NodeState } from './state.ts';
 
 type ListedChunk = AnswerOf<'chunk.list'>['chunks'][number];
+
+const keyOf = ({ version, index }: Pick<ListedChunk, 'version' | 'index'>): string => `${version}/${index}`;
+
+interface PullPlan {
+  /** Partitions whose content this node cannot be sure to hold. */
+  readonly gained: readonly number[];
+  readonly sources: ReadonlyMap<KeyHash, readonly number[]>;
+  /** Layouts whose owners must cover what is gained. */
+  readonly tables: readonly Layout[];
+  /** Whether the own store counts as an answer, as it does in layouts that were written to here. */
+  readonly countsSelf: boolean;
+}
+
+/** What is to be pulled from whom. Pure. */
+export const planPull = (state: NodeState, self: KeyHash): PullPlan => {
+  const layouts = state.layouts.map(({ layout }) => layout);
+  const newest = layouts.at(-1);
+  if (!newest) return { gained: [], sources: new Map(), tables: [], countsSelf: true };
+  let tables = layouts.slice(0, -1);
+  // A node that was away while everything older was retired finds it at the other owners of the newest layout.
+  const alone = tables.length === 0 && newest.number > 1;
+  if (alone) tables = [newest];
+  const gained: number[] = [];
+  const sources = new Map<KeyHash, number[]>();
+  const from = tables.findIndex(({ number }) => number === state.completeLayout);
+  for (let partition = 0; partition < newest.owners.length / newest.copies; partition++) {
+    if (!ownersOf(newest, partition).includes(self)) continue;
+    // Kept only if it was owned all the time since the layout that was held completely: what was written under a
+    // layout in between went to others.
+    const kept = from >= 0 && tables.slice(from).every((table) => ownersOf(table, partition).includes(self));
+    const nobodyElse = alone && ownersOf(newest, partition).length === 1;
+    if (kept || nobodyElse || tables.length === 0) continue;
+    gained.push(partition);
+    for (const owner of new Set(tables.flatMap((table) => ownersOf(table, partition)))) {
+      if (owner !== self) {
+        const listed = sources.get(owner);
+        if (listed) listed.push(partition);
+        else sources.set(owner, [partition]);
+      }
+    }
+  }
+  return { gained, sources, tables, countsSelf: !alone };
+};
 
 export class Puller {
   readonly #core: NodeCore;
@@ -51,39 +94,33 @@ export class Puller {
   /** Lists and copies; true when enough owners answered that nothing acknowledged can be missing. */
   async #pull(newestNumber: number): Promise<boolean> {
     const { memory, self } = this.#core;
-    const older = memory.state.layouts.filter(({ layout }) => layout.number < newestNumber);
     const newest = newestLayout(memory.state);
-    if (!newest || older.length === 0) return true;
-    const complete = older.find(({ layout }) => layout.number === memory.state.completeLayout)?.layout;
-    const gained: number[] = [];
-    for (let partition = 0; partition < 4_096; partition++) {
-      const had = complete ? ownersOf(complete, partition).includes(self) : false;
-      if (!had && ownersOf(newest, partition).includes(self)) gained.push(partition);
-    }
-    const sources = new Map<KeyHash, number[]>();
-    for (const partition of gained) {
-      const owners = new Set(older.flatMap(({ layout }) => ownersOf(layout, partition)));
-      owners.delete(self);
-      for (const owner of owners) sources.set(owner, [...(sources.get(owner) ?? []), partition]);
-    }
-    const answered = new Set<KeyHash>([self]);
-    for (const [source, partitions] of sources) {
+    if (!newest || newest.number !== newestNumber) return false;
+    const plan = planPull(memory.state, self);
+    const answered = new Set<KeyHash>(plan.countsSelf ? [self] : []);
+    const lacking = new Map<string, ListedChunk>();
+    let silent = 0;
+    for (const [source, partitions] of plan.sources) {
       try {
-        await this.#pullChunks(source, partitions);
+        await this.#pullChunks(source, partitions, lacking);
         await this.#pullManifests(source, partitions);
         answered.add(source);
       } catch (error) {
-        if (isOperaError(error, 'no-space', 'read-only')) throw error;
+        if (isOperaError(error, 'no-space', 'read-only', 'aborted')) throw error;
+        silent++;
         this.#core.context.log.warn('pull-failed', { from: source, ...errorFacts(error) });
       }
     }
-    const tables = older.map(({ layout }) => layout);
-    const uncovered = new Set(listUncovered(tables, answered));
-    return gained.every((partition) => !uncovered.has(partition));
+    const uncovered = new Set(listUncovered(plan.tables, answered));
+    if (plan.gained.some((partition) => uncovered.has(partition))) return false;
+    if (lacking.size === 0) return true;
+    // Listed but not given, by an owner whose copy is damaged: an owner that was silent may have a good one.
+    this.#core.context.log.error('chunks-not-given', { chunks: lacking.size, silent });
+    return silent === 0;
   }
 
-  async #pullChunks(source: KeyHash, partitions: readonly number[]): Promise<void> {
-    const { context, storage } = this.#core;
+  async #pullChunks(source: KeyHash, partitions: readonly number[], lacking: Map<string, ListedChunk>): Promise<void> {
+    const { context } = this.#core;
     const to = destinationOfNode(this.#core, source);
     const signal = context.stopping;
     let after: ListedChunk | undefined;
@@ -94,19 +131,38 @@ export class Puller {
         ...(after ? { after: { partition: after.partition, version: after.version, index: after.index } } : {}),
       };
       const { answer } = await context.transport.call(to, 'chunk.list', request, { signal });
-      const missing: ListedChunk[] = [];
-      for (const chunk of answer.chunks) {
-        const held = await storage.listVersion(chunk.version, chunk.index, chunk.index + 1);
-        if (held.length === 0) missing.push(chunk);
-      }
-      await this.#copyAll(source, missing);
+      const missing = await this.#missingOf(answer.chunks);
+      for (const chunk of missing) lacking.set(keyOf(chunk), chunk);
+      for (const key of await this.#copyAll(source, missing)) lacking.delete(key);
       after = answer.chunks.at(-1);
       if (!answer.more || !after) return;
     }
   }
 
-  /** Copies chunks in groups that fit one answer, a few groups at once. */
-  async #copyAll(source: KeyHash, missing: readonly ListedChunk[]): Promise<void> {
+  /** Those of a page that are not held. A large version is looked up once, not chunk by chunk. */
+  async #missingOf(listed: readonly ListedChunk[]): Promise<ListedChunk[]> {
+    const { storage } = this.#core;
+    const byVersion = new Map<VersionId, ListedChunk[]>();
+    for (const chunk of listed) byVersion.set(chunk.version, [...(byVersion.get(chunk.version) ?? []), chunk]);
+    const missing: ListedChunk[] = [];
+    for (const [version, chunks] of byVersion) {
+      const indices = chunks.map(({ index }) => index);
+      const held = await storage.listVersion(version, Math.min(...indices), Math.max(...indices) + 1);
+      const known = new Set(held.map(({ index }) => index));
+      // A listing stops after so many chunks: what lies behind is looked up one by one.
+      const cut = held.length >= limits.storeVersionPageMax ? (held.at(-1)?.index ?? 0) : Number.POSITIVE_INFINITY;
+      for (const chunk of chunks) {
+        const { index } = chunk;
+        if (known.has(index)) continue;
+        if (index > cut && (await storage.listVersion(version, index, index + 1)).length > 0) continue;
+        missing.push(chunk);
+      }
+    }
+    return missing;
+  }
+
+  /** Copies chunks in groups that fit one answer, a few groups at once; answers the keys of those it got. */
+  async #copyAll(source: KeyHash, missing: readonly ListedChunk[]): Promise<string[]> {
     const groups: ListedChunk[][] = [];
     let bytes = Number.POSITIVE_INFINITY;
     for (const chunk of missing) {
@@ -117,14 +173,17 @@ export class Puller {
       groups.at(-1)?.push(chunk);
       bytes += chunk.length;
     }
+    const copied: string[] = [];
     const next = groups.values();
     const worker = async (): Promise<void> => {
-      for (const group of next) await this.#copyGroup(source, group);
+      for (const group of next) copied.push(...(await this.#copyGroup(source, group)));
     };
     await Promise.all(Array.from({ length: limits.pullsInFlight }, worker));
+    return copied;
   }
 
-  async #copyGroup(source: KeyHash, group: readonly ListedChunk[]): Promise<void> {
+  /** Keys of the chunks that the source gave. */
+  async #copyGroup(source: KeyHash, group: readonly ListedChunk[]): Promise<string[]> {
     const { context, storage } = this.#core;
     const to = destinationOfNode(this.#core, source);
     const request = { chunks: group.map(({ version, index }) => ({ version, index })) };
@@ -139,14 +198,15 @@ export class Puller {
       const { version, index, partition, hash, servedHour } = wanted;
       return [{ version, index, partition, hash, servedHour, body }];
     });
-    await storage.putChunks(writes);
+    if (writes.length > 0) await storage.putChunks(writes);
     this.pulled += writes.length;
+    return writes.map(keyOf);
   }
 
   async #pullManifests(source: KeyHash, partitions: readonly number[]): Promise<void> {
     const { context, storage } = this.#core;
     const to = destinationOfNode(this.#core, source);
-    let after: { partition: number; version: AnswerOf<'chunk.list'>['chunks'][number]['version'] } | undefined;
+    let after: { partition: number; version: VersionId } | undefined;
     for (;;) {
       const request = { partitions: [...partitions], limit: 500, ...(after ? { after } : {}) };
       const { answer } = await context.transport.call(to, 'manifest.list', request, { signal: context.stopping });

@@ -4,7 +4,7 @@ import type { Handler, Handlers } from '../../client/transport.ts';
 import { equalBytes, sha256 } from '../../crypto/digest.ts';
 import { parseManifest, verifyManifest } from '../../crypto/manifest.ts';
 import { keyHashOfSpki } from '../../crypto/signature.ts';
-import { OperaError } from '../../errors/errors.ts';
+import { isOperaError, OperaError } from '../../errors/errors.ts';
 import { limits } from '../../model/limits.ts';
 import { partitionOf } from '../../placement/partition.ts';
 import type { ChunkInfo, ManifestWrite, StoredManifest } from '../../storage-adapters/storage-adapter.ts';
@@ -35,7 +35,12 @@ const readHandler =
     let bytes = 0;
     for (const { version, index, from, to } of request.chunks) {
       const range = from === undefined && to === undefined ? undefined : { from: from ?? 0, to: to ?? 2 ** 32 };
-      const found = await core.storage.getChunk({ version, index }, range);
+      const found = await core.storage.getChunk({ version, index }, range).catch((error: unknown) => {
+        // One chunk that cannot be read back must not hide the others of the request.
+        if (!isOperaError(error, 'integrity')) throw error;
+        core.context.log.error('chunk-unreadable', { version, index });
+        return undefined;
+      });
       if (found && bytes + found.body.length > limits.binaryBytesMax) {
         return { answer: { chunks, more: true }, binary };
       }
@@ -74,13 +79,21 @@ const holdHandler =
     return { answer: { held, layoutNumber: layoutNumberOf(core) } };
   };
 
+/** The partitions still to be listed when a page ended in `after`. */
+const partitionsFrom = (partitions: readonly number[], after: number | undefined): readonly number[] => {
+  if (after === undefined) return partitions;
+  const at = partitions.indexOf(after);
+  if (at < 0) throw new OperaError('bad-request', 'the page before ended in a partition that is not asked for');
+  return partitions.slice(at);
+};
+
 const chunkListHandler =
   (core: NodeCore): Handler<'chunk.list'> =>
   async ({ request }) => {
     const { partitions, limit } = request;
     const chunks: AnswerOf<'chunk.list'>['chunks'] = [];
     let { after } = request;
-    for (const partition of after ? partitions.slice(partitions.indexOf(after.partition)) : partitions) {
+    for (const partition of partitionsFrom(partitions, after?.partition)) {
       const page = await core.storage.listChunks(partition, after, limit - chunks.length);
       for (const { version, index, length, hash, servedHour } of page.items) {
         chunks.push({ partition, version, index, length, hash, servedHour });
@@ -100,7 +113,7 @@ const manifestListHandler =
     const manifests: AnswerOf<'manifest.list'>['manifests'] = [];
     let { after } = request;
     let bytes = 0;
-    for (const partition of after ? partitions.slice(partitions.indexOf(after.partition)) : partitions) {
+    for (const partition of partitionsFrom(partitions, after?.partition)) {
       // A page of bodies must fit one answer; the first manifest always does.
       const page = await core.storage.listManifests(partition, after?.version, limit - manifests.length);
       for (const item of page.items) {
@@ -152,8 +165,8 @@ const manifestStoreHandler =
     if (writes.some(({ signer }) => signer !== keyHashOfSpki(peer.spki))) {
       throw new OperaError('forbidden', 'a master stores manifests that it signed itself');
     }
-    const state = await core.memory.change((before) => followIncarnation(before, request.incarnation));
-    for (const { partition } of writes) admitWrite(state, core.self, request.layoutNumber, partition);
+    await core.memory.change((before) => followIncarnation(before, request.incarnation));
+    for (const { partition } of writes) admitWrite(core.memory.state, core.self, request.layoutNumber, partition);
     const outcomes = await core.barrier.run(request.layoutNumber, () => core.storage.putManifests(writes));
     // Another master may have signed the same step anew: an equal order is the same fact, whoever signed it.
     const equal = await Promise.all(

@@ -5,7 +5,7 @@ import { equalBytes } from '../../crypto/digest.ts';
 import { OperaError } from '../../errors/errors.ts';
 import type { KeyHash } from '../../model/ids.ts';
 import type { SignedRecord } from '../../model/signed-record.ts';
-import { hashOfLayout, type Layout, ownersOf } from '../../placement/layout.ts';
+import { follows, hashOfLayout, type Layout, ownersOf } from '../../placement/layout.ts';
 
 export interface HeldLayout {
   readonly layout: Layout;
@@ -63,6 +63,12 @@ export const adoptLayouts = (state: NodeState, layouts: readonly HeldLayout[], r
       throw new OperaError('conflict', `another layout of number ${entry.layout.number} is held`);
     }
     if (!known) held.set(entry.layout.number, entry);
+  }
+  for (const { layout } of held.values()) {
+    const before = held.get(layout.number - 1);
+    if (before && !follows(layout, before.record.bytes)) {
+      throw new OperaError('conflict', `layout ${layout.number} does not follow the layout before it that is held`);
+    }
   }
   const retired = Math.max(state.retiredUpTo, retiredUpTo);
   const newest = Math.max(...held.keys());

@@ -76,7 +76,7 @@ export class ChunkIntake {
     const { request, signal } = call;
     const peer = requirePeer(call.peer);
     const { chunks, owners, needed, layoutNumber } = this.#admit(call, peer, false);
-    return this.#core.barrier.run(layoutNumber, async () => {
+    const answer = await this.#core.barrier.run(layoutNumber, async () => {
       const everyone = chunks.map((_, at) => at);
       const others = new Map<KeyHash, number[]>();
       for (const [at, keys] of owners.entries()) {
@@ -93,28 +93,46 @@ export class ChunkIntake {
           throw error;
         },
       );
-      const sent = [...others].map(([key, positions]) => this.#send(key, request, chunks, positions, copies));
-      const outcomes = await own;
+      const ending = new AbortController();
+      const sent = [...others].map(([key, positions]) =>
+        this.#send(key, request, chunks, positions, copies, ending.signal),
+      );
+      const outcomes = await own.catch((error: unknown) => {
+        // The client tries another owner, who sends to everybody: these copies would only be sent twice.
+        ending.abort();
+        throw error;
+      });
       requireNoConflict(outcomes);
       await copies.done;
-      // Late copies hold their bytes in memory: beyond a bound the answer waits for them.
-      const all = Promise.all(sent);
-      if (this.#lateCopies >= limits.lateCopiesMax) await all;
-      else {
-        this.#lateCopies += sent.length;
-        void all.finally(() => {
-          this.#lateCopies -= sent.length;
-        });
-      }
+      await this.#late(sent, ending);
       if (!copies.enough) {
         throw new OperaError('write-quorum', 'too few owners of the chunk stored it', {
           details: { copies: Math.min(...copies.counts), needed: Math.max(...needed) },
         });
       }
-      const commit = request.commit ? { commit: await this.#commit(request, peer, signal) } : {};
-      return { answer: { outcomes: [...outcomes], copies: [...copies.counts], ...commit } };
+      return { outcomes: [...outcomes], copies: [...copies.counts] };
     });
+    // The copies are durable: the barrier need not wait for a master that may itself wait for a new layout.
+    const commit = request.commit && (await this.#commit(request, peer, signal));
+    return { answer: { ...answer, ...(commit ? { commit } : {}) } };
   };
+
+  /**
+   * Copies that are under way hold their bytes in memory. Up to a bound they go on behind the answer; beyond it the
+   * answer waits for them a little, and then they are given up, so that a silent owner stops nobody.
+   */
+  async #late(sent: readonly Promise<void>[], ending: AbortController): Promise<void> {
+    const all = Promise.all(sent);
+    if (this.#lateCopies < limits.lateCopiesMax) {
+      this.#lateCopies += sent.length;
+      void all.finally(() => {
+        this.#lateCopies -= sent.length;
+      });
+      return;
+    }
+    const stop = this.#core.context.clock.after(limits.lateCopyWaitMs, () => ending.abort());
+    await all.finally(stop);
+  }
 
   readonly copy: Handler<'chunk.copy'> = async (call) => {
     const { chunks, layoutNumber } = this.#admit(call, requirePeer(call.peer), true);
@@ -145,6 +163,7 @@ export class ChunkIntake {
     chunks: readonly ChunkWrite[],
     positions: readonly number[],
     copies: CopyCount,
+    signal: AbortSignal,
   ): Promise<void> {
     const { context } = this.#core;
     const wanted = new Set(positions);
@@ -158,7 +177,7 @@ export class ChunkIntake {
     for (let attempt = 1; ; attempt++) {
       try {
         const to = destinationOfNode(this.#core, key);
-        const { answer } = await context.transport.call(to, 'chunk.copy', message, { binary });
+        const { answer } = await context.transport.call(to, 'chunk.copy', message, { binary, signal });
         copies.ended(positions.filter((_, at) => answer.outcomes[at] !== 'conflict'));
         return;
       } catch (error) {
@@ -168,12 +187,12 @@ export class ChunkIntake {
           copies.ended([]);
           return;
         }
-        await context.clock.sleep(limits.retryBaseMs * attempt, { unref: true });
+        await context.clock.sleep(limits.retryBaseMs * attempt, { signal, unref: true }).catch(() => undefined);
       }
     }
   }
 
-  /** Passes the commit of single-chunk files to a master; the client repeats it itself when this fails. */
+  /** Passes the commit of single-chunk files to a master. Undefined when that failed: the client repeats it itself. */
   async #commit(request: RequestOf<'chunk.store'>, peer: Peer, signal: AbortSignal) {
     const { context, book } = this.#core;
     const forward = {
@@ -181,16 +200,16 @@ export class ChunkIntake {
       clientRole: peer.role,
       request: { changes: request.commit ?? [], ticket: request.ticket, versions: request.versions },
     };
-    let last: unknown = new OperaError('unavailable', 'no master is known');
+    const options = { signal, timeoutMs: limits.relayTryMs };
     for (const master of book.list('master')) {
       try {
         const to = destinationOf(master);
-        return (await context.transport.call(to, 'master.name.commit', forward, { signal })).answer.outcomes;
+        return (await context.transport.call(to, 'master.name.commit', forward, options)).answer.outcomes;
       } catch (error) {
-        if (!isOperaError(error, 'unavailable', 'timeout', 'overloaded')) throw error;
-        last = error;
+        context.log.debug('commit-not-passed', { to: master.memberId, ...errorFacts(error) });
+        if (!isOperaError(error, 'unavailable', 'timeout', 'overloaded')) return undefined;
       }
     }
-    throw last;
+    return undefined;
   }
 }
