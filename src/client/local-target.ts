@@ -134,7 +134,7 @@ export class LocalTarget {
       const { version } = file.record;
       const head = formatJson({ v: 1, network: session.networkId, version, size: file.geometry.size });
       const lines = [head, ...hashes.slice(0, verified).map((h) => formatJson({ h }))];
-      await notes.write(`${lines.join('\n')}\n`, 0);
+      await notes.appendFile(`${lines.join('\n')}\n`);
       return new LocalTarget(path, file, options, unlock, { part, notes }, verified);
     } catch (error) {
       for (const handle of handles) await handle.close();

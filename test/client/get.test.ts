@@ -93,9 +93,9 @@ test('copies that are cut, swapped, of another version or too long are passed ov
   for (const damage of damages) {
     const cluster = await FakeCluster.create();
     const session = await cluster.session();
-    const bytes = content(8 * mebibyte);
+    const bytes = content(4 * mebibyte + 100);
     const { version } = await put(session, 'f', bytes);
-    const other = await put(session, 'g', content(8 * mebibyte, 2));
+    const other = await put(session, 'g', content(4 * mebibyte, 2));
     const [first] = cluster.ownersOf(version, 0);
     const [holder] = cluster.ownersOf(version, 1);
     const [stranger] = cluster.ownersOf(other.version, 0);
@@ -222,7 +222,7 @@ test('a sequence below one seen before is refused, also by a later process of th
 test('ending a read early ends its transfers', async () => {
   const cluster = await FakeCluster.create();
   const session = await cluster.session();
-  await put(session, 'f', content(40 * mebibyte));
+  await put(session, 'f', content(28 * mebibyte));
   cluster.net.calls.length = 0;
   const { file, plan } = await resolveName(session, 'f');
   for await (const part of fetchFile(session, plan, file, undefined)) {
