@@ -10,7 +10,7 @@ import { copiesOf, get, newestLayoutOf, put } from '../support/cluster-client.ts
 import { MemoryCluster } from '../support/memory-cluster.ts';
 import { SeededRandom } from '../support/seeded.ts';
 
-const seeds = 60;
+const seeds = 50;
 const names = ['a', 'b', 'c/d', 'é'];
 
 /** What a name may hold: after an operation without an answer it is one of several contents. Undefined is no file. */
@@ -145,7 +145,7 @@ const run = async (seed: number): Promise<void> => {
       if (draw < loss) return { answerLost: true };
       return draw < loss + late ? { delayMs: random.below(400) } : undefined;
     };
-    for (let step = 0; step < 14; step++) {
+    for (let step = 0; step < 10; step++) {
       const event = random.below(8);
       if (event === 0 && history.joined < 5) await cluster.startNode(history.joined++);
       if (event === 1) {

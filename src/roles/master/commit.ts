@@ -62,6 +62,18 @@ const checkNamedOnce = (changes: readonly NameChange[]): void => {
   if (new Set(names).size !== names.length) throw new OperaError('bad-request', 'a name stands twice');
 };
 
+/** What the registry noted as pending in the step just taken: asking for it back would cost a call for each change. */
+const pendingOf = (
+  change: NameChange,
+  { sequence, incarnation }: Extract<WireChangeOutcome, { done: true }>,
+): PendingChange => {
+  const { name, operationId, sealed } = change;
+  const manifest = (state: 'live' | 'dead', { version, body, wrap }: SealedBody) => ({ version, state, body, wrap });
+  const first = manifest(change.kind === 'remove' ? 'dead' : 'live', sealed);
+  const manifests = change.kind === 'rename' ? [first, manifest('dead', change.tombstone)] : [first];
+  return { name: change.kind === 'rename' ? change.to : name, sequence, incarnation, operationId, manifests };
+};
+
 export class Committer {
   readonly #core: MasterCore;
   readonly #writer: ManifestWriter;
@@ -167,9 +179,12 @@ export class Committer {
   /** Manifests before the answer: what too few nodes took stays pending and is answered `write-quorum`. */
   async #finish(changes: readonly NameChange[], outcomes: WireChangeOutcome[]): Promise<void> {
     const found = await Promise.all(
-      changes.map(async (_, at) => {
+      changes.map(async (change, at) => {
         const outcome = outcomes[at];
-        return outcome?.done ? this.#core.registry.getPending(outcome.sequence) : undefined;
+        if (!outcome?.done) return undefined;
+        // The answer to a repeated operation is of the change as it was made then.
+        if (outcome.repeated) return this.#core.registry.getPending(outcome.sequence);
+        return pendingOf(change, outcome);
       }),
     );
     const pending = found.filter((change): change is PendingChange => change !== undefined);

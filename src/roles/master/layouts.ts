@@ -15,6 +15,8 @@ import type { HeldLayout, MasterCore } from './core.ts';
 import type { Leadership } from './leadership.ts';
 import { dueActions, joiningNodes, type LayoutAction, type NodeView } from './state.ts';
 
+/** An order whose effect no heartbeat shows is repeated after so long. */
+const orderAgainMs = limits.heartbeatMs;
 /** A node counts as alive when it was heard of within this many heartbeats. */
 const aliveBeats = 5;
 /** Weight of a node that named no capacity; all nodes of a laptop are alike. */
@@ -26,6 +28,8 @@ export class Layouts {
   #waitingSinceMs: number | undefined;
   /** The table of addresses that the nodes were last told, and in which epoch. */
   #told = '';
+  /** When each node was last sent each kind of order for the newest layout, on the monotonic clock. */
+  readonly #sent = new Map<string, number>();
   /** Addresses of the newest layout's nodes when the public keys were last looked at. */
   #placed: string | undefined;
 
@@ -96,9 +100,9 @@ export class Layouts {
       case 'plan':
         return this.#plan(layouts, members, action.joining, epoch);
       case 'announce':
-        return this.#announce(layouts, members, action.to, epoch);
+        return this.#announce(layouts, members, this.#notSentLately('announce', layouts, action.to), epoch);
       case 'covered':
-        return this.#tellCovered(layouts, members, action.to, epoch);
+        return this.#tellCovered(layouts, members, this.#notSentLately('covered', layouts, action.to), epoch);
       case 'retire': {
         const { incarnation } = await this.#core.life();
         await this.#core.registry.retireLayouts(action.upTo, incarnation);
@@ -156,6 +160,16 @@ export class Layouts {
     await this.#event('layout-made', facts);
     const { layouts: fresh } = await this.#core.layouts();
     await this.#announce(fresh, members, table.nodes, epoch);
+  }
+
+  /** Orders repeat until a heartbeat shows their effect, and not more often than heartbeats come. */
+  #notSentLately(kind: string, layouts: readonly HeldLayout[], to: readonly KeyHash[]): KeyHash[] {
+    const number = layouts.at(-1)?.layout.number ?? 0;
+    const nowMs = this.#core.context.clock.monotonicMs();
+    for (const [key, sentMs] of this.#sent) if (nowMs - sentMs >= orderAgainMs) this.#sent.delete(key);
+    const due = to.filter((node) => !this.#sent.has(`${kind} ${number} ${node}`));
+    for (const node of due) this.#sent.set(`${kind} ${number} ${node}`, nowMs);
+    return due;
   }
 
   async #announce(

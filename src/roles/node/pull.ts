@@ -58,10 +58,22 @@ export const planPull = (state: NodeState, self: KeyHash): PullPlan => {
   return { gained, sources, tables, countsSelf: !alone };
 };
 
+interface Round {
+  readonly number: number;
+  readonly whole: boolean;
+  readonly covered: boolean;
+  /** Rounds in a row that ended like this one. */
+  readonly failures: number;
+  /** On the monotonic clock: not before then again, unless something changed. */
+  readonly againMs: number;
+}
+
 export class Puller {
   readonly #core: NodeCore;
   #coveredLayout = 0;
   #running = false;
+  /** How the last round ended. */
+  #last: Round | undefined;
   /** Chunks copied from others since the process began. */
   pulled = 0;
 
@@ -78,17 +90,34 @@ export class Puller {
   async round(): Promise<void> {
     const { state } = this.#core.memory;
     const newest = newestLayout(state);
-    if (this.#running || !newest || state.completeLayout >= newest.number) return;
+    if (this.#running || !newest || state.completeLayout >= newest.number || this.#isEarly(newest.number)) return;
     this.#running = true;
     try {
       const covered = this.#coveredLayout >= newest.number;
       const whole = await this.#pull(newest.number);
+      this.#pace(newest.number, whole, covered);
       if (!covered || !whole || newestLayout(this.#core.memory.state)?.number !== newest.number) return;
       await this.#core.memory.change((before) => ({ ...before, completeLayout: newest.number }));
       this.#core.context.log.info('layout-complete', { layout: newest.number, pulled: this.pulled });
     } finally {
       this.#running = false;
     }
+  }
+
+  /** A listing costs every owner a walk through its store: it is repeated when it may say more than the last one. */
+  #isEarly(number: number): boolean {
+    const covered = this.#coveredLayout >= number;
+    const last = this.#last;
+    if (last?.number !== number || last.covered !== covered) return false;
+    return last.whole || this.#core.context.clock.monotonicMs() < last.againMs;
+  }
+
+  #pace(number: number, whole: boolean, covered: boolean): void {
+    const last = this.#last;
+    const failures = last?.number === number && last.covered === covered ? last.failures + 1 : 0;
+    const waitMs = Math.min(limits.heartbeatMs * 2 ** failures, limits.announceMs);
+    const againMs = this.#core.context.clock.monotonicMs() + waitMs;
+    this.#last = { number, whole, covered, failures, againMs };
   }
 
   /** Lists and copies; true when enough owners answered that nothing acknowledged can be missing. */
