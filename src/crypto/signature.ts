@@ -43,8 +43,11 @@ export const createSigner = (privateKey: KeyObject): Signer => {
   };
 };
 
-/** Parses a peer's SubjectPublicKeyInfo; throws `bad-request` unless it is a P-256 key. */
-export const parsePublicKey = (spki: Uint8Array): KeyObject => {
+/** Parsed keys by their DER bytes: parsing costs more than verifying, and a network has few signers. Oldest go first. */
+const parsedKeys = new Map<string, KeyObject>();
+const parsedKeysMax = 1_000;
+
+const parseFresh = (spki: Uint8Array): KeyObject => {
   let key: KeyObject;
   try {
     key = createPublicKey({ key: Buffer.from(spki), format: 'der', type: 'spki' });
@@ -54,6 +57,18 @@ export const parsePublicKey = (spki: Uint8Array): KeyObject => {
   if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') {
     throw new OperaError('bad-request', 'the public key is not P-256');
   }
+  return key;
+};
+
+/** Parses a peer's SubjectPublicKeyInfo; throws `bad-request` unless it is a P-256 key. */
+export const parsePublicKey = (spki: Uint8Array): KeyObject => {
+  const name = Buffer.from(spki.buffer, spki.byteOffset, spki.byteLength).toString('latin1');
+  const known = parsedKeys.get(name);
+  if (known) return known;
+  const key = parseFresh(spki);
+  const oldest = parsedKeys.keys().next();
+  if (parsedKeys.size >= parsedKeysMax && !oldest.done) parsedKeys.delete(oldest.value);
+  parsedKeys.set(name, key);
   return key;
 };
 

@@ -45,12 +45,23 @@ export const countMoved = (previous: OwnerTable | undefined, next: OwnerTable): 
   return moved;
 };
 
+/** Layouts never change, so each is counted once: a batch asks for a thousand files under one layout. */
+const owningCounts = new WeakMap<OwnerTable, number>();
+
+const countOwning = (layout: OwnerTable): number => {
+  const known = owningCounts.get(layout);
+  if (known !== undefined) return known;
+  const counted = owningNodes(layout).length;
+  owningCounts.set(layout, counted);
+  return counted;
+};
+
 /**
  * Nodes that own a chunk of a file in `layout`, in the layout's order. Stops as soon as every node that owns anything
  * is in, or every partition was met, so the cost has a bound that does not grow with the file.
  */
 export const nodesOfFile = (layout: OwnerTable, version: VersionId, chunkCount: number): KeyHash[] => {
-  const all = owningNodes(layout).length;
+  const all = countOwning(layout);
   const partitions = layout.owners.length / layout.copies;
   const met = new Set<number>();
   const found = new Set<number>();
