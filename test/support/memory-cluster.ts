@@ -23,9 +23,10 @@ import type { Registry } from '../../src/registry/registry.ts';
 import type { RoleContext } from '../../src/roles/context.ts';
 import { MemberDirectory } from '../../src/roles/gateway/directory.ts';
 import { Relay } from '../../src/roles/gateway/relay.ts';
-import { createMaster, type RunningMaster } from '../../src/roles/master/app.ts';
+import { createMaster, type MasterDependencies, type RunningMaster } from '../../src/roles/master/app.ts';
 import { RoleMetrics } from '../../src/roles/metrics.ts';
 import { createNode, drawStoreId, type RunningRole } from '../../src/roles/node/app.ts';
+import type { WriteBarrier } from '../../src/roles/node/barrier.ts';
 import { PeerBook } from '../../src/roles/peer-book.ts';
 import { createLogger } from '../../src/runtime/log.ts';
 import { MemoryStorage } from '../../src/storage-adapters/memory.ts';
@@ -134,8 +135,9 @@ export interface ClusterOptions {
   readonly storageOf?: (storage: StorageAdapter, index: number) => StorageAdapter;
   /** Replaces a master's registry; for faults between its steps. */
   readonly registryOf?: (registry: Registry, index: number) => Registry;
-  /** Node i listens at its address through these handlers; for mutants. */
-  readonly nodeOf?: (node: RunningRole, index: number) => RunningRole;
+  /** A node's write barrier and the masters' rule of copies; for mutants. */
+  readonly barrierOf?: () => WriteBarrier;
+  readonly hasQuorum?: MasterDependencies['hasQuorum'];
 }
 
 /** Members and roster are costly to make and the same for every run of one shape. */
@@ -360,6 +362,7 @@ export class MemoryCluster {
       registry: this.#options.registryOf?.(registry, at) ?? registry,
       book: this.#book(context, master.address),
       address: () => master.address,
+      ...(this.#options.hasQuorum ? { hasQuorum: this.#options.hasQuorum } : {}),
     });
     Object.assign(master, { running, life });
     this.net.listen(master.address, {
@@ -385,8 +388,9 @@ export class MemoryCluster {
     const storeId = drawStoreId(context);
     await storage.adoptStoreId(storeId);
     const book = this.#book(context, node.address);
-    const made = await createNode(context, { storage, keys: this.#keys(), book, storeId });
-    const running = this.#options.nodeOf?.(made, at) ?? made;
+    const { barrierOf } = this.#options;
+    const barrier = barrierOf ? { barrier: barrierOf() } : {};
+    const running = await createNode(context, { storage, keys: this.#keys(), book, storeId, ...barrier });
     Object.assign(node, { running, life });
     this.net.listen(node.address, {
       kind: 'mesh',
