@@ -22,7 +22,10 @@ const install = () => {
   const lock = join(root, 'package-lock.json');
   if (existsSync(marker) && statSync(marker).mtimeMs >= statSync(lock).mtimeMs) return;
   process.stderr.write('opera: installing packages (better-sqlite3 compiles, about a minute) …\n');
-  const result = spawnSync('npm', ['ci', '--no-fund', '--no-audit'], { cwd: root, stdio: ['ignore', 2, 2] });
+  // Not `npm ci`: it refuses a lock file from which optional packages of other platforms are missing, as some registries
+  // serve them late. The versions are the lock file's all the same, and --no-save leaves it as it is.
+  const args = ['install', '--no-save', '--no-fund', '--no-audit'];
+  const result = spawnSync('npm', args, { cwd: root, stdio: ['ignore', 2, 2] });
   if (result.status !== 0) process.exit(result.status ?? 1);
 };
 
