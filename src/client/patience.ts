@@ -22,6 +22,7 @@ const final: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
   'source-changed',
   'ticket-invalid',
   'forbidden',
+  'revoked',
   'upload-closed',
   'wrong-network',
   'not-found',

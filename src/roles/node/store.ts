@@ -2,7 +2,7 @@
 // another node that passes them on. Sealed bytes are copied as they are; nothing here could read them.
 import type { Handler, IncomingCall, Peer } from '../../client/transport.ts';
 import { equalBytes, sha256 } from '../../crypto/digest.ts';
-import { isOperaError, OperaError } from '../../errors/errors.ts';
+import { isOperaError, OperaError, toOperaError } from '../../errors/errors.ts';
 import type { KeyHash } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { partitionOf } from '../../placement/partition.ts';
@@ -39,6 +39,8 @@ const requireNoConflict = (outcomes: readonly ChunkWriteOutcome[]): void => {
 class CopyCount {
   readonly counts: number[];
   readonly #needed: readonly number[];
+  /** Why attempts failed. */
+  readonly #failures: OperaError[] = [];
   #open: number;
   #wake: (() => void) | undefined;
   readonly done: Promise<void>;
@@ -54,6 +56,20 @@ class CopyCount {
 
   get enough(): boolean {
     return this.counts.every((count, at) => count >= (this.#needed[at] ?? 0));
+  }
+
+  /** What is answered when there are not enough: disks that are full, if nothing else is in the way. */
+  get refusal(): OperaError {
+    const [first] = this.#failures;
+    const details = { copies: Math.min(...this.counts), needed: Math.max(...this.#needed) };
+    const full = this.#failures.every((error) => isOperaError(error, 'no-space', 'read-only'));
+    if (!first || !full) return new OperaError('write-quorum', 'too few owners of the chunk stored it', { details });
+    return new OperaError(first.code, 'other owners of the chunk have no space left', { cause: first, details });
+  }
+
+  failed(error: unknown): void {
+    this.#failures.push(toOperaError(error));
+    this.ended([]);
   }
 
   /** One attempt ended; `stored` are the positions of the chunks it made durable. */
@@ -105,11 +121,7 @@ export class ChunkIntake {
       requireNoConflict(outcomes);
       await copies.done;
       await this.#late(sent, ending);
-      if (!copies.enough) {
-        throw new OperaError('write-quorum', 'too few owners of the chunk stored it', {
-          details: { copies: Math.min(...copies.counts), needed: Math.max(...needed) },
-        });
-      }
+      if (!copies.enough) throw copies.refusal;
       return { outcomes: [...outcomes], copies: [...copies.counts] };
     });
     // The copies are durable: the barrier need not wait for a master that may itself wait for a new layout.
@@ -184,7 +196,7 @@ export class ChunkIntake {
         const again = attempt < 3 && isOperaError(error, 'not-ready', 'unavailable', 'overloaded');
         if (!again) {
           context.log.warn('copy-failed', { to: key, chunks: positions.length, ...errorFacts(error) });
-          copies.ended([]);
+          copies.failed(error);
           return;
         }
         await context.clock.sleep(limits.retryBaseMs * attempt, { signal, unref: true }).catch(() => undefined);
