@@ -1,0 +1,221 @@
+// What a network and its client stand: kill -9 of the client anywhere in a put, of a node, the master, the gateway
+// under load, restarts by hand, and a further node that joins. Nothing acknowledged is lost, nothing is half there.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { SystemClock } from '../../src/runtime/clock.ts';
+import { bytesOf, largeBytes, listTree, sameTrees, writeTree } from '../support/file-tree.ts';
+import { exits, LocalNet, parseLine } from '../support/local-net.ts';
+import { kill, Sandbox, type Started } from '../support/sandbox.ts';
+
+const clock = new SystemClock();
+const sandbox = new Sandbox();
+let net: LocalNet;
+
+before(async () => {
+  net = await LocalNet.up(sandbox);
+});
+after(() => sandbox.close());
+
+const chunk = 4 * 1024 * 1024;
+const journal = (): string[] => {
+  const folder = join(net.home, 'journal');
+  return existsSync(folder) ? readdirSync(folder) : [];
+};
+
+test('kill -9 of the client at any point of a put leaves the file whole, as it was before, or absent', async () => {
+  const old = sandbox.path('old', 'kill');
+  const new_ = sandbox.path('new', 'kill');
+  const names = Array.from({ length: 20 }, (_, at) => `f${at}`);
+  const overwritten = names.filter((_, at) => at % 2 === 1);
+  writeTree(old, Object.fromEntries(overwritten.map((name) => [name, `the old ${name}`])));
+  writeTree(new_, Object.fromEntries(names.map((name) => [name, largeBytes(2 * chunk + 4_321, name)])));
+  await net.ok(['put', '-r', old]);
+  const started = clock.monotonicMs();
+  await net.ok(['put', join(new_, 'f0'), '--name', 'measured']);
+  const tookMs = clock.monotonicMs() - started;
+  const seed = Number(process.env.OPERA_TEST_SEED ?? clock.nowMs() % 1_000);
+  let acknowledged = 0;
+  for (const [at, name] of names.entries()) {
+    // Spread over the whole put, with a little noise that the seed decides.
+    const noise = ((seed * 7_919 + at * 104_729) % 100) / 100;
+    const put = net.start(['put', join(new_, name), '--name', `kill/${name}`]);
+    const cancel = clock.after((tookMs * (at + noise)) / names.length, () => put.child.kill('SIGKILL'));
+    const { code } = await sandbox.finish(put, 'put');
+    cancel();
+    if (code === 0) acknowledged++;
+    else assert.equal(code, null, 'the client was killed, and did not fail');
+  }
+  assert.ok(acknowledged < names.length, 'some puts were killed');
+
+  await net.ok(['get', '-r', 'kill', '-o', sandbox.path('killed')]);
+  const back = sandbox.path('killed', 'kill');
+  for (const name of names) {
+    const path = join(back, name);
+    if (!existsSync(path)) {
+      assert.ok(!overwritten.includes(name), `${name} was there before and is gone (seed ${seed})`);
+      continue;
+    }
+    const bytes = readFileSync(path);
+    const isNew = bytes.equals(readFileSync(join(new_, name)));
+    const isOld = overwritten.includes(name) && bytes.toString() === `the old ${name}`;
+    assert.ok(isNew || isOld, `${name} is neither its old nor its new content (seed ${seed})`);
+  }
+
+  await net.ok(['put', '-r', new_], { deadlineMs: 120_000 });
+  await net.ok(['get', '-r', 'kill', '-o', sandbox.path('resumed')]);
+  sameTrees(sandbox.path('resumed', 'kill'), new_);
+  assert.deepEqual(journal(), [], 'a finished put leaves no journal');
+  assert.deepEqual(
+    listTree(net.home).filter((name) => /tmp|stale|lock/.test(name)),
+    [],
+  );
+});
+
+/** Starts a put and kills it when more chunks are noted than are under way at once: some are durable then. */
+const killedPut = async (path: string, name: string): Promise<void> => {
+  const put = net.start(['put', path, '--name', name]);
+  let done = false;
+  void put.ended.then(() => {
+    done = true;
+  });
+  const noted = (): boolean =>
+    journal().some((file) => {
+      if (!file.endsWith('.jsonl')) return false;
+      return readFileSync(join(net.home, 'journal', file), 'utf8').split('\n').length > 8;
+    });
+  while (!noted()) {
+    assert.ok(!done, 'the put ended before it could be killed');
+    await clock.sleep(1);
+  }
+  put.child.kill('SIGKILL');
+  await put.ended;
+};
+
+test('a put that goes on sends less; after the file was edited it sends a new version', async () => {
+  const path = sandbox.path('resume');
+  const bytes = largeBytes(10 * chunk, 'resume');
+  writeFileSync(path, bytes);
+  await killedPut(path, 'resume/a');
+  await net.ok(['put', path, '--name', 'resume/a', '--report', sandbox.path('report')]);
+  const { resumedChunks } = parseLine<{ readonly resumedChunks: number }>(readFileSync(sandbox.path('report'), 'utf8'));
+  assert.ok(resumedChunks >= 1, `${resumedChunks} chunks were not sent again`);
+  assert.ok(exits(await net.opera(['cat', 'resume/a']), 0).bytes.equals(bytes));
+
+  await killedPut(path, 'resume/b');
+  bytes.write('edited', 5 * chunk);
+  writeFileSync(path, bytes);
+  await net.ok(['put', path, '--name', 'resume/b', '--report', sandbox.path('report-edited')]);
+  const edited = parseLine<{ readonly resumedChunks: number }>(readFileSync(sandbox.path('report-edited'), 'utf8'));
+  assert.equal(edited.resumedChunks, 0, 'nothing of the old content is taken over');
+  assert.ok(exits(await net.opera(['cat', 'resume/b']), 0).bytes.equals(bytes));
+  assert.deepEqual(journal(), []);
+});
+
+/** Puts and gets until told to end; answers what was acknowledged. Every verb must succeed. */
+const load = (prefix: string): { readonly end: () => Promise<Map<string, Buffer>>; readonly rounds: () => number } => {
+  const acknowledged = new Map<string, Buffer>();
+  let ending = false;
+  let rounds = 0;
+  const run = async (): Promise<void> => {
+    for (let at = 0; !ending; at++) {
+      const bytes = bytesOf(at % 3 === 0 ? 70_000 : 100 + at, `${prefix}${at}`);
+      const name = `${prefix}/${at}`;
+      await net.ok(['put', '-', '--name', name], { input: bytes });
+      acknowledged.set(name, bytes);
+      const got = exits(await net.opera(['cat', name]), 0, `cat ${name}`);
+      assert.ok(got.bytes.equals(bytes), `${name} was altered`);
+      rounds++;
+    }
+  };
+  const running = run();
+  running.catch(() => undefined);
+  return {
+    rounds: () => rounds,
+    end: async () => {
+      ending = true;
+      await running;
+      return acknowledged;
+    },
+  };
+};
+
+const until = async (holds: () => boolean): Promise<void> => {
+  const deadline = clock.monotonicMs() + 60_000;
+  while (!holds()) {
+    assert.ok(clock.monotonicMs() < deadline, 'a minute passed');
+    await clock.sleep(20);
+  }
+};
+
+const allThere = async (expected: ReadonlyMap<string, Buffer>, prefix: string): Promise<void> => {
+  const folder = sandbox.path(`all-${prefix}`);
+  await net.ok(['get', '-r', prefix, '-o', folder]);
+  for (const [name, bytes] of expected) assert.ok(readFileSync(join(folder, name)).equals(bytes), name);
+};
+
+test('a node killed under puts and gets costs neither a file nor a command; started again it is healthy', async () => {
+  const { rounds, end } = load('node-killed');
+  await until(() => rounds() >= 2);
+  net.kill('node-2');
+  const killedAt = rounds();
+  await until(() => rounds() >= killedAt + 5);
+  const acknowledged = await end();
+  await net.restart('node-2');
+  await net.healthy();
+  await allThere(acknowledged, 'node-killed');
+});
+
+test('without a master names are not answered, with it again everything is there', async () => {
+  await net.ok(['put', '-', '--name', 'master/a'], { input: 'before' });
+  net.kill('master');
+  const started = clock.monotonicMs();
+  const refused = await net.opera(['put', '-', '--name', 'master/b', '--timeout', '60s'], { input: 'x' });
+  assert.equal(refused.code, 5, refused.stderr);
+  assert.ok(clock.monotonicMs() - started < 45_000, 'a command gives up in time');
+  await net.restart('master');
+  await net.healthy();
+  assert.equal(await net.ok(['cat', 'master/a']), 'before');
+  await net.ok(['put', '-', '--name', 'master/b'], { input: 'after' });
+});
+
+test('without a gateway the client says where it is missing, and goes on when it is back', async () => {
+  net.kill('gateway');
+  const { stderr } = exits(await net.opera(['ls']), 5);
+  assert.match(stderr, /^opera: .+\. .*opera (status|up)/s);
+  const json = exits(await net.opera(['ls', '--json']), 5);
+  const error = parseLine<Record<string, unknown>>(json.stderr);
+  assert.deepEqual([error.code, typeof error.title, typeof error.hint], ['unavailable', 'string', 'string']);
+  await net.restart('gateway');
+  assert.equal(await net.ok(['cat', 'master/b']), 'after');
+  await net.healthy();
+});
+
+test('a fourth node joins by hand: data moves to it, everything stays readable, also when an old one dies', async () => {
+  const files = Object.fromEntries(Array.from({ length: 60 }, (_, at) => [`f${at}`, bytesOf(at * 997, `m${at}`)]));
+  writeTree(sandbox.path('moving'), { ...files, large: largeBytes(5 * chunk + 1, 'moving') });
+  await net.ok(['put', '-r', sandbox.path('moving')]);
+  const before = (await net.status()).layoutNumber;
+  const code = (await net.ok(['token', 'create', '--role', 'node', '-q'])).trim();
+  const node: Started = sandbox.start(['node', '--json', '--home', sandbox.path('fourth'), '--join', code]);
+  const { id, address } = parseLine<{ readonly id: string; readonly address: string }>(await node.line());
+  await net.until(
+    ({ nodes, layoutNumber, retiredUpTo, health }) =>
+      nodes.some(({ memberId, chunks }) => memberId === id && chunks > 0) &&
+      layoutNumber > before &&
+      retiredUpTo === layoutNumber - 1 &&
+      health === 'healthy',
+    60_000,
+  );
+  assert.match(await net.ok(['nodes', 'ls']), new RegExp(`${id}\\t${address}\\tup`));
+  const titles = readFileSync(`/proc/${node.pid}/cmdline`, 'latin1');
+  assert.ok(!titles.includes(code.slice(20, 80)), 'the join code is not in the title of the process');
+  await net.ok(['get', '-r', 'moving', '-o', sandbox.path('moved')]);
+  sameTrees(sandbox.path('moved', 'moving'), sandbox.path('moving'));
+  net.kill('node-1');
+  await net.ok(['get', '-r', 'moving', '-o', sandbox.path('moved-again')], { deadlineMs: 90_000 });
+  sameTrees(sandbox.path('moved-again', 'moving'), sandbox.path('moving'));
+  kill(node.pid, 'SIGTERM');
+  exits(await sandbox.finish(node, 'node'), 0, 'a drained node');
+});
