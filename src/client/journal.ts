@@ -1,8 +1,8 @@
 // The resume journal of one put, `<home>/journal/<hash>.jsonl`: what a killed put needs to go on without sealing
 // anything twice. A line is on disk before the first byte of its chunk leaves. Mode 0600; the file key lies in it
 // wrapped. A lock file keeps two puts of one source and name apart: the second one goes without a journal.
-//   line 1  {v, network, name, version, header, wrap, ticket, versions, operationId, follows, stamp, atMs}
-//   others  {i: chunk index, h: SHA-256 of the sealed chunk} or {t: a renewed ticket}; a torn last line counts as absent
+//   line 1  {v, network, name, version, header, wrap, ticket, operationId, follows, stamp, atMs}
+//   others  {i: chunk index, h: SHA-256 of the sealed chunk} or {t: a renewed ticket}; a torn last line is absent
 import { type FileHandle, open, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import * as v from 'valibot';

@@ -47,22 +47,24 @@ const open = async (session: Session, record: WireNameRecord): Promise<ListedFil
 
 /** Names in byte order of their UTF-8. `integrity` when the network answers others than it was asked for. */
 export async function* listFiles(session: Session, query: ListQuery = {}): AsyncGenerator<ListedFile, void, void> {
-  const { prefix = '', limit = Number.POSITIVE_INFINITY, accept = () => true, signal } = query;
+  const { prefix = '', limit = Number.POSITIVE_INFINITY, accept, signal } = query;
   let { after } = query;
   for (let count = 0; count < limit; ) {
-    const request = { prefix, limit: limits.listPageMax, ...(after === undefined ? {} : { after }) };
-    const page = await session.connection.call('name.list', request, signal ? { signal } : {});
-    for (const record of page.records) {
+    const page = accept ? limits.listPageMax : Math.min(limits.listPageMax, limit - count);
+    const request = { prefix, limit: page, ...(after === undefined ? {} : { after }) };
+    const answer = await session.connection.call('name.list', request, signal ? { signal } : {});
+    for (const record of answer.records) {
       const name = checkListed(record.name, prefix, after);
       after = name;
-      if (!accept(name)) continue;
+      if (accept && !accept(name)) continue;
       yield await open(session, record);
       if (++count >= limit) return;
     }
-    if (page.next === undefined) return;
+    const { next, records } = answer;
+    if (next === undefined) return;
     // A page without new names would be asked for again and again.
-    if (after === undefined || byteOrder(page.next, after) > 0) after = parseWireName(page.next);
-    else if (page.records.length === 0) throw new OperaError('integrity', 'a listing does not go forward');
+    if (after === undefined || byteOrder(next, after) > 0) after = parseWireName(next);
+    else if (records.length === 0) throw new OperaError('integrity', 'a listing does not go forward');
   }
 }
 

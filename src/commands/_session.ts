@@ -1,6 +1,6 @@
 // What the verbs about files share: a session for one verb, names from arguments, lists of what failed.
 import { createSession, type Session } from '../client/session.ts';
-import { findFile, listFiles } from '../client/names.ts';
+import { findFiles, listFiles } from '../client/names.ts';
 import { OperaError } from '../errors/errors.ts';
 import { isGlob, parseGlob } from '../model/glob.ts';
 import { isName, parseName } from '../model/names.ts';
@@ -37,41 +37,45 @@ const collect = async (session: Session, query: Parameters<typeof listFiles>[1])
   return names;
 };
 
-/** Names one argument means: itself if there is such a file, else what the glob matches, with -r what is below it. */
-const namesOf = async (
+/** Names one argument means when no file has that very name: what the glob matches, with -r what is below it. */
+const selectNames = async (
   session: Session,
   argument: string,
   recursive: boolean,
   signal: AbortSignal,
 ): Promise<readonly string[]> => {
-  const normal = argument.normalize('NFC');
-  if (isName(normal) && (await findFile(session, normal, signal))) return [normal];
   if (isGlob(argument)) {
     const glob = parseGlob(argument);
     return collect(session, { prefix: glob.prefix, accept: (name) => glob.matches(name), signal });
   }
-  if (!recursive) {
-    parseName(argument);
-    throw new OperaError('not-found', `no file is named ${argument}`);
-  }
-  const folder = parseName(argument.replace(/\/+$/, ''));
-  const names = await collect(session, { prefix: `${folder}/`, signal });
-  if (names.length === 0) throw new OperaError('not-found', `no file is named ${argument}, and none is below it`);
-  return names;
+  const folder = parseName(recursive ? argument.replace(/\/+$/, '') : argument);
+  return recursive ? collect(session, { prefix: `${folder}/`, signal }) : [];
 };
 
-/** What the arguments mean, each name once, in the order given. */
+/** What the arguments mean, each name once, in the order given. An exact name wins over a glob. */
 export const meantNames = async (
   session: Session,
   args: readonly string[],
   recursive: boolean,
   signal: AbortSignal,
 ): Promise<Meant> => {
+  const possible = args.map((argument) => argument.normalize('NFC'));
+  const asked = [...new Set(possible.filter(isName))];
+  const found = await findFiles(session, asked, signal);
+  const exact = new Set(asked.filter((_, at) => found[at] !== undefined));
   const names = new Set<string>();
-  for (const argument of args) for (const name of await namesOf(session, argument, recursive, signal)) names.add(name);
-  const [first] = args;
-  const exact = args.length === 1 && names.size === 1 && first !== undefined && names.has(first.normalize('NFC'));
-  return { names: [...names], exact };
+  for (const [at, argument] of args.entries()) {
+    const name = possible[at] ?? '';
+    const isExact = exact.has(name);
+    if (isExact) names.add(name);
+    if (isExact && (!recursive || isGlob(argument))) continue;
+    const selected = await selectNames(session, argument, recursive, signal);
+    if (selected.length === 0 && !isExact && !isGlob(argument)) {
+      throw new OperaError('not-found', `no file is named ${argument}${recursive ? ', and none is below it' : ''}`);
+    }
+    for (const one of selected) names.add(one);
+  }
+  return { names: [...names], exact: args.length === 1 && names.size === 1 && exact.has(possible[0] ?? '') };
 };
 
 export const emptyFlag = {

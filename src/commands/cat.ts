@@ -12,10 +12,10 @@ export const command = defineVerb({
     range: { type: 'string', placeholder: 'A-B', summary: 'only these bytes: A-B (inclusive), A- or -N' },
     ...emptyFlag,
   },
-  run: (context) =>
-    withSession(context, async (session) => {
-      const { args, io, signal, flags } = context;
-      const asked = flags.range === undefined ? undefined : parseRange(flags.range);
+  run: async (context) => {
+    const { args, io, signal, flags } = context;
+    const asked = flags.range === undefined ? undefined : parseRange(flags.range);
+    await withSession(context, async (session) => {
       const { names } = await meantNames(session, args.name, false, signal);
       if (names.length === 0) return reportEmpty(io, flags.failEmpty);
       if (asked && names.length > 1) throw new OperaError('usage', '--range is for one file');
@@ -24,5 +24,6 @@ export const command = defineVerb({
         const range = asked && resolveRange(asked, file.geometry.size);
         for await (const bytes of fetchFile(session, plan, file, range, { signal })) await io.bytes(bytes);
       }
-    }),
+    });
+  },
 });

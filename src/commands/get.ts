@@ -110,15 +110,16 @@ export const command = defineVerb({
     'interrupted goes on with FILE.part. Every byte is verified before it is written.',
   arguments: nameArguments,
   flags,
-  run: (context) =>
-    withSession(context, async (session) => {
-      const { args, io, signal, flags: given } = context;
-      const range = given.range === undefined ? undefined : parseRange(given.range);
+  run: async (context) => {
+    const { args, io, signal, flags: given } = context;
+    const range = given.range === undefined ? undefined : parseRange(given.range);
+    await withSession(context, async (session) => {
       const { names, exact } = await meantNames(session, args.name, given.recursive, signal);
       const [only] = names;
       if (only === undefined) return reportEmpty(io, given.failEmpty);
       if (exact && !given.recursive) return getOne(context, session, only, range);
       if (range) throw new OperaError('usage', '--range is for one file');
       await getSelection(context, session, names);
-    }),
+    });
+  },
 });

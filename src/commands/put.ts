@@ -5,7 +5,7 @@ import { listLocalFiles } from '../client/local-tree.ts';
 import { type PutItem, putMany } from '../client/put-many.ts';
 import { putFile, type PutResult } from '../client/put.ts';
 import type { Session } from '../client/session.ts';
-import { OperaError } from '../errors/errors.ts';
+import { OperaError, toOperaError } from '../errors/errors.ts';
 import { parseVersionId, type VersionId } from '../model/ids.ts';
 import { writeFileDurably } from '../runtime/files.ts';
 import { Fates, nameNetwork, printWhile, Rows, withSession } from './_session.ts';
@@ -82,6 +82,8 @@ const putStdin = async (context: Context, session: Session): Promise<void> => {
   const { io, signal, clock, flags: given } = context;
   const started = clock.monotonicMs();
   const progress = io.progress({ label: given.name ?? '-' });
+  // A read of standard input waits for its writer, perhaps for ever; an interruption must not.
+  signal.addEventListener('abort', () => io.stdin.destroy(toOperaError(signal.reason)), { once: true });
   try {
     const name = `${prefixOf(given.to)}${given.name ?? ''}`;
     const request = {
@@ -174,8 +176,8 @@ export const command = defineVerb({
     'tar c data | opera put - --name data.tar',
   ],
   details:
-    'A file gets its own name, files of a folder the folder’s name and the way from there. Exits 0 when every file has ' +
-    'as many durable copies as the network asks for. An interrupted put goes on where it was.',
+    'A file gets its own name, files of a folder the folder’s name and the way from there. Exits 0 when every file ' +
+    'has as many durable copies as the network asks for. An interrupted put goes on where it was.',
   arguments: fileArguments,
   flags,
   run: async (context) => {

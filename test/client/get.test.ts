@@ -132,7 +132,7 @@ test('when every copy is damaged the error is `integrity`, and not one byte come
   assert.ok(cluster.clock.monotonicMs() - started < 1_000, 'waiting would not mend it');
 });
 
-test('when no copy can be reached the error is `unavailable` after patience, and a short outage is ridden out', async () => {
+test('no copy in reach is `unavailable` after patience, and a short outage is ridden out', async () => {
   const cluster = await FakeCluster.create();
   const session = await cluster.session();
   const bytes = content(100);
