@@ -46,7 +46,7 @@ export class SeenSequences {
     const known = this.#sequences.get(name);
     if (known !== undefined && sequence < known) {
       throw new OperaError('integrity', 'the network answers an older version of a name than this member has seen', {
-        hint: 'The registry may have been restored from an old state: opera registry rebuild',
+        hint: 'The registry may have been restored from an old backup',
         details: { seen: known, answered: sequence },
       });
     }

@@ -13,7 +13,7 @@ const newCode = 'Make a new one: opera token create --role ROLE';
 const lookAtStatus = 'See what is missing: opera status';
 const retry = 'Repeat the command';
 const bug = 'Repeat it with OPERA_DEBUG=1 and report what it prints';
-const verify = 'Check the copies: opera verify NAME';
+const whichCopies = 'See which nodes hold copies: opera where NAME';
 
 export const advice: Readonly<Record<ErrorCode, Advice>> = {
   usage: advise('The command line was not understood; nothing was done.', 'See the help: opera help VERB'),
@@ -90,7 +90,7 @@ export const advice: Readonly<Record<ErrorCode, Advice>> = {
   'chunks-missing': advise('Not every chunk has reached enough nodes.', lookAtStatus),
   'not-leader': advise('A master that does not lead was asked; clients ask the next one by themselves.', retry),
   'stale-leader': advise('A former leader gave an order and was refused. Nothing was lost.', lookAtStatus),
-  integrity: advise('Bytes differ from their hash, tag or signature. They were not handed out.', verify),
+  integrity: advise('Bytes differ from their hash, tag or signature. They were not handed out.', whichCopies),
   'unknown-key': advise(
     'The data is sealed under a network key this member does not hold.',
     'Renew what this member holds: opera whoami; the keys: opera keys ls',
@@ -102,7 +102,7 @@ export const advice: Readonly<Record<ErrorCode, Advice>> = {
   'no-space': advise('A disk or a quota is full, here or on nodes.', 'See the use of each node: opera nodes ls'),
   'read-only': advise(
     'A store stopped writing after a write error; it still serves reads.',
-    'Check that machine’s disk: opera doctor',
+    'Check that machine’s disk, then restart the role',
   ),
   overloaded: advise('Too many requests are under way.', 'Wait some seconds and repeat it, or lower -j'),
   isolated: advise('A role has lost contact with its network and refuses service until it is back.', lookAtStatus),
@@ -119,7 +119,7 @@ export const advice: Readonly<Record<ErrorCode, Advice>> = {
   'registry-unavailable': advise('The registry cannot be reached; transfers under way go on.', lookAtStatus),
   'registry-lost': advise(
     'The registry answers but does not know this network: it was emptied or is another one.',
-    'Rebuild it from the nodes: opera registry rebuild',
+    'Does it look at the right one? opera config view; otherwise restore its backup',
   ),
   partial: advise('Some of it was done and some not; what failed is listed above.', 'Repeat it for what failed'),
   degraded: advise('It works, with fewer copies or members than the target.', lookAtStatus),

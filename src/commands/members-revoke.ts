@@ -21,8 +21,8 @@ const findMember = (members: readonly Member[], id: string): Member => {
 export const command = defineVerb({
   examples: ['opera members revoke 7f3k…', 'opera members revoke 7f3k… --yes'],
   details:
-    'A revoked member never comes back with the same key. It may still hold network keys: draw new ones afterwards ' +
-    'with `opera keys rotate`.',
+    'A revoked member never comes back with the same key. It keeps the network keys it had: it can open sealed bytes ' +
+    'that it kept, and gets none from the network any more.',
   arguments: [{ name: 'id', summary: 'id of the member, or its first characters' }],
   flags: destructiveFlags,
   run: async (context) => {

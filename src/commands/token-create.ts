@@ -18,6 +18,7 @@ export const command = defineVerb({
     'opera token create --role client --ttl 10m -q    # the code only',
     'opera token create --role node --uses 5',
   ],
+  usage: 'opera token create --role ROLE [FLAGS]',
   details: 'Whoever holds the code can join until it expires or is used up: pass it on as a secret.',
   flags: {
     role: { type: 'enum', options: [...roles] as readonly Role[], required: true, summary: 'what it lets join' },

@@ -19,7 +19,7 @@ export const settings = {
   listen: { type: 'text', placeholder: 'HOST:PORT', summary: 'address to listen on' },
   advertise: { type: 'text', placeholder: 'HOST:PORT', summary: 'address that others should dial' },
   zone: { type: 'text', placeholder: 'ZONE', summary: 'failure zone of the machine' },
-  capacity: { type: 'bytes', placeholder: 'SIZE', summary: 'bytes a node may store, as in 10GiB' },
+  capacity: { type: 'bytes', placeholder: 'SIZE', summary: 'size of a node, which sets its share; no limit' },
   storage: { type: 'text', placeholder: 'KIND', summary: 'sqlite, memory or the path of an adapter' },
   json: { type: 'boolean', summary: 'print JSON, one document or one object per line' },
   color: { type: 'boolean', summary: 'use colour (otherwise when standard output is a terminal)' },
