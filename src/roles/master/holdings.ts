@@ -23,18 +23,26 @@ const hasBit = (bits: Uint8Array, at: number): boolean => (((bits[at >> 3] ?? 0)
 /** Answers of owners: for each node the bitmap of each range, in order; nodes that did not answer are absent. */
 type Answers = ReadonlyMap<KeyHash, readonly Uint8Array[]>;
 
-const ask = async (core: MasterCore, view: View, ranges: readonly ChunkRange[]): Promise<Answers> => {
+/** Asks all owners; ends early once `isEnough` of what came, so that a paused owner delays no commit. */
+const ask = async (
+  core: MasterCore,
+  view: View,
+  ranges: readonly ChunkRange[],
+  isEnough: (answers: Answers) => boolean = () => false,
+): Promise<Answers> => {
   const owners = new Set<KeyHash>();
   for (const { layout } of view.layouts) {
+    const concerned = new Set<KeyHash>();
     for (const { version, from, to } of ranges) {
-      for (let index = from; index < to && owners.size < layout.nodes.length; index++) {
-        for (const owner of ownersOf(layout, partitionOf(version, index))) owners.add(owner);
+      for (let index = from; index < to && concerned.size < layout.nodes.length; index++) {
+        for (const owner of ownersOf(layout, partitionOf(version, index))) concerned.add(owner);
       }
     }
+    for (const owner of concerned) owners.add(owner);
   }
   const answers = new Map<KeyHash, readonly Uint8Array[]>();
-  await Promise.all(
-    [...owners].map(async (owner) => {
+  await new Promise<void>((resolve) => {
+    const asked = [...owners].map(async (owner) => {
       const to = core.destination(view, owner);
       if (!to) return;
       try {
@@ -43,12 +51,14 @@ const ask = async (core: MasterCore, view: View, ranges: readonly ChunkRange[]):
           timeoutMs: limits.holdTimeoutMs,
         });
         answers.set(owner, answer.held);
+        if (isEnough(answers)) resolve();
       } catch (error) {
         core.context.log.debug('hold-unanswered', { node: owner, ...errorFacts(error) });
       }
-    }),
-  );
-  return answers;
+    });
+    void Promise.all(asked).then(() => resolve());
+  });
+  return new Map(answers);
 };
 
 /** True when, in one and the same layout, W′ of the chunk's owners hold it. */
@@ -87,21 +97,24 @@ export const areDurable = async (
 ): Promise<boolean[]> => {
   const small = versions.filter(({ chunkCount }) => chunkCount <= 64);
   const ranges = small.map(({ version, chunkCount }): ChunkRange => ({ version, from: 0, to: chunkCount }));
-  const answers = ranges.length > 0 ? await ask(core, view, ranges) : new Map<KeyHash, readonly Uint8Array[]>();
   const verdicts = new Map<VersionId, boolean>();
   const isDurable = durabilityIn(core, view);
-  for (const [position, range] of ranges.entries()) {
-    let whole = true;
-    for (let index = 0; index < range.to && whole; index++) whole = isDurable(answers, range, position, index);
-    verdicts.set(range.version, whole);
-  }
+  const isWhole = (answers: Answers, range: ChunkRange, position: number): boolean => {
+    for (let index = range.from; index < range.to; index++) {
+      if (!isDurable(answers, range, position, index)) return false;
+    }
+    return true;
+  };
+  const areWhole = (answers: Answers): boolean => ranges.every((range, position) => isWhole(answers, range, position));
+  const answers = ranges.length > 0 ? await ask(core, view, ranges, areWhole) : new Map();
+  for (const [position, range] of ranges.entries()) verdicts.set(range.version, isWhole(answers, range, position));
   for (const { version, chunkCount } of versions) {
     if (verdicts.has(version)) continue;
     let whole = true;
     for (let from = 0; from < chunkCount && whole; from += chunksOfQuestion) {
       const range = { version, from, to: Math.min(chunkCount, from + chunksOfQuestion) };
-      const held = await ask(core, view, [range]);
-      for (let index = from; index < range.to && whole; index++) whole = isDurable(held, range, 0, index);
+      const isEnough = (held: Answers): boolean => isWhole(held, range, 0);
+      whole = isWhole(await ask(core, view, [range], isEnough), range, 0);
     }
     verdicts.set(version, whole);
   }
