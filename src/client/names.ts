@@ -202,7 +202,7 @@ export const renameFile = async (session: Session, request: RenameRequest): Prom
     const { files } = await resolveNames(session, [from, to], signal);
     const [file, target] = files;
     if (file instanceof OperaError) throw file;
-    if (!file) throw new OperaError('not-found', 'no file has that name');
+    if (!file) throw new OperaError('not-found', `no file is named ${from}`);
     if (target && !replace) throw new OperaError('exists', 'a file has the new name already');
     const current = target instanceof OperaError ? undefined : target?.record.sequence;
     return () =>

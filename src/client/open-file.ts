@@ -87,7 +87,7 @@ export const resolveName = async (
   const { files, plan } = await resolveNames(session, [name], signal);
   const file = files[0];
   if (file instanceof OperaError) throw file;
-  if (!file || !plan) throw new OperaError('not-found', 'no file has that name');
+  if (!file || !plan) throw new OperaError('not-found', `no file is named ${name}`);
   return { file, plan };
 };
 

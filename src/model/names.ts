@@ -31,7 +31,7 @@ const refusalOf = (name: string): OperaError | undefined => {
   if (name.endsWith('/')) return bad('ends with /', 'Name the file itself: survey/a.csv');
   for (const part of name.split('/')) {
     if (part === '') return bad('has an empty part (//)');
-    if (part === '.' || part === '..') return bad(`has a part that is ${part}`);
+    if (part === '.' || part === '..') return bad(`has a part that is "${part}"`);
   }
   return undefined;
 };
