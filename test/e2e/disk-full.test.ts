@@ -15,14 +15,15 @@ after(() => sandbox.close());
 const mounts = await sandbox.run('unshare', ['-m', 'mount', '-t', 'tmpfs', 'tmpfs', '/mnt']).catch(() => undefined);
 const skip = mounts?.code === 0 || requiresAll ? false : 'no right to mount';
 
-test('a full disk refuses writes with exit 11, serves reads, and takes writes again after there is space', {
+test('a full disk refuses writes with exit 11, serves reads, and takes writes when there is space', {
   skip,
 }, async () => {
   const net = await LocalNet.up(sandbox, ['--nodes', '1']);
   const code = (await net.ok(['token', 'create', '--role', 'node', '-q'])).trim();
   const home = sandbox.path('small');
   mkdirSync(home);
-  const script = `mount -t tmpfs -o size=8m tmpfs "$1" && exec "$2" "$3" node --json --home "$1" --join "$4" --identity "$5"`;
+  const script =
+    'mount -t tmpfs -o size=8m tmpfs "$1" && exec "$2" "$3" node --json --home "$1" --join "$4" --identity "$5"';
   const identity = sandbox.path('small-identity');
   const args = ['-m', 'sh', '-c', script, 'sh', home, process.execPath, executable, code, identity];
   const node = sandbox.spawn('unshare', args);

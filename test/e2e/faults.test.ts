@@ -192,7 +192,7 @@ test('without a gateway the client says where it is missing, and goes on when it
   await net.healthy();
 });
 
-test('a fourth node joins by hand: data moves to it, everything stays readable, also when an old one dies', async () => {
+test('a fourth node joins by hand: data moves to it, all stays readable, also when an old one dies', async () => {
   const files = Object.fromEntries(Array.from({ length: 60 }, (_, at) => [`f${at}`, bytesOf(at * 997, `m${at}`)]));
   writeTree(sandbox.path('moving'), { ...files, large: largeBytes(5 * chunk + 1, 'moving') });
   await net.ok(['put', '-r', sandbox.path('moving')]);

@@ -57,7 +57,7 @@ test('a join code is good once, of two machines at once exactly one gets in', as
   assert.match(again.stderr, /is the home of/);
 });
 
-test('codes that expired, were taken back, are of another role, damaged, or of another network are refused', async () => {
+test('codes that expired, were taken back, are of another role or network, or damaged are refused', async () => {
   const expiring = await token('client', '--ttl', '1s');
   const removed = await token('client');
   const listed = (await net.ok(['token', 'ls', '--json'])).split('\n').filter((line) => line !== '');
@@ -188,7 +188,7 @@ test('a revoked node is cut off and cannot come back', async () => {
   } else assert.equal(came.code, 4, came.stderr);
 });
 
-test('where another member answers at a known address, nothing is sent to it and nothing wrong comes back', async () => {
+test('where another member answers at a known address, nothing wrong comes back', async () => {
   const bytes = largeBytes(300_000, 'taken');
   await net.ok(['put', '-', '--name', 'taken'], { input: bytes });
   const victim = net.named('node-3');

@@ -1,0 +1,58 @@
+// A network that was off for a month: brought up with a clock 30 days ahead, every member renews its certificate by
+// its key, and all is readable. The clock is libfaketime's; monotonic time stays real.
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { SystemClock } from '../../src/runtime/clock.ts';
+import { largeBytes } from '../support/file-tree.ts';
+import { exits, LocalNet, parseLine } from '../support/local-net.ts';
+import { requiresAll, Sandbox } from '../support/sandbox.ts';
+
+const sandbox = new Sandbox();
+after(() => sandbox.close());
+
+/** The library where Debian, Fedora or Homebrew put it. */
+const findLibrary = (): string | undefined => {
+  const folders = ['/usr/lib', '/usr/lib64', '/usr/local/lib', '/opt/homebrew/lib'];
+  const candidates = folders.flatMap((folder) => [
+    folder,
+    ...(existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : []),
+  ]);
+  return candidates.map((folder) => join(folder, 'faketime', 'libfaketime.so.1')).find((path) => existsSync(path));
+};
+
+const library = findLibrary();
+const skip = library === undefined && !requiresAll ? 'libfaketime is not installed' : false;
+const dayMs = 24 * 3_600_000;
+
+test('after a month without power everything comes back by its keys', { skip }, async () => {
+  const later = { LD_PRELOAD: library ?? '', FAKETIME: '+30d', FAKETIME_DONT_FAKE_MONOTONIC: '1' };
+  const net = await LocalNet.up(sandbox);
+  const bytes = largeBytes(5 << 20, 'month');
+  await net.ok(['put', '-', '--name', 'month'], { input: bytes });
+  const code = (await net.ok(['token', 'create', '--role', 'client', '-q'])).trim();
+  exits(await sandbox.opera(['join', code, '--home', sandbox.path('laptop')]), 0);
+  exits(await net.down(), 0);
+
+  await net.upAgain(later);
+  const whoami = async (home: string) => {
+    const ran = exits(await sandbox.opera(['whoami', '--json', '--home', home], { env: later }), 0);
+    return parseLine<{ readonly certificateExpires: string; readonly expired: boolean }>(ran.stdout);
+  };
+  assert.equal((await whoami(sandbox.path('laptop'))).expired, true, 'the clock of the processes is ahead');
+  const home = ['--home', sandbox.path('laptop')];
+  const got = exits(await sandbox.opera(['cat', 'month', ...home], { env: later }), 0, 'the laptop');
+  assert.ok(got.bytes.equals(bytes));
+  assert.equal(await net.ok(['ls'], { env: later }), 'month\n');
+  await net.ok(['put', '-', '--name', 'after'], { input: 'a month later', env: later });
+  assert.equal(await net.ok(['cat', 'after'], { env: later }), 'a month later');
+  await net.ok(['status', '--wait', 'healthy', '--timeout', '30s'], { env: later });
+  const clock = new SystemClock();
+  for (const folder of [sandbox.path('laptop'), net.home, ...net.facts.processes.map((entry) => entry.folder)]) {
+    const { certificateExpires, expired } = await whoami(folder);
+    assert.equal(expired, false, folder);
+    assert.ok(Date.parse(certificateExpires) - clock.nowMs() > 35 * dayMs, `${folder} until ${certificateExpires}`);
+  }
+  exits(await net.down(), 0);
+});
