@@ -26,8 +26,8 @@ export class Layouts {
   readonly #core: MasterCore;
   readonly #leadership: Leadership;
   #waitingSinceMs: number | undefined;
-  /** The table of addresses that the nodes were last told, and in which epoch. */
-  #told = '';
+  /** The table of addresses that each node was last told, and in which epoch. */
+  readonly #told = new Map<KeyHash, string>();
   /** When each node was last sent each kind of order for the newest layout, on the monotonic clock. */
   readonly #sent = new Map<string, number>();
   /** Addresses of the newest layout's nodes when the public keys were last looked at. */
@@ -100,7 +100,8 @@ export class Layouts {
       case 'plan':
         return this.#plan(layouts, members, action.joining, epoch);
       case 'announce':
-        return this.#announce(layouts, members, this.#notSentLately('announce', layouts, action.to), epoch);
+        await this.#announce(layouts, members, this.#notSentLately('announce', layouts, action.to), epoch);
+        return;
       case 'covered':
         return this.#tellCovered(layouts, members, this.#notSentLately('covered', layouts, action.to), epoch);
       case 'retire': {
@@ -109,7 +110,8 @@ export class Layouts {
         this.#core.context.log.info('layout-retired', { upTo: action.upTo });
         await this.#event('layout-retired', { upTo: action.upTo });
         const left = layouts.filter(({ layout }) => layout.number > action.upTo);
-        return this.#announce(left, members, action.to, epoch);
+        await this.#announce(left, members, action.to, epoch);
+        return;
       }
     }
   }
@@ -172,14 +174,15 @@ export class Layouts {
     return due;
   }
 
+  /** Tells nodes all layouts; answers those that were reached. */
   async #announce(
     layouts: readonly HeldLayout[],
     members: readonly MemberRecord[],
     to: readonly KeyHash[],
     epoch: bigint,
-  ): Promise<void> {
+  ): Promise<readonly KeyHash[]> {
     const { context } = this.#core;
-    if (layouts.length === 0) return;
+    if (layouts.length === 0 || to.length === 0) return [];
     const { incarnation } = await this.#core.life();
     const { retiredUpTo } = await this.#core.layouts();
     const view = await this.#core.view();
@@ -192,7 +195,7 @@ export class Layouts {
     };
     // Heartbeats acknowledge: the answer, which comes after the last write under an older layout, is not waited for.
     const options = { timeoutMs: limits.holdTimeoutMs };
-    await this.#tell(members, to, async (destination) => {
+    return this.#tell(members, to, async (destination) => {
       await context.transport.call(destination, 'layout.adopt', order, options);
     });
   }
@@ -214,18 +217,21 @@ export class Layouts {
     members: readonly MemberRecord[],
     to: readonly KeyHash[],
     send: (destination: ReturnType<typeof destinationOf>) => Promise<void>,
-  ): Promise<void> {
+  ): Promise<readonly KeyHash[]> {
+    const reached: KeyHash[] = [];
     await Promise.all(
       members.map(async ({ keyHash, memberId, addresses }) => {
         const [address] = addresses;
         if (!to.includes(keyHash) || address === undefined) return;
         try {
           await send(destinationOf({ memberId, address }));
+          reached.push(keyHash);
         } catch (error) {
           this.#core.context.log.warn('order-undelivered', { node: memberId, ...errorFacts(error) });
         }
       }),
     );
+    return reached;
   }
 
   /** Nodes dial each other by the table that comes with a layout: one that moved is made known with the same layouts. */
@@ -236,12 +242,16 @@ export class Layouts {
     epoch: bigint,
   ): Promise<void> {
     const table = members.map(({ keyHash, addresses }) => `${keyHash} ${addresses[0] ?? ''}`).sort();
-    const tell = `${epoch} ${table.join(' ')}`;
-    if (tell === this.#told || layouts.length === 0 || this.#leadership.epoch !== epoch) return;
-    const fresh = (await this.#core.layouts()).layouts;
-    const to = nodes.filter(({ alive }) => alive).map(({ keyHash }) => keyHash);
-    await this.#announce(fresh, members, to, epoch);
-    this.#told = tell;
+    const current = `${epoch} ${table.join(' ')}`;
+    const behind = nodes.filter(({ keyHash, alive }) => alive && this.#told.get(keyHash) !== current);
+    const to = this.#notSentLately(
+      'addresses',
+      layouts,
+      behind.map(({ keyHash }) => keyHash),
+    );
+    if (to.length === 0 || layouts.length === 0 || this.#leadership.epoch !== epoch) return;
+    const { layouts: fresh } = await this.#core.layouts();
+    for (const node of await this.#announce(fresh, members, to, epoch)) this.#told.set(node, current);
   }
 
   /** The public keys follow the newest layout, and nodes that listen elsewhere now. */
