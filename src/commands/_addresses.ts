@@ -1,4 +1,4 @@
-// Where a role listens and what it tells others to dial. A port once chosen is kept in `<home>/role.json`, so that a
+// Where a role listens and what it tells others of itself: addresses, zone, capacity. A port once chosen is kept in `<home>/role.json`, so that a
 // restart comes back under the same address; addresses of a machine are guessed only when nobody names them.
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
@@ -14,6 +14,8 @@ const storedSchema = v.object({
   listen: v.string(),
   joinListen: v.optional(v.string()),
   advertise: v.string(),
+  zone: v.optional(v.string()),
+  capacityBytes: v.optional(v.number()),
 });
 
 export interface RoleAddresses {
@@ -23,6 +25,10 @@ export interface RoleAddresses {
   /** `host:port` that others dial, and for gateways the same of the join listener. */
   readonly advertised: string;
   readonly joinAdvertised: string | undefined;
+  /** Empty when never given. */
+  readonly zone: string;
+  /** 0 when never given. */
+  readonly capacityBytes: number;
 }
 
 export interface AddressWishes {
@@ -33,6 +39,8 @@ export interface AddressWishes {
   readonly joins: boolean;
   /** Address of the gateway that is joined; a loopback one means that all is on this machine. */
   readonly gateway: string | undefined;
+  readonly zone?: string | undefined;
+  readonly capacityBytes?: number | undefined;
 }
 
 const isLoopback = (host: string): boolean => host === 'localhost' || host === '::1' || host.startsWith('127.');
@@ -96,13 +104,17 @@ export const chooseAddresses = async (home: string, wishes: AddressWishes): Prom
   const kept = wishes.listen === undefined ? stored?.advertise : undefined;
   const named = parseListen(wishes.advertise ?? kept ?? guess, '--advertise');
   const advertised = formatHostPort({ host: named.host, port: named.port || listen.port });
+  const zone = wishes.zone ?? stored?.zone;
+  const capacityBytes = wishes.capacityBytes ?? stored?.capacityBytes;
   const settings = {
     version: 1,
     listen: formatHostPort(listen),
     ...(joinListen ? { joinListen: formatHostPort(joinListen) } : {}),
     advertise: advertised,
+    ...(zone === undefined ? {} : { zone }),
+    ...(capacityBytes === undefined ? {} : { capacityBytes }),
   };
   await writeFileDurably(join(home, 'role.json'), `${JSON.stringify(settings, undefined, 2)}\n`, 0o600);
   const joinAdvertised = joinListen ? formatHostPort({ host: named.host, port: joinListen.port }) : undefined;
-  return { listen, joinListen, advertised, joinAdvertised };
+  return { listen, joinListen, advertised, joinAdvertised, zone: zone ?? '', capacityBytes: capacityBytes ?? 0 };
 };

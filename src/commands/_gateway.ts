@@ -10,14 +10,13 @@ export const startGateway = (
   { context, open }: ComposedRole,
   addresses: RoleAddresses,
   registry: Registry,
-  zone: string | undefined,
 ): StartedRole => {
   const gateway = createGateway(context, {
     registry,
     keys: open.keys,
     joinAddresses: () => (addresses.joinAdvertised ? [addresses.joinAdvertised] : []),
     meshAddresses: () => [addresses.advertised],
-    ...(zone === undefined ? {} : { zone }),
+    zone: addresses.zone,
   });
   return {
     handlers: gateway.meshHandlers,

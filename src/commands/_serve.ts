@@ -77,6 +77,8 @@ const joinIfNew = async (options: ServeOptions, home: string, code: string | und
     advertise: config.advertise,
     joins: role === 'gateway',
     gateway,
+    zone: config.zone,
+    capacityBytes: config.capacity,
   });
   if (profile && profile.role !== role) {
     throw new OperaError('config', `${home} is the home of a ${profile.role}, not of a ${role}`);
@@ -107,12 +109,11 @@ const keepPeers = async (home: string, known: KnownPeers): Promise<void> => {
   if (JSON.stringify(next) !== JSON.stringify(profile)) await writeProfile(home, next);
 };
 
-const bookOf = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses): PeerBook => {
+const bookOf = (composed: ComposedRole, addresses: RoleAddresses): PeerBook => {
   const { context, open } = composed;
-  const capacityBytes = options.config.capacity ?? 0;
   return new PeerBook(context, {
     gateways: open.profile.gateways,
-    self: () => ({ addresses: [addresses.advertised], zone: options.config.zone ?? '', capacityBytes }),
+    self: () => ({ addresses: [addresses.advertised], zone: addresses.zone, capacityBytes: addresses.capacityBytes }),
     keys: open.keys,
     onPeers: (known) => {
       keepPeers(open.home, known).catch((error: unknown) => context.log.warn('profile-unwritten', errorFacts(error)));
@@ -130,14 +131,14 @@ const startNode = async (
   const spec = options.config.storage ?? 'sqlite';
   const opened = await openNodeStorage(spec, open.home, open.identityFolder, systemSeams());
   if (!opened.isKnown) context.log.warn('store-unknown', { storage: spec });
-  const book = bookOf(composed, options, addresses);
+  const book = bookOf(composed, addresses);
   const node = await createNode(context, { storage: opened.storage, keys: open.keys, book, storeId: opened.storeId });
   return { ...node, end: () => opened.storage.close() };
 };
 
 const startMaster = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses): StartedRole => {
   const registry = registryOf(options, composed.open.home);
-  const book = bookOf(composed, options, addresses);
+  const book = bookOf(composed, addresses);
   const master = createMaster(composed.context, { registry, book, address: () => addresses.advertised });
   const end = async (): Promise<void> => {
     await master.resign();
@@ -148,7 +149,7 @@ const startMaster = (composed: ComposedRole, options: ServeOptions, addresses: R
 
 const startSentinel = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses): StartedRole => {
   const registry = registryOf(options, composed.open.home);
-  const book = bookOf(composed, options, addresses);
+  const book = bookOf(composed, addresses);
   const sentinel = createSentinel(composed.context, { registry });
   return {
     handlers: sentinel.handlers,
@@ -169,7 +170,7 @@ const startRole = (composed: ComposedRole, options: ServeOptions, addresses: Rol
     case 'sentinel':
       return startSentinel(composed, options, addresses);
     default:
-      return startGateway(composed, addresses, registryOf(options, composed.open.home), options.config.zone);
+      return startGateway(composed, addresses, registryOf(options, composed.open.home));
   }
 };
 

@@ -1,6 +1,7 @@
 // The worker service `storage`: the one connection to a node's node.db, in a thread of its own because better-sqlite3
 // blocks. It holds the lock of the data folder for as long as it lives; two processes on one folder would each take
 // the other's files for leftovers. Chunk files are written and read outside, in the store's own thread.
+import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { limits } from '../model/limits.ts';
 import { acquireFileLock, openSqlite, type SqliteDatabase, toSqliteError } from '../runtime/sqlite.ts';
@@ -28,9 +29,20 @@ const bytesOf = (command: WriteCommand): number => {
   }
 };
 
+/** Makes the file with its mode before SQLite opens it; the files beside it take the mode over. */
+const makePrivate = (path: string): void => {
+  try {
+    closeSync(openSync(path, 'a', 0o600));
+  } catch {
+    // SQLite says what is wrong with it, in its own words.
+  }
+};
+
 const openDatabase = async (options: StoreServiceOptions): Promise<SqliteDatabase> => {
   const { synchronousForTests } = options;
-  const database = await openSqlite(join(options.folder, 'node.db'), {
+  const path = join(options.folder, 'node.db');
+  makePrivate(path);
+  const database = await openSqlite(path, {
     busyTimeoutMs: limits.storeBusyTimeoutMs,
     // WriteGroups checkpoints itself, because SQLite's automatic checkpoints swallow errors.
     walAutocheckpointPages: 0,
