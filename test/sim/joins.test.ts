@@ -1,4 +1,5 @@
-// Joins: what is written, acknowledged and read while layouts change. The mutant of the write barrier must lose a chunk.
+// Joins: what is written, acknowledged and read while layouts change.
+// The mutant of the write barrier must lose a chunk.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { WriteBarrier } from '../../src/roles/node/barrier.ts';

@@ -234,7 +234,7 @@ export class Layouts {
     return reached;
   }
 
-  /** Nodes dial each other by the table that comes with a layout: one that moved is made known with the same layouts. */
+  /** Nodes dial each other by the table that comes with layouts: a node that moved is made known with the same ones. */
   async #followAddresses(
     layouts: readonly HeldLayout[],
     members: readonly MemberRecord[],

@@ -60,7 +60,7 @@ const codeOf = (outcome: WireChangeOutcome | undefined): string =>
   outcome?.done === false ? outcome.code : `done ${outcome?.done}`;
 
 describe('the step', () => {
-  test('a repeated operation is answered as the first time, and a body that follows another version is not', async () => {
+  test('a repeated operation is answered as before, and a body that follows another version is not', async () => {
     const cluster = await MemoryCluster.start();
     const session = await cluster.session();
     const { plan, upload, body, change } = await prepare(cluster, session, 'a', 'one');
@@ -185,7 +185,7 @@ describe('a commit checks', () => {
 });
 
 describe('manifests', () => {
-  test('are on W owners before the answer; with fewer the answer is write-quorum and a reader finishes it', async () => {
+  test('are on W owners before ok; with fewer the answer is write-quorum and a reader finishes it', async () => {
     const cluster = await MemoryCluster.start();
     const session = await cluster.session();
     const { plan, upload, body, change } = await prepare(cluster, session, 'a', 'one');

@@ -319,7 +319,7 @@ describe('isolation', () => {
     };
   };
 
-  test('a node without gateway and master for a minute answers strangers 503, and serves again after contact', async () => {
+  test('a node cut off for a minute answers strangers 503, and serves again after contact', async () => {
     const at = await world({ masters: 4 });
     cut(at);
     await at.cluster.clock.advance(limits.isolationMs - 5_000);
