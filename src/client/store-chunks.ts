@@ -77,6 +77,10 @@ const groupByOwner = (session: Session, open: readonly OpenChunk[]): Group[] => 
 /** Waiting would change nothing: all owners refused for good, as when every disk is full. */
 const isHopeless = (open: OpenChunk): boolean => !open.hope && open.error.code !== 'no-nodes';
 
+/** Of two owners' errors the one that says what is wrong with the network, not only that a machine is away. */
+const moreTelling = (before: OperaError, after: OperaError): OperaError =>
+  isOperaError(after, 'unavailable', 'timeout') && !isOperaError(before, 'no-nodes') ? before : after;
+
 class ChunkStore {
   readonly #session: Session;
   readonly #plan: Plan;
@@ -179,7 +183,7 @@ class ChunkStore {
     if (isOperaError(thrown, 'aborted')) throw thrown;
     const error = toOperaError(thrown);
     const remedy = remedyOf(thrown);
-    for (const open of group.chunks) open.error = error;
+    for (const open of group.chunks) open.error = open.failed.size > 0 ? moreTelling(open.error, error) : error;
     if (remedy === 'none' || (remedy === 'renew' && this.#patience.exhausted)) {
       for (const open of group.chunks) this.#giveUp(open);
       return;
