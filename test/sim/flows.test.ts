@@ -169,7 +169,7 @@ const run = async (seed: number): Promise<void> => {
     for (let at = 0; at < first; at++) await cluster.startNode(at);
     await cluster.until(async () => (await cluster.registry().readLayouts()).unretired.length > 0);
     const history = new History(cluster, random, [await cluster.session(0), await cluster.session(1)], first);
-    const [loss, late] = [random.below(3) * 0.02, random.below(3) * 0.1];
+    const [loss, late] = [random.pick([0, 0.02, 0.04, 0.15]), random.below(3) * 0.1];
     cluster.faultOf = () => {
       const draw = random.fraction();
       if (draw < loss / 2) return { lost: true };
