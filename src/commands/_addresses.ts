@@ -1,5 +1,6 @@
-// Where a role listens and what it tells others of itself: addresses, zone, capacity. A port once chosen is kept in `<home>/role.json`, so that a
-// restart comes back under the same address; addresses of a machine are guessed only when nobody names them.
+// Where a role listens and what it tells others of itself: addresses, zone, capacity. A port once chosen is kept in
+// `<home>/role.json`, so that a restart comes back under the same address; addresses of a machine are guessed only
+// when nobody names them.
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';

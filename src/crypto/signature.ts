@@ -43,7 +43,7 @@ export const createSigner = (privateKey: KeyObject): Signer => {
   };
 };
 
-/** Parsed keys by their DER bytes: parsing costs more than verifying, and a network has few signers. Oldest go first. */
+/** Parsed keys by their DER bytes: parsing costs more than verifying, and signers are few. The oldest go first. */
 const parsedKeys = new Map<string, KeyObject>();
 const parsedKeysMax = 1_000;
 
