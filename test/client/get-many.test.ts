@@ -90,20 +90,25 @@ test('parts of another version, or altered ones, are not believed', async () => 
   const session = await cluster.session();
   await put(session, 'f', content(12 * mebibyte, 1));
   const path = join(newFolder(), 'f');
-  const cut = async (): Promise<void> => {
+  const cut = async (to: string): Promise<void> => {
     cluster.net.fault = ({ route, request }) => {
       const [chunk] = route === 'chunk.read' ? (request as { chunks: { index: number }[] }).chunks : [];
       if (chunk && chunk.index >= 2) throw new OperaError('forbidden', 'killed');
     };
-    await rejects(getTo(session, 'f', path), 'forbidden');
+    await rejects(getTo(session, 'f', to), 'forbidden');
     cluster.net.fault = () => undefined;
   };
-  await cut();
+  await cut(path);
   const altered = readFileSync(`${path}.part`);
   altered[5 * mebibyte] = 255 - (altered[5 * mebibyte] ?? 0);
   writeFileSync(`${path}.part`, altered);
   assert.equal((await getTo(session, 'f', path)).resumedChunks, 1);
   assert.ok(readFileSync(path).equals(content(12 * mebibyte, 1)));
+  const third = join(newFolder(), 'f');
+  await cut(third);
+  await put(session, 'f', content(12 * mebibyte, 2));
+  assert.equal((await getTo(session, 'f', third)).resumedChunks, 0);
+  assert.ok(readFileSync(third).equals(content(12 * mebibyte, 2)), 'the new version, not a mixture');
   await put(session, 'g', content(12 * mebibyte, 1));
   const other = join(newFolder(), 'f');
   writeFileSync(`${other}.part`, content(12 * mebibyte, 1));

@@ -59,16 +59,38 @@ test('a chunk goes to the first owner of its partition, and not to others while 
   }
 });
 
-test('a node that is down is asked last', async () => {
+test('a node that the network takes for dead is asked last', async () => {
   const cluster = await FakeCluster.create();
   const [dead] = cluster.nodes;
   assert.ok(dead);
   dead.state = 'down';
-  cluster.net.silence(dead.address);
-  cluster.clock.advance(0);
+  let asked = 0;
+  cluster.net.fault = ({ to }) => {
+    if (to.address !== dead.address) return;
+    asked++;
+    throw new OperaError('unavailable');
+  };
   const session = await cluster.session();
   for (let at = 0; at < 10; at++) await put(session, `f${at}`, content(10));
-  assert.equal(cluster.net.calls.filter(({ to }) => to.address === dead.address).length, 0);
+  assert.equal(asked, 0);
+});
+
+test('an owner that did not answer is avoided for a while, and then asked again', async () => {
+  const cluster = await FakeCluster.create();
+  const [silent] = cluster.nodes;
+  assert.ok(silent);
+  let asked = 0;
+  cluster.net.fault = ({ to }) => {
+    if (to.address !== silent.address) return;
+    asked++;
+    throw new OperaError('timeout');
+  };
+  const session = await cluster.session();
+  for (let at = 0; at < 30; at++) await put(session, `f${at}`, content(10));
+  assert.equal(asked, 1);
+  cluster.clock.advance(10_000);
+  for (let at = 0; at < 30; at++) await put(session, `g${at}`, content(10));
+  assert.equal(asked, 2);
 });
 
 const passing = [
@@ -232,6 +254,22 @@ test('chunks that lost their copies before the commit are sent again, the same b
   assert.ok((await read(session, 'f')).equals(bytes));
   assert.equal(cluster.sent.filter(({ key }) => key.endsWith('/1')).length, 2);
   assertSealedOnce(cluster);
+});
+
+test('a lost chunk whose source reads otherwise now is never sealed again', async () => {
+  const cluster = await FakeCluster.create();
+  const session = await cluster.session();
+  const bytes = content(8 * mebibyte + 5);
+  cluster.onCommit = () => {
+    for (const node of cluster.nodes) {
+      for (const key of node.chunks.keys()) if (key.endsWith('/1')) node.chunks.delete(key);
+    }
+    return undefined;
+  };
+  const source = { ...sourceOfBytes(bytes), readAt: async (_: number, length: number) => content(length, 9) };
+  await assert.rejects(putFile(session, source, { name: 'f' }), code('source-changed'));
+  assertSealedOnce(cluster);
+  assert.equal(cluster.names.size, 0);
 });
 
 test('a commit whose manifest has too few copies is repeated under the same operation id', async () => {

@@ -4,6 +4,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { openJournal } from '../../src/client/journal.ts';
 import { lockFile } from '../../src/client/lock-file.ts';
 import { putFile } from '../../src/client/put.ts';
 import { OperaError } from '../../src/errors/errors.ts';
@@ -132,6 +133,7 @@ test('a torn last line counts as absent; any other damage begins anew', async ()
   const home = newFolder();
   await cutOff(cluster, home, 4);
   appendFileSync(journalPath(home), '{"i":6,"h":"AAAA');
+  await cutOff(cluster, home, 5);
   const { resumedChunks } = await putFile(await cluster.session(home), stamped(bytes), request);
   assert.ok(resumedChunks > 0);
   await cutOff(cluster, home, 4);
@@ -177,6 +179,11 @@ test('two puts of one source at once do not share a journal', async () => {
   const cluster = await FakeCluster.create();
   const home = newFolder();
   const session = await cluster.session(home);
+  const { stamp } = stamped(bytes);
+  assert.ok(stamp);
+  const first = await openJournal(home, { source: '/data/g', name: 'g' }, stamp, 0);
+  assert.equal(await openJournal(home, { source: '/data/g', name: 'g' }, stamp, 0), undefined);
+  await first?.release();
   await Promise.all([putFile(session, stamped(bytes), request), putFile(session, stamped(bytes), request)]);
   assert.equal(versionsSent(cluster).size, 2);
   assertSealedOnce(cluster);

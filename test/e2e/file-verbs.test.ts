@@ -1,0 +1,78 @@
+// What the verbs about files print for programs and people: TSV, NDJSON, -q, reports, and names that would steer a
+// terminal. Their work on contents is tested in files.test.ts.
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, test } from 'node:test';
+import { writeTree } from '../support/file-tree.ts';
+import { exits, LocalNet, parseLine, parseLines } from '../support/local-net.ts';
+import { Sandbox } from '../support/sandbox.ts';
+
+const sandbox = new Sandbox();
+let net: LocalNet;
+
+before(async () => {
+  net = await LocalNet.up(sandbox);
+});
+after(() => sandbox.close());
+
+interface Row {
+  readonly v: number;
+  readonly name: string;
+  readonly size: number;
+  readonly version: string;
+  readonly copies: number;
+}
+
+test('names that would steer a terminal are printed escaped, and exactly in JSON', async () => {
+  const name = 'evil\u202etxt.\u2066csv';
+  await net.ok(['put', '-', '--name', name], { input: 'x' });
+  for (const args of [['ls'], ['ls', '-l'], ['ls', '-q'], ['stat', name], ['where', name], ['rm', name, '-n']]) {
+    const { stdout, stderr } = exits(await net.opera(args), 0);
+    assert.doesNotMatch(stdout + stderr, /[\u202e\u2066]/, args.join(' '));
+  }
+  const listed = await net.ok(['ls', '--json']);
+  assert.doesNotMatch(listed, /[\u202e\u2066]/);
+  assert.equal(parseLine<Row>(listed).name, name);
+  const gone = exits(await net.opera(['get', 'none\u202e']), 3);
+  assert.doesNotMatch(gone.stderr, /\u202e/);
+  await net.ok(['rm', name, '--yes']);
+});
+
+test('put, get, ls, rm and mv print rows of the same facts as TSV, with --json and with -q', async () => {
+  const from = sandbox.path('rows');
+  writeTree(from, { a: 'a', b: 'bb' });
+  const put = parseLines<Row>(await net.ok(['put', '-r', from, '--json']));
+  assert.deepEqual(put.map(({ v, name, size }) => [v, name, size]).sort(), [
+    [1, 'rows/a', 1],
+    [1, 'rows/b', 2],
+  ]);
+  assert.ok(put.every(({ copies, version }) => copies >= 2 && /^[0-9a-f]{32}$/.test(version)));
+  assert.equal((await net.ok(['put', `${from}/a`, '--to', 'x', '-q'])).trim(), 'x/a');
+  assert.equal(
+    (await net.ok(['ls', 'rows/', '-l', '--header'])).split('\n')[0],
+    'size\tmodified\tchunks\tversion\tname',
+  );
+  const got = parseLines<Row & { readonly path: string }>(
+    await net.ok(['get', 'rows/*', '-o', sandbox.path('rows-back'), '--json']),
+  );
+  assert.ok(got.every(({ name, path }) => path.endsWith(`rows-back/${name}`)));
+  assert.equal(await net.ok(['mv', 'x/a', 'x/b', '-q']), 'x/b\n');
+  assert.equal(await net.ok(['rm', 'x/b', '--yes']), 'x/b\ttrue\n');
+});
+
+test('a report holds the fate of every file, also when some fail', async () => {
+  const from = sandbox.path('fates');
+  writeTree(from, { fine: 'x', there: 'y' });
+  await net.ok(['put', '-', '--name', 'fates/there'], { input: 'before' });
+  const report = sandbox.path('report.ndjson');
+  const ran = exits(await net.opera(['put', '-r', from, '--if-absent', '--report', report]), 6);
+  assert.match(ran.stderr, /fates\/there/);
+  const fates = parseLines<{ readonly name: string; readonly ok: boolean; readonly code?: string }>(
+    readFileSync(report, 'utf8'),
+  );
+  assert.deepEqual(fates.map(({ name, ok, code }) => [name, ok, code]).sort(), [
+    ['fates/fine', true, undefined],
+    ['fates/there', false, 'exists'],
+  ]);
+  assert.equal(await net.ok(['cat', 'fates/there']), 'before');
+});
