@@ -1,7 +1,7 @@
 // What a network and its client stand: kill -9 of the client anywhere in a put, of a node, the master, the gateway
 // under load, restarts by hand, and a further node that joins. Nothing acknowledged is lost, nothing is half there.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { SystemClock } from '../../src/runtime/clock.ts';
@@ -111,6 +111,29 @@ test('a put that goes on sends less; after the file was edited it sends a new ve
   assert.equal(edited.resumedChunks, 0, 'nothing of the old content is taken over');
   assert.ok(exits(await net.opera(['cat', 'resume/b']), 0).bytes.equals(bytes));
   assert.deepEqual(journal(), []);
+});
+
+test('kill -9 of the client in a get leaves no half file under its name, and the next get goes on', async () => {
+  const bytes = largeBytes(8 * chunk, 'got');
+  await net.ok(['put', '-', '--name', 'got'], { input: bytes });
+  const folder = sandbox.path('got');
+  mkdirSync(folder);
+  const target = join(folder, 'target');
+  const started = clock.monotonicMs();
+  await net.ok(['get', 'got', '-o', join(folder, 'measured')]);
+  const tookMs = clock.monotonicMs() - started;
+  for (const share of [0.4, 0.6, 0.75, 0.9]) {
+    const get = net.start(['get', 'got', '-o', target]);
+    const cancel = clock.after(tookMs * share, () => get.child.kill('SIGKILL'));
+    const { code } = await sandbox.finish(get, 'get');
+    cancel();
+    if (code === 0) break;
+    assert.equal(code, null, 'the client was killed, and did not fail');
+    if (existsSync(target)) assert.ok(readFileSync(target).equals(bytes), 'a file under its name is whole');
+  }
+  await net.ok(['get', 'got', '-o', target, '--force']);
+  assert.ok(readFileSync(target).equals(bytes));
+  assert.deepEqual(listTree(folder), ['measured', 'target']);
 });
 
 /** Puts and gets until told to end; answers what was acknowledged. Every verb must succeed. */
