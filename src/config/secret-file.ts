@@ -15,7 +15,9 @@ export const readSecretFile = (path: string, what: string): string => {
     throw new OperaError('config', `${what} ${path} cannot be read`, { cause });
   }
   try {
-    const { mode, size } = fstatSync(descriptor);
+    const found = fstatSync(descriptor);
+    const { mode, size } = found;
+    if (!found.isFile()) throw new OperaError('config', `${what} ${path} cannot be read: it is no regular file`);
     if (size > secretBytesMax) throw new OperaError('config', `${what} ${path} is larger than ${secretBytesMax} bytes`);
     if ((mode & 0o077) !== 0) {
       const shown = (mode & 0o777).toString(8).padStart(3, '0');

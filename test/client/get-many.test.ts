@@ -20,7 +20,7 @@ import type { Session } from '../../src/client/session.ts';
 import { OperaError } from '../../src/errors/errors.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
 import { refuses, rejects } from '../support/refuses.ts';
-import { content, mebibyte, newFolder, put } from './_support.ts';
+import { content, mebibyte, newFolder, put } from '../support/client-files.ts';
 
 const getTo = async (session: Session, name: string, path: string, force = false) => {
   const { file, plan } = await resolveName(session, name);

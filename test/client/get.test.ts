@@ -10,7 +10,7 @@ import { OperaError } from '../../src/errors/errors.ts';
 import { FakeCluster, type StoredChunk } from '../support/fake-cluster.ts';
 import { flipped } from '../support/identity-network.ts';
 import { refuses, rejects } from '../support/refuses.ts';
-import { content, mebibyte, newFolder, put, read } from './_support.ts';
+import { content, mebibyte, newFolder, put, read } from '../support/client-files.ts';
 
 const readRange = async (session: Session, name: string, from: number, to: number): Promise<Buffer> => {
   const { file, plan } = await resolveName(session, name);

@@ -8,7 +8,7 @@ import { OperaError } from '../../src/errors/errors.ts';
 import { parseGlob } from '../../src/model/glob.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
 import { rejects } from '../support/refuses.ts';
-import { content, mebibyte, put, read } from './_support.ts';
+import { content, mebibyte, put, read } from '../support/client-files.ts';
 
 const namesOf = async (session: Session, query: Parameters<typeof listFiles>[1] = {}): Promise<string[]> => {
   const names: string[] = [];

@@ -6,7 +6,7 @@ import { type PutItem, putMany, type PutManyRequest } from '../../src/client/put
 import type { Session } from '../../src/client/session.ts';
 import { OperaError } from '../../src/errors/errors.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
-import { content, mebibyte, put, read } from './_support.ts';
+import { content, mebibyte, put, read } from '../support/client-files.ts';
 
 const item = (name: string, bytes: Uint8Array, size = bytes.length): PutItem => ({
   name,

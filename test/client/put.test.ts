@@ -7,7 +7,7 @@ import { putFile } from '../../src/client/put.ts';
 import { isOperaError, OperaError } from '../../src/errors/errors.ts';
 import { parseVersionId } from '../../src/model/ids.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
-import { content, mebibyte, put, read } from './_support.ts';
+import { content, mebibyte, put, read } from '../support/client-files.ts';
 
 const sizes = [0, 1, 65_535, 65_536, 65_537, 4 * mebibyte - 1, 4 * mebibyte, 4 * mebibyte + 1, 8 * mebibyte + 5];
 

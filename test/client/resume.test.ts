@@ -10,7 +10,7 @@ import { putFile } from '../../src/client/put.ts';
 import { OperaError } from '../../src/errors/errors.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
 import { rejects } from '../support/refuses.ts';
-import { content, mebibyte, newFolder, read, stamped } from './_support.ts';
+import { content, mebibyte, newFolder, read, stamped } from '../support/client-files.ts';
 
 const size = 20 * mebibyte + 5;
 const bytes = content(size);

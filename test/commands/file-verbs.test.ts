@@ -11,7 +11,7 @@ import { openLocalSource } from '../../src/client/local-source.ts';
 import { Fates, meantNames, printWhile, Rows } from '../../src/commands/_session.ts';
 import { type Output } from '../../src/commands/_output.ts';
 import { OperaError } from '../../src/errors/errors.ts';
-import { content, put } from '../client/_support.ts';
+import { content, put } from '../support/client-files.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
 import { refuses, rejects } from '../support/refuses.ts';
 import { run } from './_host.ts';
