@@ -21,6 +21,7 @@ const chunkOf = (version: number, body: Uint8Array): ChunkWrite => ({
   hash: new Uint8Array(createHash('sha256').update(body).digest()),
   body,
   servedHour: 0,
+  layoutNumber: 1,
 });
 
 const print = (what: string, value: number, unit: string): void => {

@@ -40,6 +40,17 @@ export const hasWriteQuorum = (
   holders: ReadonlySet<KeyHash>,
 ): boolean => unretired.some((table) => countOwners(table, partition, holders) >= table.writeCopies);
 
+/**
+ * True when W′ owners of one unretired layout hold a chunk that they took under that layout or a lower one; `holders`
+ * are those nodes for each layout, in its place. A copy taken later proves nothing for a lower layout: who gained the
+ * partition may have listed its holder before.
+ */
+export const isDurable = (
+  unretired: readonly OwnerTable[],
+  partition: number,
+  holders: readonly ReadonlySet<KeyHash>[],
+): boolean => unretired.some((table, at) => hasWriteQuorum([table], partition, holders[at] ?? new Set()));
+
 /** Whom to read a partition from: owners of the newest layout in order, then those of older ones, each once. */
 export const readersOf = (newestFirst: readonly OwnerTable[], partition: number): KeyHash[] => [
   ...new Set(newestFirst.flatMap((table) => ownersOf(table, partition))),

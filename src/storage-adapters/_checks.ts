@@ -35,6 +35,7 @@ export const checkChunks = (chunks: readonly ChunkWrite[]): void => {
     checkAddress(chunk);
     checkPartition(chunk.partition);
     requireInteger(chunk.servedHour, 0, u32Max, 'a served hour');
+    requireInteger(chunk.layoutNumber, 0, u32Max, 'a layout number');
     require(chunk.hash.length === 32, 'a hash has 32 bytes');
     require(chunk.body.length >= chunkBytesMin, `a sealed chunk has at least ${chunkBytesMin} bytes`);
     requireSize(chunk.body.length, chunkBytesMax, 'a sealed chunk');

@@ -29,7 +29,8 @@ interface StoreRow {
   readonly manifest_count: number;
 }
 
-const chunkColumns = 'version, chunk_index, partition, sha256, sealed_bytes, served_hour, stored_at_ms, body_id, file';
+const chunkColumns =
+  'version, chunk_index, partition, sha256, sealed_bytes, served_hour, layout, stored_at_ms, body_id, file';
 const manifestColumns = 'version, partition, sequence, wrap_epoch, state, served_hour, signer, signer_spki, record';
 
 const prepareReads = (database: SqliteDatabase) => ({
@@ -102,11 +103,11 @@ export class StoreReads {
     return { info, body: ownBytes(body), file: undefined };
   }
 
-  /** The hash kept at each address, undefined where there is none. */
-  hashes(addresses: readonly ChunkAddress[]): (Uint8Array | undefined)[] {
+  /** The facts of the chunk at each address, undefined where there is none. */
+  infos(addresses: readonly ChunkAddress[]): (ChunkInfo | undefined)[] {
     return addresses.map(({ version, index }) => {
       const row = this.#statements.chunk.get(version, index);
-      return row && ownBytes(row.sha256);
+      return row && chunkOfRow(row);
     });
   }
 

@@ -44,6 +44,7 @@ export interface ChunkRow {
   readonly sha256: Uint8Array;
   readonly sealed_bytes: number;
   readonly served_hour: number;
+  readonly layout: number;
   readonly stored_at_ms: number;
   readonly body_id: number | null;
   readonly file: string | null;
@@ -76,9 +77,9 @@ export const packChunks = (
   const bodies = new Uint8Array(inline.reduce((sum, { body }) => sum + body.length, 0));
   let bodyAt = 0;
   const records = chunks.map((chunk, at): ChunkRecord => {
-    const { version, index, partition, servedHour, body } = chunk;
+    const { version, index, partition, servedHour, layoutNumber, body } = chunk;
     const file = files[at];
-    const facts = { version, index, partition, servedHour, storedAtMs, length: body.length };
+    const facts = { version, index, partition, servedHour, layoutNumber, storedAtMs, length: body.length };
     const record = { ...facts, hash: ownBytes(chunk.hash), file, bodyAt };
     if (file !== undefined) return record;
     bodies.set(body, bodyAt);
@@ -96,6 +97,7 @@ export const chunkOfRow = (row: ChunkRow): ChunkInfo => ({
   hash: ownBytes(row.sha256),
   length: row.sealed_bytes,
   servedHour: row.served_hour,
+  layoutNumber: row.layout,
   storedAtMs: row.stored_at_ms,
 });
 

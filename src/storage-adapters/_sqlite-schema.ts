@@ -29,6 +29,7 @@ CREATE TABLE chunks (
   sha256 BLOB NOT NULL,
   sealed_bytes INTEGER NOT NULL,
   served_hour INTEGER NOT NULL,
+  layout INTEGER NOT NULL,
   stored_at_ms INTEGER NOT NULL,
   body_id INTEGER,
   file TEXT,
@@ -76,7 +77,7 @@ CREATE TABLE digests (
 ) STRICT, WITHOUT ROWID;
 
 CREATE VIEW chunk_overview AS
-  SELECT version, chunk_index, partition, lower(hex(sha256)) AS sha256, sealed_bytes,
+  SELECT version, chunk_index, partition, lower(hex(sha256)) AS sha256, sealed_bytes, layout,
     CASE WHEN file IS NULL THEN 'node.db' ELSE 'chunks/' || file END AS place,
     datetime(stored_at_ms / 1000, 'unixepoch') AS stored_at
   FROM chunks;

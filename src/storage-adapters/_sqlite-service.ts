@@ -98,7 +98,7 @@ const createStoreService = async (options: StoreServiceOptions): Promise<WorkerS
       }),
     store: read(() => reads.store()),
     chunk: read((address: ChunkAddress, from: number, to: number) => reads.chunk(address, from, to)),
-    hashes: read((addresses: readonly ChunkAddress[]) => reads.hashes(addresses)),
+    infos: read((addresses: readonly ChunkAddress[]) => reads.infos(addresses)),
     listVersion: read((version: string, from: number, to: number) => reads.listVersion(version, from, to)),
     listChunks: read((partition: number, after: ChunkAddress | undefined, limit: number) =>
       reads.listChunks(partition, after, limit),

@@ -14,13 +14,16 @@ const xorBytes = (a: unknown, b: unknown): Uint8Array => {
 };
 
 const prepareChunks = (database: SqliteDatabase) => ({
-  find: database.prepare<[string, number], { sha256: Uint8Array }>(
-    'SELECT sha256 FROM chunks WHERE version = ? AND chunk_index = ?',
+  find: database.prepare<[string, number], { sha256: Uint8Array; layout: number }>(
+    'SELECT sha256, layout FROM chunks WHERE version = ? AND chunk_index = ?',
+  ),
+  setLayout: database.prepare<[number, string, number]>(
+    'UPDATE chunks SET layout = ? WHERE version = ? AND chunk_index = ?',
   ),
   insert: database.prepare<unknown[]>(
     `INSERT INTO chunks
-       (version, chunk_index, partition, sha256, sealed_bytes, served_hour, stored_at_ms, body_id, file)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+       (version, chunk_index, partition, sha256, sealed_bytes, served_hour, layout, stored_at_ms, body_id, file)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   ),
   insertBody: database.prepare<[Uint8Array]>('INSERT INTO bodies (body) VALUES (?)'),
   remove: database.prepare<
@@ -121,7 +124,13 @@ export class StoreWrites {
     let bytes = 0;
     const outcomes = chunks.map((chunk): ChunkWriteOutcome => {
       const kept = this.#chunks.find.get(chunk.version, chunk.index);
-      if (kept) return sameBytes(kept.sha256, chunk.hash) ? 'present' : 'conflict';
+      if (kept) {
+        if (!sameBytes(kept.sha256, chunk.hash)) return 'conflict';
+        if (chunk.layoutNumber < kept.layout) {
+          this.#chunks.setLayout.run(chunk.layoutNumber, chunk.version, chunk.index);
+        }
+        return 'present';
+      }
       this.#insertChunk(chunk, bodies);
       count += 1;
       bytes += chunk.length;
@@ -132,12 +141,13 @@ export class StoreWrites {
   }
 
   #insertChunk(chunk: ChunkRecord, bodies: Uint8Array): void {
-    const { version, index, partition, hash, length, servedHour, storedAtMs, bodyAt } = chunk;
+    const { version, index, partition, hash, length, servedHour, layoutNumber, storedAtMs, bodyAt } = chunk;
     const file = chunk.file ?? null;
     const body = (): number | bigint =>
       this.#chunks.insertBody.run(bodies.subarray(bodyAt, bodyAt + length)).lastInsertRowid;
     const bodyId = file === null ? body() : null;
-    this.#chunks.insert.run(version, index, partition, hash, length, servedHour, storedAtMs, bodyId, file);
+    const facts = [version, index, partition, hash, length, servedHour, layoutNumber, storedAtMs];
+    this.#chunks.insert.run(...facts, bodyId, file);
     this.#chunks.toggle.run(partition, bucketOf(version), chunkDigest(chunk, hash));
   }
 

@@ -24,7 +24,7 @@ import {
 } from './storage-adapter.ts';
 
 interface StoredChunk {
-  readonly info: ChunkInfo;
+  readonly info: ChunkInfo & { layoutNumber: number };
   readonly body: Uint8Array;
 }
 
@@ -268,9 +268,14 @@ export class MemoryStorage implements StorageAdapter {
   #putChunk(chunk: ChunkWrite): ChunkWriteOutcome {
     const chunks = this.#versions.get(chunk.version) ?? new Map<number, StoredChunk>();
     const kept = chunks.get(chunk.index);
-    if (kept) return sameBytes(kept.info.hash, chunk.hash) ? 'present' : 'conflict';
-    const { version, index, partition, servedHour, body } = chunk;
-    const facts = { version, index, partition, servedHour, length: body.length, storedAtMs: this.#nowMs() };
+    if (kept) {
+      if (!sameBytes(kept.info.hash, chunk.hash)) return 'conflict';
+      kept.info.layoutNumber = Math.min(kept.info.layoutNumber, chunk.layoutNumber);
+      return 'present';
+    }
+    const { version, index, partition, servedHour, layoutNumber, body } = chunk;
+    const at = { version, index, partition, servedHour, layoutNumber };
+    const facts = { ...at, length: body.length, storedAtMs: this.#nowMs() };
     const stored: StoredChunk = { info: { ...facts, hash: chunk.hash.slice() }, body: body.slice() };
     this.#versions.set(version, chunks.set(index, stored));
     this.#partition(partition).chunks.set(orderKey(chunk), stored);

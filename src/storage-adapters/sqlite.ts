@@ -316,18 +316,22 @@ export class SqliteStorage implements StorageAdapter {
     }
   }
 
-  /** Outcomes of large chunks that are there already, so that no megabytes are written to be thrown away. */
+  /**
+   * Outcomes of large chunks that are there already, so that no megabytes are written to be thrown away. A rare one
+   * whose layout number must fall is not known: it goes through the transaction like a new one.
+   */
   async #knownOutcomes(
     worker: WorkerClient,
     chunks: readonly ChunkWrite[],
   ): Promise<(ChunkWriteOutcome | undefined)[]> {
     const large = chunks.filter(isLarge).map(({ version, index }) => ({ version, index }));
     if (large.length === 0) return chunks.map(() => undefined);
-    const hashes = ((await worker.call('hashes', [large])) as (Uint8Array | undefined)[]).values();
+    const infos = ((await worker.call('infos', [large])) as (ChunkInfo | undefined)[]).values();
     return chunks.map((chunk) => {
-      const hash = isLarge(chunk) ? hashes.next().value : undefined;
-      if (!hash) return undefined;
-      return Buffer.compare(hash, chunk.hash) === 0 ? 'present' : 'conflict';
+      const info = isLarge(chunk) ? infos.next().value : undefined;
+      if (!info) return undefined;
+      if (Buffer.compare(info.hash, chunk.hash) !== 0) return 'conflict';
+      return info.layoutNumber <= chunk.layoutNumber ? 'present' : undefined;
     });
   }
 

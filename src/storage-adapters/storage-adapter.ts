@@ -33,9 +33,14 @@ export interface ChunkWrite extends ChunkAddress {
   readonly body: Uint8Array;
   /** Served hours of the network at this write (u32); the age of a chunk is counted in these. */
   readonly servedHour: number;
+  /** Number of the layout under which the node took the chunk (u32). */
+  readonly layoutNumber: number;
 }
 
-/** stored: new; present: the same hash was there; conflict: another hash is there and was kept. */
+/**
+ * stored: new; present: the same hash was there; conflict: another hash is there and was kept. `present` keeps the row
+ * as it is, but for its layout number: the lower one of the two stays, durably, because the chunk was held then.
+ */
 export type ChunkWriteOutcome = 'stored' | 'present' | 'conflict';
 
 export interface ChunkInfo extends ChunkAddress {
@@ -44,6 +49,8 @@ export interface ChunkInfo extends ChunkAddress {
   /** Length of the sealed body in bytes. */
   readonly length: number;
   readonly servedHour: number;
+  /** The lowest layout number it was put under. */
+  readonly layoutNumber: number;
   /** Wall-clock time of the write in ms, for people and for the 60 s window of anti-entropy. */
   readonly storedAtMs: number;
 }

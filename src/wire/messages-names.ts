@@ -195,6 +195,8 @@ export const readAnswer = v.object({
 });
 
 export const holdRequest = v.strictObject({
+  /** Only chunks that were taken under this layout or a lower one. */
+  layoutNumber: u32,
   versions: listOf(v.strictObject({ version: versionId, from: chunkIndex, to: chunkIndex }), batch, 1),
 });
 /** Per version a bitmap of [from, to): bit i of byte i/8 (least significant first) is chunk from + i. */

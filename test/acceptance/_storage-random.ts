@@ -22,9 +22,10 @@ const partitionOf = (v: number, i: number): number => (v + i) % 3;
 const length = fc.constantFrom(16, 100, 65_552, 65_553, 70_000);
 const stateKey = fc.constantFrom('sol', 'sola', 'so', 'sol/1', 'sol%', 'SOL', '_');
 const seed = fc.integer({ min: 1, max: 2 });
+const layoutNumber = fc.integer({ min: 1, max: 3 });
 
 const chunk = fc
-  .record({ version, index, length, seed })
+  .record({ version, index, length, seed, layoutNumber })
   .map((parts) => chunkOf({ ...parts, partition: partitionOf(parts.version, parts.index) }));
 
 const manifest = fc

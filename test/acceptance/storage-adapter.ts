@@ -83,7 +83,8 @@ const chunkCases: Readonly<Record<string, Case>> = {
 
   'bodies of every size come back byte for byte with their facts': async ({ store }) => {
     const lengths = [16, 17, 1_024, 65_551, 65_552, 65_553, 131_104, fullChunkBytes];
-    const chunks = lengths.map((length, index) => chunkOf({ index, length, seed: index + 1, servedHour: 0xffff_ffff }));
+    const highest = { servedHour: 0xffff_ffff, layoutNumber: 0xffff_ffff };
+    const chunks = lengths.map((length, index) => chunkOf({ index, length, seed: index + 1, ...highest }));
     assert.deepEqual(
       await store.putChunks(chunks),
       chunks.map(() => 'stored'),
@@ -149,6 +150,33 @@ const chunkCases: Readonly<Record<string, Case>> = {
     assert.equal((await store.usage()).chunks, 6);
   },
 
+  'a chunk put again keeps its facts, but for its layout number: the lower one stays': async ({ store, reopen }) => {
+    const lengths = [50, 70_000];
+    const put = async (length: number, layoutNumber: number, seed = 1) =>
+      store.putChunks([chunkOf({ version: length, length, seed, layoutNumber, servedHour: layoutNumber })]);
+    const assertRow = async (from: StorageAdapter, length: number, layoutNumber: number): Promise<void> => {
+      const row = infoOf(chunkOf({ version: length, length, layoutNumber, servedHour: 5 }), nowMs());
+      assert.deepEqual((await from.getChunk(row))?.info, row);
+      assert.deepEqual(await from.listVersion(row.version, 0, 1), [row]);
+      assert.ok((await from.listChunks(7, undefined, 10)).items.some((item) => item.layoutNumber === layoutNumber));
+    };
+    for (const length of lengths) {
+      assert.deepEqual(await put(length, 5), ['stored']);
+      assert.deepEqual(await put(length, 6), ['present']);
+      await assertRow(store, length, 5);
+      assert.deepEqual(await put(length, 1, 2), ['conflict'], 'other bytes say nothing of these');
+      await assertRow(store, length, 5);
+      assert.deepEqual(await put(length, 3), ['present']);
+      await assertRow(store, length, 3);
+      assert.deepEqual((await store.getChunk(chunkOf({ version: length })))?.body, bytesOf(length));
+    }
+    assert.deepEqual(await store.digests(7), await naiveDigests(store, 7));
+    assert.equal((await store.usage()).chunks, 2);
+    if (!store.durable) return;
+    const again = await reopen(store);
+    for (const length of lengths) await assertRow(again, length, 3);
+  },
+
   'of concurrent puts of different bytes at one address exactly one is stored': async ({ store }) => {
     for (const length of [50, 70_000]) {
       const rivals = [1, 2, 3, 4, 5, 6].map((seed) => chunkOf({ version: length, length, seed }));
@@ -169,7 +197,7 @@ const chunkCases: Readonly<Record<string, Case>> = {
       message.set(hash, 0);
       const address = { version: versionOf(length), index: 0 };
       const views = { hash: message.subarray(0, 32), body: message.subarray(100, 100 + length) };
-      await store.putChunks([{ ...address, partition: 1, servedHour: 0, ...views }]);
+      await store.putChunks([{ ...address, partition: 1, servedHour: 0, layoutNumber: 1, ...views }]);
       message.fill(0xee);
       const first = await store.getChunk(address);
       assert.deepEqual(first?.body, body);
@@ -349,6 +377,7 @@ const recordCases: Readonly<Record<string, Case>> = {
     await rejectsWith(store.putChunks([good, { ...chunkOf(), partition: 4_096 }]), 'bad-request');
     await rejectsWith(store.putChunks([good, { ...chunkOf(), index: 2 ** 31 }]), 'bad-request');
     await rejectsWith(store.putChunks([good, { ...chunkOf(), index: -1 }]), 'bad-request');
+    await rejectsWith(store.putChunks([good, { ...chunkOf(), layoutNumber: 2 ** 32 }]), 'bad-request');
     await rejectsWith(store.putChunks([good, { ...chunkOf(), hash: bytesOf(31) }]), 'bad-request');
     await rejectsWith(store.putChunks([good, chunkOf({ length: 15 })]), 'bad-request');
     await rejectsWith(store.putChunks([good, chunkOf({ length: fullChunkBytes + 1 })]), 'too-large');

@@ -2,7 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { KeyHash } from '../../src/model/ids.ts';
-import { hasWriteQuorum, isCovered, listUncovered, owningNodes, readersOf } from '../../src/placement/coverage.ts';
+import {
+  hasWriteQuorum,
+  isCovered,
+  isDurable,
+  listUncovered,
+  owningNodes,
+  readersOf,
+} from '../../src/placement/coverage.ts';
 import type { OwnerTable } from '../../src/placement/layout.ts';
 import { keyOf } from './_oracle.ts';
 
@@ -85,4 +92,13 @@ test('reads try the owners of the newest layout, then those of older ones, each 
 
 test('a node without a partition is no owning node', () => {
   assert.deepEqual(owningNodes(tableOf(2, 1, 3, 0)), [node(0), node(3)]);
+});
+
+test('a chunk is durable by the holders of one layout, each judged with its own', () => {
+  const tables = [tableOf(3, 2, 0, 1, 2), tableOf(3, 2, 1, 2, 3)];
+  assert.equal(isDurable(tables, 0, [set(0, 1), set(1)]), true);
+  assert.equal(isDurable(tables, 0, [set(0), set(1, 3)]), true);
+  assert.equal(isDurable(tables, 0, [set(0), set(0, 1)]), false, 'what the newer layout may count, the older may not');
+  assert.equal(isDurable(tables, 0, [set(0), set(1)]), false);
+  assert.equal(isDurable(tables, 0, []), false);
 });

@@ -116,6 +116,36 @@ describe('joins', () => {
     cluster.stopAll();
   });
 
+  test('a listing counts of owners that had acknowledged the new layout, and copies name it', async () => {
+    const cluster = await MemoryCluster.create({ nodes: 4 });
+    await cluster.startMaster(0);
+    for (const at of [0, 1, 2]) await cluster.startNode(at);
+    await cluster.quiet(3);
+    const session = await cluster.session();
+    const { version } = await cluster.during(put(session, 'a', bytesOf(1)));
+    // Two owners acknowledge, and the joiner hears of one of them and of the third: that one still takes writes.
+    let blocked = true;
+    const [silent, behind] = [cluster.node(0).address, cluster.node(2).address];
+    cluster.faultOf = ({ route, to }) => {
+      const refused =
+        (route === 'chunk.list' && to.address === silent) || (route === 'layout.adopt' && to.address === behind);
+      return blocked && refused ? { refused } : undefined;
+    };
+    await cluster.startNode(3);
+    await cluster.until(async () => (await newestLayoutOf(cluster)).number === 2);
+    await cluster.clock.advance(15_000);
+    const told = cluster.net.calls.filter(({ route }) => route === 'layout.covered').length;
+    assert.ok(told > 0, 'the joiner was never told to list again');
+    assert.equal(await isComplete(cluster, 3, 2), false);
+    blocked = false;
+    await cluster.quiet(4);
+    for (const [at, { storage }] of cluster.nodes.entries()) {
+      for (const { layoutNumber } of await storage.listVersion(version, 0, 1))
+        assert.equal(layoutNumber, at < 3 ? 1 : 2);
+    }
+    cluster.stopAll();
+  });
+
   test('two joins within a second make one layout', async () => {
     const cluster = await MemoryCluster.create({ nodes: 4 });
     await cluster.startMaster(0);
@@ -223,7 +253,8 @@ describe('joins', () => {
     for (let batch = 0; batch < 10; batch++) {
       const chunks = Array.from({ length: 1_000 }, () => {
         const version = versionIdFromBytes(cluster.random.bytes(16));
-        return { version, index: 0, partition: partitionOf(version, 0), hash: sha256(body), body, servedHour: 0 };
+        const at = { version, index: 0, partition: partitionOf(version, 0), servedHour: 0, layoutNumber: 1 };
+        return { ...at, hash: sha256(body), body };
       });
       await storage.putChunks(chunks);
     }

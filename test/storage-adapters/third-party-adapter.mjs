@@ -76,7 +76,8 @@ class MapStore {
 
   async putChunks(chunks) {
     check(chunks.length <= 1_000, 'a batch');
-    for (const { index, partition, hash, body } of chunks) {
+    for (const { index, partition, hash, body, layoutNumber } of chunks) {
+      check(isInteger(layoutNumber, 0, 2 ** 32 - 1), 'a layout number');
       check(isInteger(index, 0, 2 ** 31 - 1) && isInteger(partition, 0, 4095) && hash.length === 32, 'a chunk');
       check(body.length >= 16, 'a body');
       check(body.length <= 4_195_328, 'a body', 'too-large');
@@ -84,9 +85,14 @@ class MapStore {
     this.#ready(1);
     return chunks.map((chunk) => {
       const kept = this.#chunks.get(keyOf(chunk));
-      if (kept) return same(kept.info.hash, chunk.hash) ? 'present' : 'conflict';
-      const { version, index, partition, servedHour } = chunk;
-      const facts = { version, index, partition, servedHour, length: chunk.body.length, storedAtMs: this.#nowMs() };
+      if (kept && !same(kept.info.hash, chunk.hash)) return 'conflict';
+      if (kept) {
+        kept.info.layoutNumber = Math.min(kept.info.layoutNumber, chunk.layoutNumber);
+        return 'present';
+      }
+      const { version, index, partition, servedHour, layoutNumber } = chunk;
+      const at = { version, index, partition, servedHour, layoutNumber };
+      const facts = { ...at, length: chunk.body.length, storedAtMs: this.#nowMs() };
       this.#chunks.set(keyOf(chunk), { info: { ...facts, hash: chunk.hash.slice() }, body: chunk.body.slice() });
       return 'stored';
     });

@@ -137,7 +137,7 @@ export interface ClusterOptions {
   readonly registryOf?: (registry: Registry, index: number) => Registry;
   /** A node's write barrier and the masters' rule of copies; for mutants. */
   readonly barrierOf?: () => WriteBarrier;
-  readonly hasQuorum?: MasterDependencies['hasQuorum'];
+  readonly isDurable?: MasterDependencies['isDurable'];
 }
 
 /** Members and roster are costly to make and the same for every run of one shape. */
@@ -362,7 +362,7 @@ export class MemoryCluster {
       registry: this.#options.registryOf?.(registry, at) ?? registry,
       book: this.#book(context, master.address),
       address: () => master.address,
-      ...(this.#options.hasQuorum ? { hasQuorum: this.#options.hasQuorum } : {}),
+      ...(this.#options.isDurable ? { isDurable: this.#options.isDurable } : {}),
     });
     Object.assign(master, { running, life });
     this.net.listen(master.address, {

@@ -35,18 +35,19 @@ export interface ChunkParts {
   readonly length?: number;
   readonly seed?: number;
   readonly servedHour?: number;
+  readonly layoutNumber?: number;
 }
 
 export const chunkOf = (parts: ChunkParts = {}): ChunkWrite => {
-  const { version = 1, index = 0, partition = 7, length = 100, seed = 1, servedHour = 3 } = parts;
+  const { version = 1, index = 0, partition = 7, length = 100, seed = 1, servedHour = 3, layoutNumber = 2 } = parts;
   const body = bytesOf(length, seed);
-  return { version: versionOf(version), index, partition, hash: sha256(body), body, servedHour };
+  return { version: versionOf(version), index, partition, hash: sha256(body), body, servedHour, layoutNumber };
 };
 
 /** What a store must say of a chunk it took at `storedAtMs`. */
 export const infoOf = (chunk: ChunkWrite, storedAtMs: number): ChunkInfo => {
-  const { version, index, partition, hash, body, servedHour } = chunk;
-  return { version, index, partition, hash, length: body.length, servedHour, storedAtMs };
+  const { version, index, partition, hash, body, servedHour, layoutNumber } = chunk;
+  return { version, index, partition, hash, length: body.length, servedHour, layoutNumber, storedAtMs };
 };
 
 const signer: KeyHash = parseKeyHash('ab'.repeat(32));

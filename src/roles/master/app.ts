@@ -22,7 +22,7 @@ export interface MasterDependencies {
   /** Own mesh address, for the lease. */
   readonly address: () => string;
   /** Tests pass a broken one, to see that they notice. */
-  readonly hasQuorum?: MasterCore['hasQuorum'];
+  readonly isDurable?: MasterCore['isDurable'];
 }
 
 export interface RunningMaster {
@@ -89,7 +89,7 @@ const memberHandlers = ({ core, leadership }: Parts): Handlers => ({
 
 export const createMaster = (context: RoleContext, dependencies: MasterDependencies): RunningMaster => {
   const { registry, book, address } = dependencies;
-  const core = new MasterCore(context, registry, book, dependencies.hasQuorum);
+  const core = new MasterCore(context, registry, book, dependencies.isDurable);
   const writer = new ManifestWriter(core);
   const committer = new Committer(core, writer);
   const names = new Names(core, writer);

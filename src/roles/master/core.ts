@@ -5,7 +5,7 @@ import { OperaError } from '../../errors/errors.ts';
 import { isValidMember } from '../../identity/roster.ts';
 import type { KeyHash, MemberId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
-import { hasWriteQuorum } from '../../placement/coverage.ts';
+import { isDurable } from '../../placement/coverage.ts';
 import { type Layout, verifyLayout } from '../../placement/layout.ts';
 import type { MemberRecord, Registry, RegistryLife, StoredLayout } from '../../registry/registry.ts';
 import type { AnswerOf, RequestOf } from '../../wire/routes.ts';
@@ -42,13 +42,13 @@ export class MasterCore {
   #members: { readonly records: readonly MemberRecord[]; readonly atMs: number } | undefined;
 
   /** The rule by which copies are counted; tests pass a broken one, to see that they notice. */
-  readonly hasQuorum: typeof hasWriteQuorum;
+  readonly isDurable: typeof isDurable;
 
-  constructor(context: RoleContext, registry: Registry, book: PeerBook, hasQuorum = hasWriteQuorum) {
+  constructor(context: RoleContext, registry: Registry, book: PeerBook, durable = isDurable) {
     this.context = context;
     this.registry = registry;
     this.book = book;
-    this.hasQuorum = hasQuorum;
+    this.isDurable = durable;
   }
 
   /** The registry's life; `registry-lost` or `wrong-network` when it is not this network's. */

@@ -1,6 +1,7 @@
 // After a layout change a node copies what it gained from the owners of all unretired layouts. It pulls at once, but
 // calls itself complete only after a second listing taken when the new layout was covered: what was written under the
-// old one before everybody knew of the new one is in that listing.
+// old one before everybody knew of the new one is in that listing. Only owners that had acknowledged the new layout
+// before they listed count there: the others may still take writes under the old one.
 import { equalBytes, sha256 } from '../../crypto/digest.ts';
 import { isOperaError, OperaError } from '../../errors/errors.ts';
 import type { KeyHash, VersionId } from '../../model/ids.ts';
@@ -94,7 +95,7 @@ export class Puller {
     this.#running = true;
     try {
       const covered = this.#coveredLayout >= newest.number;
-      const whole = await this.#pull(newest.number);
+      const whole = await this.#pull(newest.number, covered);
       this.#pace(newest.number, whole, covered);
       if (!covered || !whole || newestLayout(this.#core.memory.state)?.number !== newest.number) return;
       await this.#core.memory.change((before) => ({ ...before, completeLayout: newest.number }));
@@ -121,7 +122,7 @@ export class Puller {
   }
 
   /** Lists and copies; true when enough owners answered that nothing acknowledged can be missing. */
-  async #pull(newestNumber: number): Promise<boolean> {
+  async #pull(newestNumber: number, covered: boolean): Promise<boolean> {
     const { memory, self } = this.#core;
     const newest = newestLayout(memory.state);
     if (!newest || newest.number !== newestNumber) return false;
@@ -131,9 +132,10 @@ export class Puller {
     let silent = 0;
     for (const [source, partitions] of plan.sources) {
       try {
-        await this.#pullChunks(source, partitions, lacking);
-        await this.#pullManifests(source, partitions);
-        answered.add(source);
+        const chunksUnder = await this.#pullChunks(source, partitions, lacking);
+        const manifestsUnder = await this.#pullManifests(source, partitions);
+        if (!covered || Math.min(chunksUnder, manifestsUnder) >= newestNumber) answered.add(source);
+        else silent++;
       } catch (error) {
         if (isOperaError(error, 'no-space', 'read-only', 'aborted')) throw error;
         silent++;
@@ -148,11 +150,17 @@ export class Puller {
     return silent === 0;
   }
 
-  async #pullChunks(source: KeyHash, partitions: readonly number[], lacking: Map<string, ListedChunk>): Promise<void> {
+  /** Lists and copies; answers the layout that the source had acknowledged when it began to list. */
+  async #pullChunks(
+    source: KeyHash,
+    partitions: readonly number[],
+    lacking: Map<string, ListedChunk>,
+  ): Promise<number> {
     const { context } = this.#core;
     const to = destinationOfNode(this.#core, source);
     const signal = context.stopping;
     let after: ListedChunk | undefined;
+    let acknowledged = Number.POSITIVE_INFINITY;
     for (;;) {
       const request = {
         partitions: [...partitions],
@@ -160,11 +168,12 @@ export class Puller {
         ...(after ? { after: { partition: after.partition, version: after.version, index: after.index } } : {}),
       };
       const { answer } = await context.transport.call(to, 'chunk.list', request, { signal });
+      acknowledged = Math.min(acknowledged, answer.layoutNumber);
       const missing = await this.#missingOf(answer.chunks);
       for (const chunk of missing) lacking.set(keyOf(chunk), chunk);
       for (const key of await this.#copyAll(source, missing)) lacking.delete(key);
       after = answer.chunks.at(-1);
-      if (!answer.more || !after) return;
+      if (!answer.more || !after) return acknowledged;
     }
   }
 
@@ -213,11 +222,13 @@ export class Puller {
 
   /** Keys of the chunks that the source gave. */
   async #copyGroup(source: KeyHash, group: readonly ListedChunk[]): Promise<string[]> {
-    const { context, storage } = this.#core;
+    const { context, storage, memory, barrier } = this.#core;
     const to = destinationOfNode(this.#core, source);
     const request = { chunks: group.map(({ version, index }) => ({ version, index })) };
     const { answer, binary } = await context.transport.call(to, 'chunk.read', request, { signal: context.stopping });
     let at = 0;
+    // The layout in force when the copy is taken: the next one is acknowledged only when the copy is down.
+    const layoutNumber = newestLayout(memory.state)?.number ?? 0;
     const writes = answer.chunks.flatMap((found, position) => {
       const wanted = group[position];
       if (!found || !wanted) return [];
@@ -225,20 +236,22 @@ export class Puller {
       at += found.length;
       if (!equalBytes(sha256(body), wanted.hash)) throw new OperaError('integrity', 'a pulled chunk was altered');
       const { version, index, partition, hash, servedHour } = wanted;
-      return [{ version, index, partition, hash, servedHour, body }];
+      return [{ version, index, partition, hash, servedHour, layoutNumber, body }];
     });
-    if (writes.length > 0) await storage.putChunks(writes);
+    if (writes.length > 0) await barrier.run(layoutNumber, () => storage.putChunks(writes));
     this.pulled += writes.length;
     return writes.map(keyOf);
   }
 
-  async #pullManifests(source: KeyHash, partitions: readonly number[]): Promise<void> {
+  async #pullManifests(source: KeyHash, partitions: readonly number[]): Promise<number> {
     const { context, storage } = this.#core;
     const to = destinationOfNode(this.#core, source);
     let after: { partition: number; version: VersionId } | undefined;
+    let acknowledged = Number.POSITIVE_INFINITY;
     for (;;) {
       const request = { partitions: [...partitions], limit: 500, ...(after ? { after } : {}) };
       const { answer } = await context.transport.call(to, 'manifest.list', request, { signal: context.stopping });
+      acknowledged = Math.min(acknowledged, answer.layoutNumber);
       const { roster } = context.rosters;
       const writes = answer.manifests.map(({ record }) => {
         const write = manifestToStore(this.#core, record.bytes, record.signerSpki);
@@ -251,7 +264,7 @@ export class Puller {
       if (writes.length > 0) await storage.putManifests(writes);
       const last = answer.manifests.at(-1);
       const write = writes.at(-1);
-      if (!answer.more || !last || !write) return;
+      if (!answer.more || !last || !write) return acknowledged;
       after = { partition: last.partition, version: write.version };
     }
   }

@@ -9,13 +9,11 @@ import { limits } from '../../model/limits.ts';
 import { partitionOf } from '../../placement/partition.ts';
 import type { ChunkInfo, ManifestWrite, StoredManifest } from '../../storage-adapters/storage-adapter.ts';
 import type { AnswerOf } from '../../wire/routes.ts';
-import { type NodeCore, requirePeer, requireTicket } from './core.ts';
-import { admitWrite, followIncarnation, newestLayout } from './state.ts';
+import { acknowledgedLayout, type NodeCore, requirePeer, requireTicket } from './core.ts';
+import { admitWrite, followIncarnation } from './state.ts';
 
 type ReadChunk = AnswerOf<'chunk.read'>['chunks'][number];
 type ManifestRecord = NonNullable<AnswerOf<'manifest.read'>['manifests'][number]>;
-
-const layoutNumberOf = (core: NodeCore): number => newestLayout(core.memory.state)?.number ?? 0;
 
 const readHandler =
   (core: NodeCore): Handler<'chunk.read'> =>
@@ -71,12 +69,15 @@ const bitmapOf = (chunks: readonly ChunkInfo[], from: number, to: number): Uint8
 const holdHandler =
   (core: NodeCore): Handler<'chunk.hold'> =>
   async ({ request }) => {
+    const layoutNumber = acknowledgedLayout(core);
     const held: Uint8Array[] = [];
     for (const { version, from, to } of request.versions) {
       if (to < from || to - from > 65_536) throw new OperaError('bad-request', 'a range of at most 65,536 chunks');
-      held.push(bitmapOf(await core.storage.listVersion(version, from, to), from, to));
+      const chunks = await core.storage.listVersion(version, from, to);
+      const taken = chunks.filter((chunk) => chunk.layoutNumber <= request.layoutNumber);
+      held.push(bitmapOf(taken, from, to));
     }
-    return { answer: { held, layoutNumber: layoutNumberOf(core) } };
+    return { answer: { held, layoutNumber } };
   };
 
 /** The partitions still to be listed when a page ended in `after`. */
@@ -87,10 +88,12 @@ const partitionsFrom = (partitions: readonly number[], after: number | undefined
   return partitions.slice(at);
 };
 
+/** A listing says what was acknowledged before it began: of writes under lower layouts nothing is missing in it. */
 const chunkListHandler =
   (core: NodeCore): Handler<'chunk.list'> =>
   async ({ request }) => {
     const { partitions, limit } = request;
+    const layoutNumber = acknowledgedLayout(core);
     const chunks: AnswerOf<'chunk.list'>['chunks'] = [];
     let { after } = request;
     for (const partition of partitionsFrom(partitions, after?.partition)) {
@@ -98,10 +101,10 @@ const chunkListHandler =
       for (const { version, index, length, hash, servedHour } of page.items) {
         chunks.push({ partition, version, index, length, hash, servedHour });
       }
-      if (chunks.length >= limit) return { answer: { chunks, more: true, layoutNumber: layoutNumberOf(core) } };
+      if (chunks.length >= limit) return { answer: { chunks, more: true, layoutNumber } };
       after = undefined;
     }
-    return { answer: { chunks, more: false, layoutNumber: layoutNumberOf(core) } };
+    return { answer: { chunks, more: false, layoutNumber } };
   };
 
 const signed = ({ record, signerSpki }: StoredManifest): ManifestRecord => ({ bytes: record, signerSpki });
@@ -110,6 +113,7 @@ const manifestListHandler =
   (core: NodeCore): Handler<'manifest.list'> =>
   async ({ request }) => {
     const { partitions, limit } = request;
+    const layoutNumber = acknowledgedLayout(core);
     const manifests: AnswerOf<'manifest.list'>['manifests'] = [];
     let { after } = request;
     let bytes = 0;
@@ -119,14 +123,14 @@ const manifestListHandler =
       for (const item of page.items) {
         bytes += item.record.length * 1.4;
         if (manifests.length > 0 && bytes > limits.messageBytesMax / 2) {
-          return { answer: { manifests, more: true, layoutNumber: layoutNumberOf(core) } };
+          return { answer: { manifests, more: true, layoutNumber } };
         }
         manifests.push({ partition, record: signed(item) });
       }
-      if (manifests.length >= limit) return { answer: { manifests, more: true, layoutNumber: layoutNumberOf(core) } };
+      if (manifests.length >= limit) return { answer: { manifests, more: true, layoutNumber } };
       after = undefined;
     }
-    return { answer: { manifests, more: false, layoutNumber: layoutNumberOf(core) } };
+    return { answer: { manifests, more: false, layoutNumber } };
   };
 
 const manifestReadHandler =

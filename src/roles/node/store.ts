@@ -16,7 +16,8 @@ import { admitWrite } from './state.ts';
 type StoreRequest = Pick<RequestOf<'chunk.store'>, 'ticket' | 'versions' | 'chunks' | 'note'>;
 
 /** Cuts the binary part into the chunks the message lists, each checked against its hash. */
-const readChunks = (core: NodeCore, request: StoreRequest, binary: Uint8Array): ChunkWrite[] => {
+const readChunks = (core: NodeCore, request: StoreRequest, binary: Uint8Array, layoutNumber: number): ChunkWrite[] => {
+  const { servedHour } = core;
   const allowed = new Set(request.versions);
   let at = 0;
   const chunks = request.chunks.map(({ version, index, length, hash }): ChunkWrite => {
@@ -25,7 +26,7 @@ const readChunks = (core: NodeCore, request: StoreRequest, binary: Uint8Array): 
     at += length;
     if (body.length !== length) throw new OperaError('bad-request', 'the binary part is shorter than its chunks');
     if (!equalBytes(sha256(body), hash)) throw new OperaError('integrity', 'a chunk does not match its hash');
-    return { version, index, partition: partitionOf(version, index), hash, body, servedHour: core.servedHour };
+    return { version, index, partition: partitionOf(version, index), hash, body, servedHour, layoutNumber };
   });
   if (at !== binary.length) throw new OperaError('bad-request', 'the binary part is longer than its chunks');
   return chunks;
@@ -157,7 +158,7 @@ export class ChunkIntake {
     const chunkIndex = Math.max(...request.chunks.map(({ index }) => index));
     const { ticket, versions } = request;
     const { layoutNumber } = requireTicket(this.#core, peer, 'put', { ticket, versions, chunkIndex }, passedOn);
-    const chunks = readChunks(this.#core, request, binary);
+    const chunks = readChunks(this.#core, request, binary, layoutNumber);
     const { state } = this.#core.memory;
     const admitted = chunks.map(({ partition }) => admitWrite(state, this.#core.self, layoutNumber, partition));
     return {

@@ -10,6 +10,7 @@ import { parseManifest } from '../../../src/crypto/manifest.ts';
 import { sha256 } from '../../../src/crypto/digest.ts';
 import { OperaError } from '../../../src/errors/errors.ts';
 import type { VersionId } from '../../../src/model/ids.ts';
+import { hasWriteQuorum } from '../../../src/placement/coverage.ts';
 import { ownersOf } from '../../../src/placement/layout.ts';
 import { partitionOf } from '../../../src/placement/partition.ts';
 import type { WireChangeOutcome, WireNameChange } from '../../../src/wire/messages-names.ts';
@@ -47,9 +48,16 @@ const commit = async (
   return (await cluster.during(session.connection.call('name.commit', { changes, ...shown }))).outcomes;
 };
 
-/** Puts the chunk into the stores of these nodes, as if only they had got it. */
-const plant = async (cluster: MemoryCluster, version: VersionId, body: Uint8Array, nodes: readonly number[]) => {
-  const chunk = { version, index: 0, partition: partitionOf(version, 0), hash: sha256(body), body, servedHour: 0 };
+/** Puts the chunk into the stores of these nodes, as if only they had got it, under this layout. */
+const plant = async (
+  cluster: MemoryCluster,
+  version: VersionId,
+  body: Uint8Array,
+  nodes: readonly number[],
+  layoutNumber = 1,
+) => {
+  const address = { version, index: 0, partition: partitionOf(version, 0) };
+  const chunk = { ...address, hash: sha256(body), body, servedHour: 0, layoutNumber };
   for (const at of nodes) await cluster.node(at).storage.putChunks([chunk]);
 };
 
@@ -129,14 +137,14 @@ describe('the step', () => {
   });
 });
 
+type Rule = NonNullable<NonNullable<Parameters<typeof MemoryCluster.create>[0]>['isDurable']>;
+
 /** A chunk at one owner of layout 1 and at one owner of layout 2, neither of which is enough alone. */
-const commitAcrossLayouts = async (
-  hasQuorum?: NonNullable<Parameters<typeof MemoryCluster.create>[0]>['hasQuorum'],
-) => {
+const commitAcrossLayouts = async (isDurable?: Rule) => {
   const cluster = await MemoryCluster.create({
     nodes: 3,
     settings: { copies: 2, writeCopies: 2 },
-    ...(hasQuorum ? { hasQuorum } : {}),
+    ...(isDurable ? { isDurable } : {}),
   });
   await cluster.startMaster(0);
   await cluster.startNode(0);
@@ -161,15 +169,76 @@ const commitAcrossLayouts = async (
   }
 };
 
+/**
+ * Nodes 0 and 1 hold layout 1, nodes 2 and 3 join. While the fourth cannot list yet, the third is complete without
+ * having heard of node `silent`, the owner that took the chunk under layout 1; the owner in both layouts takes it now,
+ * under `layoutNumber`. Answers the outcome, what resuming was told, and the copies when layout 1 is retired.
+ */
+const commitAfterListing = async (layoutNumber: number, isDurable?: Rule) => {
+  const cluster = await MemoryCluster.create({
+    nodes: 4,
+    settings: { copies: 2, writeCopies: 2 },
+    ...(isDurable ? { isDurable } : {}),
+  });
+  await cluster.startMaster(0);
+  await cluster.startNode(0);
+  await cluster.startNode(1);
+  await cluster.quiet(2);
+  const session = await cluster.session();
+  const [silent, last] = [cluster.node(0), cluster.node(3)];
+  let blocked = true;
+  cluster.faultOf = ({ route, to, fromAddress }) => {
+    const refused = route === 'chunk.list' && (to.address === silent.address || fromAddress === last.address);
+    return blocked && refused ? { refused } : undefined;
+  };
+  await cluster.startNode(2);
+  await cluster.startNode(3);
+  await cluster.until(async () => {
+    const bytes = await cluster.node(2).storage.getState('order');
+    return bytes !== undefined && Buffer.from(bytes).includes('"completeLayout":2');
+  });
+  for (;;) {
+    const { upload, plan, body, change } = await prepare(cluster, session, 'a', 'one');
+    const owners = ownerNodes(cluster, await newestLayoutOf(cluster), upload.version, 0);
+    if (!owners.includes(cluster.node(1)) || !owners.includes(cluster.node(2))) continue;
+    await plant(cluster, upload.version, body, [0], 1);
+    await plant(cluster, upload.version, body, [1], layoutNumber);
+    const range = { version: upload.version, from: 0, to: 1 };
+    const asked = session.connection.call('upload.held', { ...plan.last, ...range } as never);
+    const { held } = (await cluster.during(asked)) as { held: Uint8Array };
+    const [outcome] = await commit(cluster, session, [change()], plan);
+    blocked = false;
+    await cluster.quiet(4);
+    const { chunks } = await copiesOf(cluster, upload.version);
+    cluster.stopAll();
+    return { outcome: codeOf(outcome), held: held[0], chunks };
+  }
+};
+
 describe('a commit checks', () => {
   test('that every chunk has W copies under one and the same layout', async () => {
     assert.equal(await commitAcrossLayouts(), 'chunks-missing');
   });
 
   test('mutant: copies added across layouts pass for durable', async () => {
-    const added: Parameters<typeof commitAcrossLayouts>[0] = (tables, _partition, holders) =>
-      holders.size >= Math.max(...tables.map(({ writeCopies }) => writeCopies));
+    const added: Rule = (tables, _partition, holders) =>
+      new Set(holders.flatMap((nodes) => [...nodes])).size >= Math.max(...tables.map(({ writeCopies }) => writeCopies));
     assert.equal(await commitAcrossLayouts(added), 'done true');
+  });
+
+  test('under which layout a copy was taken: a later one does not count for an older layout', async () => {
+    const { outcome, held } = await commitAfterListing(2);
+    assert.deepEqual([outcome, held], ['chunks-missing', 0]);
+    const older = await commitAfterListing(1);
+    assert.deepEqual([older.outcome, older.held], ['done true', 1]);
+  });
+
+  test('mutant: copies counted whenever they were taken are too few once the old layout is retired', async () => {
+    const regardless: Rule = (tables, partition, holders) => {
+      const anyone = new Set(holders.flatMap((nodes) => [...nodes]));
+      return tables.some((table) => hasWriteQuorum([table], partition, anyone));
+    };
+    assert.deepEqual(await commitAfterListing(2, regardless), { outcome: 'done true', held: 1, chunks: 1 });
   });
 
   test('what the owners hold, and not what was reported while uploading', async () => {

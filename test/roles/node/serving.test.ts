@@ -190,7 +190,8 @@ describe('reading', () => {
     const { version } = upload;
     const big = Buffer.alloc(3 * 1024 * 1024, 9);
     const chunks = [0, 1, 2, 3].map((index) => {
-      return { version, index, partition: partitionOf(version, index), hash: sha256(big), body: big, servedHour: 0 };
+      const at = { version, index, partition: partitionOf(version, index), servedHour: 0, layoutNumber: 1 };
+      return { ...at, hash: sha256(big), body: big };
     });
     await at.owner.storage.putChunks(chunks);
     const [client] = cluster.clients;
