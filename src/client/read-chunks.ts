@@ -46,6 +46,7 @@ const ask = async (
     const { answer, binary } = await transport.call(owner.to, 'chunk.read', { ...grant, chunks: [asked] }, options);
     const found = answer.chunks[0];
     if (!found) return undefined;
+    if (found.length === 0) throw new OperaError('integrity', 'a node found its copy of a chunk altered');
     const whole = asked.from === undefined;
     const right = binary.length === found.length && (!whole || equalBytes(sha256(binary), found.hash));
     if (!right) throw new OperaError('integrity', 'a copy of a chunk does not match its hash');

@@ -188,7 +188,10 @@ export const readRequest = v.strictObject({
   chunks: listOf(v.strictObject({ ...chunkAddress, from: v.optional(count), to: v.optional(count) }), batch, 1),
 });
 export const readAnswer = v.object({
-  /** In the order asked; null where the chunk is absent or did not fit this answer (`more`). */
+  /**
+   * In the order asked; null where the chunk is absent or did not fit this answer (`more`). `length` 0 (no sealed chunk
+   * is that short) where the node has the chunk but found it altered.
+   */
   chunks: listOf(v.nullable(v.object({ length: count, hash: bytes(32), totalLength: count })), batch),
   /** True when later chunks were left out because the answer was full: ask for them again. */
   more: v.boolean(),

@@ -231,7 +231,7 @@ export class Puller {
     const layoutNumber = newestLayout(memory.state)?.number ?? 0;
     const writes = answer.chunks.flatMap((found, position) => {
       const wanted = group[position];
-      if (!found || !wanted) return [];
+      if (!found || !wanted || found.length === 0) return [];
       const body = binary.subarray(at, at + found.length);
       at += found.length;
       if (!equalBytes(sha256(body), wanted.hash)) throw new OperaError('integrity', 'a pulled chunk was altered');

@@ -33,19 +33,24 @@ const readHandler =
     let bytes = 0;
     for (const { version, index, from, to } of request.chunks) {
       const range = from === undefined && to === undefined ? undefined : { from: from ?? 0, to: to ?? 2 ** 32 };
+      let unreadable = false;
       const found = await core.storage.getChunk({ version, index }, range).catch((error: unknown) => {
         // One chunk that cannot be read back must not hide the others of the request.
         if (!isOperaError(error, 'integrity')) throw error;
-        core.context.log.error('chunk-unreadable', { version, index });
+        unreadable = true;
         return undefined;
       });
       if (found && bytes + found.body.length > limits.binaryBytesMax) {
         return { answer: { chunks, more: true }, binary };
       }
       const { info, body } = found ?? {};
-      const altered = info && body && !range && !equalBytes(sha256(body), info.hash);
-      if (altered) core.context.log.error('chunk-altered', { version, index });
-      if (!info || !body || altered) {
+      if (unreadable || (info && body && !range && !equalBytes(sha256(body), info.hash))) {
+        // Told apart from absence: when every copy is altered the reader must hear of it, and not wait for one.
+        core.context.log.error('chunk-altered', { version, index });
+        chunks.push({ length: 0, hash: info?.hash ?? new Uint8Array(32), totalLength: info?.length ?? 0 });
+        continue;
+      }
+      if (!info || !body) {
         chunks.push(null);
         continue;
       }

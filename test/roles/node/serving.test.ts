@@ -177,10 +177,12 @@ describe('reading', () => {
     for (const bad of [0, 1]) {
       const request = { chunks: [{ version, index: 0 }] };
       const { answer } = await cluster.during(reader.call(to(cluster.node(bad)), 'chunk.read', request));
-      assert.deepEqual(answer.chunks, [null]);
+      assert.equal(answer.chunks[0]?.length, 0, 'held, but altered');
     }
     assert.ok(cluster.lines.some((line) => line.includes('chunk-altered')));
     assert.deepEqual(await cluster.during(get(session, 'a')), bytesOf('precious'));
+    altered.add(2);
+    await rejects(cluster.during(get(session, 'a')), 'integrity');
     cluster.stopAll();
   });
 
