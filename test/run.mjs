@@ -1,5 +1,5 @@
 // Runs the tests that build.mjs listed in dist/test/entries.json: explicit files, because node:test on Node 20 knows no
-// globs and exits 0 when it finds none. Fast tests first, two files at a time; end-to-end tests last, one at a time.
+// globs and exits 0 when it finds none. Fast tests first, then simulations, then end-to-end tests; two files at a time.
 // `npm test -- test/placement` runs the files whose path contains the word. Finding nothing is a failure, so is a file
 // without tests, and under OPERA_TEST_REQUIRE_ALL=1 a skipped or unfinished test.
 import { spawn } from 'node:child_process';
@@ -29,7 +29,7 @@ const nameOf = (entry) => entry.replace(/^.*?dist\/test\//, '');
 const phases = [
   { title: 'unit', accept: (name) => !/^test\/(sim|e2e)\//.test(name), concurrency: 2, timeoutMs: 120_000 },
   { title: 'simulation', accept: (name) => name.startsWith('test/sim/'), concurrency: 2, timeoutMs: 300_000 },
-  { title: 'end to end', accept: (name) => name.startsWith('test/e2e/'), concurrency: 1, timeoutMs: 600_000 },
+  { title: 'end to end', accept: (name) => name.startsWith('test/e2e/'), concurrency: 2, timeoutMs: 600_000 },
 ];
 
 const runPhase = (phase, files, countsFile) =>

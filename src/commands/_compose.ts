@@ -1,5 +1,6 @@
 // The composition root: the only place that names concrete adapters. It turns settings into seams (registry, storage,
 // transport) and starts one role of them: context, listeners, loops. Everything else receives interfaces.
+import { setMaxListeners } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type OpenHome, openHome } from '../client/home.ts';
@@ -63,6 +64,8 @@ export const composeRole = async (home: string, log: Logger, { clock, random }: 
   const { rosters } = open;
   const { networkId, role, memberId } = open.identity;
   const stopping = new AbortController();
+  // Every loop and every call of the role listens to it; Node warns of more than ten.
+  setMaxListeners(0, stopping.signal);
   const listeners: Listener[] = [];
   let identity = open.identity;
   const transport = new HttpTransport({
