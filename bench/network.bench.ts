@@ -1,5 +1,5 @@
 // A local network as a user runs it: time to healthy, start of `ls`, throughput of put and get against what the disk
-// allows in the same run, and the memory of every process. `OPERA_BENCH_MIB` sets the size (default 256).
+// allows in the same run, and the memory of every process. `OPERA_TEST_BENCH_MIB` sets the size (default 256).
 // Speeds of a shared machine mean little by themselves: read the ratios.
 import { spawn, spawnSync } from 'node:child_process';
 import { createWriteStream, openSync, readFileSync, rmSync, statSync, writeSync, fsyncSync, closeSync } from 'node:fs';
@@ -12,14 +12,14 @@ import { readEnvironment } from '../src/config/environment.ts';
 
 const env = readEnvironment();
 const opera = resolve('dist/opera.cjs');
-const mib = Number(env.OPERA_BENCH_MIB ?? 256);
+const mib = Number(env.OPERA_TEST_BENCH_MIB ?? 256);
 const print = (text: string): void => {
   process.stdout.write(`${text}\n`);
 };
 
 const run = (home: string, args: readonly string[], stdout: 'ignore' | 'pipe' = 'pipe') => {
   const started = performance.now();
-  const result = spawnSync('/usr/bin/env', ['bash', '-c', 'exec "$@"', 'opera', process.execPath, opera, ...args], {
+  const result = spawnSync(process.execPath, [opera, ...args], {
     env: { ...env, OPERA_HOME: home },
     stdio: ['ignore', stdout, 'pipe'],
     maxBuffer: 1 << 28,
