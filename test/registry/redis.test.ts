@@ -19,7 +19,12 @@ const connect = (url: string, readyPatienceMs = 2500): Registry =>
 testRegistry('redis', async () => {
   if (!server) return undefined;
   await server.command('FLUSHALL');
-  return { connect: () => connect(server.url), teardown: async () => undefined };
+  return {
+    connect: () => connect(server.url),
+    teardown: async () => undefined,
+    outcomeLifeMs: async (operationId) =>
+      Number((await server.command(`PTTL network:outcome:${operationId}`)).replace(/^:/, '').trim()),
+  };
 });
 
 const withServer = (

@@ -95,8 +95,6 @@ export class Layouts {
     // The epoch is checked when the order runs, not only when it was decided.
     if (this.#leadership.epoch !== epoch) return;
     switch (action.kind) {
-      case 'wait':
-        return;
       case 'plan':
         return this.#plan(layouts, members, action.joining, epoch);
       case 'announce':

@@ -28,7 +28,6 @@ export interface LayoutsView {
 }
 
 export type LayoutAction =
-  | { readonly kind: 'wait' }
   /** Make layout newest + 1 of the newest's nodes and these. */
   | { readonly kind: 'plan'; readonly joining: readonly KeyHash[] }
   /** Tell these nodes of all unretired layouts. */
