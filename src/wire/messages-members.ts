@@ -207,9 +207,20 @@ export const heartbeatRequest = v.strictObject({
   chunkBytes: count,
   freeBytes: v.optional(count),
   readOnly: v.boolean(),
+  /** False for a store that is blank or was restored: what it does not hold proves nothing. */
+  sound: v.boolean(),
+  /** Served hours of the network as this node knows them. */
+  servedHour: u32,
+  /** What is listed and not yet copied for the newest layout; zero when nothing is known to be missing. */
+  repair: v.strictObject({ chunks: count, bytes: count }),
 });
 export const heartbeatAnswer = v.object({
   nowMs: milliseconds,
+  /** Epoch in which the answering master leads; 0 when it does not. What follows an epoch binds only with it. */
+  epoch: u64,
+  servedHour: u32,
+  /** True while the leader has a complete view in this incarnation: without it nothing is deleted. */
+  mayDelete: v.boolean(),
   incarnation: u32,
   layoutNumber: u32,
   retiredUpTo: u32,

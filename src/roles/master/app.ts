@@ -76,6 +76,9 @@ const memberHandlers = ({ core, leadership }: Parts): Handlers => ({
     return {
       answer: {
         nowMs: clock.nowMs(),
+        epoch: leadership.epoch ?? 0n,
+        servedHour: Math.max(0, ...[...core.heartbeats.values()].map((beat) => beat.request.servedHour)),
+        mayDelete: false,
         incarnation: life.incarnation,
         layoutNumber: state.layouts.at(-1)?.layout.number ?? 0,
         retiredUpTo: state.retiredUpTo,

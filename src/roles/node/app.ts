@@ -194,6 +194,9 @@ class Heart {
         chunkBytes: usage.chunkBytes,
         ...(usage.freeBytes === undefined ? {} : { freeBytes: usage.freeBytes }),
         readOnly: usage.readOnly,
+        sound: true,
+        servedHour: core.servedHour,
+        repair: { chunks: 0, bytes: 0 },
       },
       { timeoutMs: limits.probeTimeoutMs, signal: context.stopping },
     );
