@@ -101,10 +101,15 @@ export class MemoryMembers {
     return structuredClone([...this.open().members.values()]);
   }
 
-  async setMemberState(memberId: MemberId, state: contract.MemberState, reason: string): Promise<boolean> {
+  async setMemberState(
+    memberId: MemberId,
+    state: contract.MemberState,
+    reason: string,
+    from?: contract.MemberState,
+  ): Promise<boolean> {
     const { members } = this.open();
     const member = members.get(memberId);
-    if (!member) return false;
+    if (!member || (from !== undefined && member.state !== from)) return false;
     const stateSinceMs = member.state === state ? member.stateSinceMs : this.clock.nowMs();
     members.set(memberId, { ...member, state, stateSinceMs, stateReason: reason });
     return true;

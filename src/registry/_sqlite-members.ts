@@ -127,10 +127,12 @@ export const setMemberState = (
   memberId: MemberId,
   state: contract.MemberState,
   reason: string,
+  from?: contract.MemberState,
 ): boolean => {
   const since = 'CASE WHEN state = ?1 THEN state_since_ms ELSE ?2 END';
-  const sql = `UPDATE members SET state_since_ms = ${since}, state = ?1, state_reason = ?3 WHERE member_id = ?4`;
-  return rows.run(sql, state, nowMs, reason, memberId) === 1;
+  const set = `UPDATE members SET state_since_ms = ${since}, state = ?1, state_reason = ?3`;
+  const sql = `${set} WHERE member_id = ?4 AND (?5 IS NULL OR state = ?5)`;
+  return rows.run(sql, state, nowMs, reason, memberId, from ?? null) === 1;
 };
 
 export const putKeyBoxes = ({ rows }: StepContext, boxes: readonly contract.StoredKeyBox[]): void => {

@@ -90,7 +90,7 @@ export class RedisRegistry implements contract.Registry {
     check.checkNodes(member.addresses);
     const { memberId, state, stateReason, stateSinceMs, role, addresses } = member;
     const address = role === 'node' ? (addresses[0] ?? '') : '';
-    await this.#run('putMember', memberId, codec.encodeMember(member), state, stateReason, stateSinceMs, address);
+    await this.#run('putMember', memberId, codec.encodeMember(member), state, stateReason, stateSinceMs, address, '');
   }
 
   async getMember(memberId: MemberId): Promise<contract.MemberRecord | undefined> {
@@ -107,8 +107,13 @@ export class RedisRegistry implements contract.Registry {
     return [...(records ?? [])].map(([memberId, record]) => codec.decodeMember(record, states?.get(memberId)));
   }
 
-  async setMemberState(memberId: MemberId, state: contract.MemberState, reason: string): Promise<boolean> {
-    return (await this.#run('putMember', memberId, '', state, reason, '', '')) === 1;
+  async setMemberState(
+    memberId: MemberId,
+    state: contract.MemberState,
+    reason: string,
+    from?: contract.MemberState,
+  ): Promise<boolean> {
+    return (await this.#run('putMember', memberId, '', state, reason, '', '', from ?? '')) === 1;
   }
 
   async putKeyBoxes(boxes: readonly contract.StoredKeyBox[]): Promise<void> {

@@ -32,8 +32,8 @@ export interface RegistryLife {
   readonly keyEpoch: number;
 }
 
-/** What sentinels found: up and suspect take part; down is skipped by reads; out leaves the next layout. */
-export type MemberState = 'joining' | 'up' | 'suspect' | 'down' | 'out' | 'draining' | 'removed';
+/** Sentinels move the first four, the leading master the others; from out on a node is not in the next layout. */
+export type MemberState = 'joining' | 'up' | 'suspect' | 'down' | 'out' | 'quarantine' | 'draining' | 'removed';
 
 /** What the roster does not say of a member. Revocation is the roster's word alone. */
 export interface MemberRecord {
@@ -310,10 +310,11 @@ export interface Registry {
   getMember(memberId: MemberId): Promise<MemberRecord | undefined>;
   listMembers(): Promise<readonly MemberRecord[]>;
   /**
-   * False when there is no such member. `removed` takes a node's address out of `network:nodes`. `stateSinceMs` becomes
-   * the registry's clock when the state differs from before, and stays otherwise.
+   * False when there is no such member, or it is not in state `from` when that is given. `removed` takes a node's
+   * address out of `network:nodes`. `stateSinceMs` becomes the registry's clock when the state differs from before, and
+   * stays otherwise.
    */
-  setMemberState(memberId: MemberId, state: MemberState, reason: string): Promise<boolean>;
+  setMemberState(memberId: MemberId, state: MemberState, reason: string, from?: MemberState): Promise<boolean>;
   /** Boxes are kept per (recipient, kind, epoch); a repeated put replaces. */
   putKeyBoxes(boxes: readonly StoredKeyBox[]): Promise<void>;
   listKeyBoxes(recipient?: KeyHash): Promise<readonly StoredKeyBox[]>;

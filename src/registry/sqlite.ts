@@ -93,8 +93,13 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('listMembers');
   }
 
-  setMemberState(memberId: MemberId, state: contract.MemberState, reason: string): Promise<boolean> {
-    return this.#step('setMemberState', memberId, state, reason);
+  setMemberState(
+    memberId: MemberId,
+    state: contract.MemberState,
+    reason: string,
+    from?: contract.MemberState,
+  ): Promise<boolean> {
+    return this.#step('setMemberState', memberId, state, reason, from);
   }
 
   putKeyBoxes(boxes: readonly contract.StoredKeyBox[]): Promise<void> {

@@ -25,7 +25,7 @@ export const layoutRecord = signedRecord(100, 2 * 1024 * 1024);
 export const keyBoxRecord = signedRecord(214, 214);
 const keyBoxes = listOf(keyBoxRecord, 10_000);
 const keyChain = listOf(bytes(77), 10_000);
-const memberStates = ['joining', 'up', 'suspect', 'down', 'out', 'draining', 'removed'] as const;
+const memberStates = ['joining', 'up', 'suspect', 'down', 'out', 'quarantine', 'draining', 'removed'] as const;
 
 export const memberEntry = v.object({
   memberId,

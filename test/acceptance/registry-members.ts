@@ -128,6 +128,20 @@ const testMembers = (it: RegistryTest): void => {
     assert.equal(Number.isInteger(down?.stateSinceMs), true);
     assert.equal(await registry.setMemberState(build.member('x').memberId, 'up', ''), false);
   });
+
+  it('moves a member only out of the state that was judged, when one is named', async ({ registry }) => {
+    await build.createNetwork(registry);
+    const member = build.member('n1');
+    await registry.putMember(member);
+    assert.equal(await registry.setMemberState(member.memberId, 'out', 'late', 'down'), false);
+    assert.deepEqual(await registry.getMember(member.memberId), member);
+    assert.equal(await registry.setMemberState(member.memberId, 'down', 'silent', 'up'), true);
+    assert.equal(await registry.setMemberState(member.memberId, 'suspect', 'slow', 'up'), false);
+    assert.equal(await registry.setMemberState(member.memberId, 'quarantine', 'flaps', 'down'), true);
+    const found = await registry.getMember(member.memberId);
+    assert.deepEqual([found?.state, found?.stateReason], ['quarantine', 'flaps']);
+    assert.equal(await registry.setMemberState(build.member('x').memberId, 'up', '', 'up'), false);
+  });
 };
 
 const testKeys = (it: RegistryTest): void => {
