@@ -15,6 +15,8 @@ export interface TreeRequest {
   readonly prefix: string;
   /** Told of what is left out, and why. */
   readonly onSkipped: (path: string, why: string) => void;
+  /** Told of a path that cannot be read, with the system's error; the others are listed all the same. */
+  readonly onUnreadable: (path: string, error: unknown) => void;
 }
 
 const itemOf = async (path: string, name: string): Promise<PutItem> => {
@@ -24,7 +26,12 @@ const itemOf = async (path: string, name: string): Promise<PutItem> => {
 };
 
 async function* walk(path: string, name: string, request: TreeRequest): AsyncGenerator<PutItem, void, void> {
-  const entries = await readdir(path, { withFileTypes: true });
+  let entries: Dirent[];
+  try {
+    entries = await readdir(path, { withFileTypes: true });
+  } catch (error) {
+    return request.onUnreadable(path, error);
+  }
   const byName = (a: Dirent, b: Dirent): number => (a.name < b.name ? -1 : 1);
   for (const entry of entries.sort(byName)) {
     const inner = join(path, entry.name);
@@ -38,14 +45,29 @@ async function* walk(path: string, name: string, request: TreeRequest): AsyncGen
 /** `survey/` and `./survey` are `survey`; `.` is the name of the folder itself. */
 const ownName = (path: string): string => basename(resolve(path));
 
-/** The files meant, in order. Throws for a path that does not exist, and `usage` for a folder without `recursive`. */
+/** A path of the command line and what it is; undefined when it cannot be read, which is told. */
+const look = async (
+  path: string,
+  { onUnreadable }: TreeRequest,
+): Promise<{ readonly isFolder: boolean } | undefined> => {
+  try {
+    const found = await stat(path);
+    await access(path, constants.R_OK);
+    return { isFolder: found.isDirectory() };
+  } catch (error) {
+    onUnreadable(path, error);
+    return undefined;
+  }
+};
+
+/** The files meant, in order. Throws `usage` for a folder without `recursive`, before anything is done. */
 export const listLocalFiles = async (request: TreeRequest): Promise<PutItem[]> => {
   const items: PutItem[] = [];
   for (const path of request.paths) {
-    const found = await stat(path);
-    await access(path, constants.R_OK);
+    const found = await look(path, request);
+    if (!found) continue;
     const name = `${request.prefix}${ownName(path)}`;
-    if (!found.isDirectory()) {
+    if (!found.isFolder) {
       items.push(await itemOf(path, name));
       continue;
     }

@@ -1,7 +1,7 @@
 // What the verbs about files share: a session for one verb, names from arguments, lists of what failed.
 import { createSession, type Session } from '../client/session.ts';
 import { findFiles, listFiles } from '../client/names.ts';
-import { OperaError } from '../errors/errors.ts';
+import { errorTable, OperaError } from '../errors/errors.ts';
 import { isGlob, parseGlob } from '../model/glob.ts';
 import { isName, parseName } from '../model/names.ts';
 import { withConnection } from './_connection.ts';
@@ -27,6 +27,8 @@ export const nameNetwork = (io: Output, session: Session): void => {
 
 export interface Meant {
   readonly names: readonly string[];
+  /** Arguments that mean no file and are no globs: each is a failure of its own, and the others are done. */
+  readonly absent: readonly string[];
   /** True when one exact name was given: the answer is about that file, not about a selection. */
   readonly exact: boolean;
 }
@@ -63,19 +65,18 @@ export const meantNames = async (
   const asked = [...new Set(possible.filter(isName))];
   const found = await findFiles(session, asked, signal);
   const exact = new Set(asked.filter((_, at) => found[at] !== undefined));
-  const names = new Set<string>();
+  const [names, absent] = [new Set<string>(), new Set<string>()];
   for (const [at, argument] of args.entries()) {
     const name = possible[at] ?? '';
     const isExact = exact.has(name);
     if (isExact) names.add(name);
     if (isExact && (!recursive || isGlob(argument))) continue;
     const selected = await selectNames(session, argument, recursive, signal);
-    if (selected.length === 0 && !isExact && !isGlob(argument)) {
-      throw new OperaError('not-found', `no file is named ${argument}${recursive ? ', and none is below it' : ''}`);
-    }
+    if (selected.length === 0 && !isExact && !isGlob(argument)) absent.add(argument);
     for (const one of selected) names.add(one);
   }
-  return { names: [...names], exact: args.length === 1 && names.size === 1 && exact.has(possible[0] ?? '') };
+  const isOne = args.length === 1 && names.size === 1 && exact.has(possible[0] ?? '');
+  return { names: [...names], absent: [...absent], exact: isOne };
 };
 
 export const emptyFlag = {
@@ -107,7 +108,16 @@ export class Fates {
   failed(name: string, error: OperaError): void {
     this.#errors.push(error);
     // The error of a single file is what the command ends with.
-    if (this.#total > 1) this.#io.warn(`${name}: ${error.message}`);
+    if (this.#total > 1)
+      this.#io.warn(error.message.startsWith(`${name}: `) ? error.message : `${name}: ${error.message}`);
+  }
+
+  /** Arguments of the command line that mean no file. */
+  absent(args: readonly string[], recursive = false): void {
+    for (const argument of args) {
+      const why = this.#total > 1 ? 'no file has that name' : `no file is named ${argument}`;
+      this.failed(argument, new OperaError('not-found', recursive ? `${why}, and none is below it` : why));
+    }
   }
 
   /** Throws the one error, the error that all share, or `partial` naming how many failed. */
@@ -118,7 +128,9 @@ export class Fates {
     const shared = this.#done === 0 && this.#errors.every(({ code }) => code === first.code);
     if (shared && failed === 1) throw first;
     if (shared && first.code !== 'bad-name' && first.code !== 'partial') {
-      throw new OperaError(first.code, `none of ${failed} files was ${what}: ${first.message}`, { cause: first });
+      throw new OperaError(first.code, `none of ${failed} files was ${what}: ${errorTable[first.code].title}`, {
+        cause: first,
+      });
     }
     throw new OperaError('partial', `${failed} of ${failed + this.#done} files were not ${what}`, {
       hint: 'They are listed above',

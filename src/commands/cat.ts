@@ -2,7 +2,7 @@
 import { fetchFile, parseRange, resolveRange } from '../client/get.ts';
 import { resolveName } from '../client/open-file.ts';
 import { OperaError } from '../errors/errors.ts';
-import { emptyFlag, meantNames, reportEmpty, withSession } from './_session.ts';
+import { emptyFlag, Fates, meantNames, reportEmpty, withSession } from './_session.ts';
 import { defineVerb } from './_verb.ts';
 
 export const command = defineVerb({
@@ -16,14 +16,18 @@ export const command = defineVerb({
     const { args, io, signal, flags } = context;
     const asked = flags.range === undefined ? undefined : parseRange(flags.range);
     await withSession(context, async (session) => {
-      const { names } = await meantNames(session, args.name, false, signal);
-      if (names.length === 0) return reportEmpty(io, flags.failEmpty);
-      if (asked && names.length > 1) throw new OperaError('usage', '--range is for one file');
+      const { names, absent } = await meantNames(session, args.name, false, signal);
+      if (names.length + absent.length === 0) return reportEmpty(io, flags.failEmpty);
+      if (asked && names.length + absent.length > 1) throw new OperaError('usage', '--range is for one file');
+      const fates = new Fates(io, names.length + absent.length);
+      fates.absent(absent);
       for (const name of names) {
         const { file, plan } = await resolveName(session, name, signal);
         const range = asked && resolveRange(asked, file.geometry.size);
         for await (const bytes of fetchFile(session, plan, file, range, { signal })) await io.bytes(bytes);
+        fates.succeeded();
       }
+      fates.end('read');
     });
   },
 });

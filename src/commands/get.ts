@@ -9,7 +9,7 @@ import { writeWholeFile } from '../client/local-target.ts';
 import { resolveName } from '../client/open-file.ts';
 import type { Session } from '../client/session.ts';
 import { OperaError } from '../errors/errors.ts';
-import { emptyFlag, Fates, meantNames, printWhile, reportEmpty, Rows, withSession } from './_session.ts';
+import { emptyFlag, Fates, type Meant, meantNames, printWhile, reportEmpty, Rows, withSession } from './_session.ts';
 import type { Column } from './_table.ts';
 import { defineVerb, type VerbContext } from './_verb.ts';
 
@@ -71,10 +71,11 @@ const getOne = async (
   }
 };
 
-const getSelection = async (context: Context, session: Session, names: readonly string[]): Promise<void> => {
+const getSelection = async (context: Context, session: Session, { names, absent }: Meant): Promise<void> => {
   const { io, signal, flags: given } = context;
   if (given.output === '-') throw new OperaError('usage', '-o - is for one file; use opera cat for several');
-  const [rows, fates] = [new Rows<GetResult>(), new Fates(io, names.length)];
+  const [rows, fates] = [new Rows<GetResult>(), new Fates(io, names.length + absent.length)];
+  fates.absent(absent, given.recursive);
   const progress = io.progress({ label: `${names.length} files` });
   const onResult = (name: string, result: GetResult | OperaError): void => {
     if (result instanceof OperaError) return fates.failed(name, result);
@@ -114,12 +115,12 @@ export const command = defineVerb({
     const { args, io, signal, flags: given } = context;
     const range = given.range === undefined ? undefined : parseRange(given.range);
     await withSession(context, async (session) => {
-      const { names, exact } = await meantNames(session, args.name, given.recursive, signal);
-      const [only] = names;
-      if (only === undefined) return reportEmpty(io, given.failEmpty);
-      if (exact && !given.recursive) return getOne(context, session, only, range);
-      if (range) throw new OperaError('usage', '--range is for one file');
-      await getSelection(context, session, names);
+      const meant = await meantNames(session, args.name, given.recursive, signal);
+      const [only] = meant.names;
+      if (only === undefined && meant.absent.length === 0) return reportEmpty(io, given.failEmpty);
+      if (only !== undefined && meant.exact && !given.recursive) return getOne(context, session, only, range);
+      if (range && only !== undefined) throw new OperaError('usage', '--range is for one file');
+      await getSelection(context, session, meant);
     });
   },
 });

@@ -8,6 +8,7 @@ import type { Session } from '../client/session.ts';
 import { OperaError, toOperaError } from '../errors/errors.ts';
 import { parseVersionId, type VersionId } from '../model/ids.ts';
 import { writeFileDurably } from '../runtime/files.ts';
+import { toReportedError } from './_report.ts';
 import { Fates, nameNetwork, printWhile, Rows, withSession } from './_session.ts';
 import type { Column } from './_table.ts';
 import { toJsonLine } from './_text.ts';
@@ -100,18 +101,23 @@ const putStdin = async (context: Context, session: Session): Promise<void> => {
   }
 };
 
-const listItems = async ({ args, flags: given, io }: Context): Promise<PutItem[]> => {
+/** A local path that cannot be put, and why. */
+type Unreadable = readonly [path: string, error: OperaError];
+
+const listItems = async ({ args, flags: given, io }: Context) => {
+  const unreadable: Unreadable[] = [];
   const items = await listLocalFiles({
     paths: args.file,
     recursive: given.recursive,
     prefix: prefixOf(given.to),
     onSkipped: (path, why) => io.warn(`${path} is left out: ${why}`),
+    onUnreadable: (path, error) => void unreadable.push([path, toReportedError(error, undefined)]),
   });
   const named = items.map((item) =>
     given.name === undefined ? item : { ...item, name: `${prefixOf(given.to)}${given.name}` },
   );
-  if (given.resume) return named;
-  return named.map((item) => ({ name: item.name, size: item.size, open: () => item.open() }));
+  const fresh = (item: PutItem): PutItem => ({ name: item.name, size: item.size, open: () => item.open() });
+  return { items: given.resume ? named : named.map(fresh), unreadable };
 };
 
 const reportLine = (name: string, result: PutResult | OperaError): string =>
@@ -121,13 +127,11 @@ const reportLine = (name: string, result: PutResult | OperaError): string =>
 
 const putFiles = async (context: Context, session: Session): Promise<void> => {
   const { io, signal, clock, flags: given } = context;
-  const items = await listItems(context);
-  const [totalBytes, fates, rows] = [
-    items.reduce((sum, { size }) => sum + size, 0),
-    new Fates(io, items.length),
-    new Rows<Row>(),
-  ];
-  const report: string[] = [];
+  const { items, unreadable } = await listItems(context);
+  const totalBytes = items.reduce((sum, { size }) => sum + size, 0);
+  const [fates, rows] = [new Fates(io, items.length + unreadable.length), new Rows<Row>()];
+  const report: string[] = unreadable.map(([path, error]) => reportLine(path, error));
+  for (const [path, error] of unreadable) fates.failed(path, error);
   const startedMs = new Map<string, number>();
   const timed = items.map((item) => ({
     ...item,

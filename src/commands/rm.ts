@@ -35,21 +35,26 @@ export const command = defineVerb({
   run: (context) =>
     withSession(context, async (session) => {
       const { args, io, signal, flags } = context;
-      const { names, exact } = await meantNames(session, args.name, flags.recursive, signal);
+      const { names, absent, exact } = await meantNames(session, args.name, flags.recursive, signal);
       const selects = args.name.some((name) => isGlob(name) && !names.includes(name.normalize('NFC')));
       if (selects && !exact && !flags.recursive) {
         throw new OperaError('usage', `a glob needs -r (it matches ${names.length} files)`);
       }
-      if (names.length === 0) return reportEmpty(io, flags.failEmpty);
+      if (names.length + absent.length === 0) return reportEmpty(io, flags.failEmpty);
+      const fates = new Fates(io, names.length + absent.length);
+      fates.absent(absent, flags.recursive);
+      if (names.length === 0) return fates.end('removed');
       if (flags.dryRun) {
         await io.table(
           columns,
           names.map((name) => ({ name, removed: false })),
         );
-        return io.note(`${countOf(names)} of network ${session.networkId} would be removed; nothing was done`);
+        io.note(`${countOf(names)} of network ${session.networkId} would be removed; nothing was done`);
+        names.forEach(() => fates.succeeded());
+        return fates.end('found');
       }
       await io.confirm(`Remove ${countOf(names)} from network ${session.networkId} for good?`);
-      const [rows, fates] = [new Rows<Row>(), new Fates(io, names.length)];
+      const rows = new Rows<Row>();
       const onResult = (name: string, error: OperaError | undefined): void => {
         if (error) return fates.failed(name, error);
         fates.succeeded();

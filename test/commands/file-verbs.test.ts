@@ -11,6 +11,7 @@ import { openLocalSource } from '../../src/client/local-source.ts';
 import { Fates, meantNames, printWhile, Rows } from '../../src/commands/_session.ts';
 import { type Output } from '../../src/commands/_output.ts';
 import { OperaError } from '../../src/errors/errors.ts';
+import { systemErrorCode } from '../../src/runtime/files.ts';
 import { content, put } from '../support/client-files.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
 import { refuses, rejects } from '../support/refuses.ts';
@@ -75,14 +76,22 @@ test('a folder is put with -r only, its files under its name; links and pipes ar
   writeFileSync(join(tree, 'sub', 'a'), 'a');
   symlinkSync('/etc/passwd', join(tree, 'link'));
   const skipped: string[] = [];
-  const request = { recursive: true, prefix: 'to/', onSkipped: (path: string) => void skipped.push(path) };
+  const unreadable: string[] = [];
+  const request = {
+    recursive: true,
+    prefix: 'to/',
+    onSkipped: (path: string) => void skipped.push(path),
+    onUnreadable: (path: string, error: unknown) => void unreadable.push(`${path} ${systemErrorCode(error)}`),
+  };
   const named = async (paths: readonly string[]): Promise<string[]> =>
     (await listLocalFiles({ ...request, paths })).map(({ name }) => name);
   assert.deepEqual(await named([tree]), ['to/tree/b', 'to/tree/sub/a']);
   assert.deepEqual(await named([`${tree}/`, join(tree, 'b')]), ['to/tree/b', 'to/tree/sub/a', 'to/b']);
   assert.deepEqual(skipped, [join(tree, 'link'), join(tree, 'link')]);
   await rejects(listLocalFiles({ ...request, recursive: false, paths: [tree] }), 'usage');
-  await assert.rejects(listLocalFiles({ ...request, paths: [join(folder, 'none')] }), { code: 'ENOENT' });
+  const some = await named([join(folder, 'none'), join(tree, 'b'), join(folder, 'gone')]);
+  assert.deepEqual(some, ['to/b'], 'what is there is put');
+  assert.deepEqual(unreadable, [`${join(folder, 'none')} ENOENT`, `${join(folder, 'gone')} ENOENT`]);
 });
 
 test('a local file that is written to while it is open is a changed source', async () => {
@@ -123,6 +132,14 @@ test('what failed is listed and counted; what failed alike ends with its own cod
   refuses(() => endWith(['unavailable', 'unavailable']).fates.end('put'), 'unavailable');
   refuses(() => endWith(['unavailable', 'no-space']).fates.end('put'), 'partial');
   refuses(() => endWith(['bad-name', 'bad-name']).fates.end('put'), 'partial');
+  const { io, warnings } = listener();
+  const absent = new Fates(io, 3);
+  absent.absent(['a', 'b', 'c'], true);
+  refuses(() => absent.end('got'), 'not-found');
+  assert.deepEqual(
+    warnings.map((line) => line.slice(0, 3)),
+    ['a: ', 'b: ', 'c: '],
+  );
 });
 
 test('rows are printed while they come, and the list ends when the work fails', async () => {
@@ -159,9 +176,11 @@ test('arguments mean exact names first, then globs, then with -r what is below',
   assert.deepEqual(await names(['a/'], true), ['a/1', 'a/2']);
   assert.deepEqual(await names(['e\u0301']), ['\u00e9']);
   assert.deepEqual(await names(['none*']), []);
-  await rejects(names(['none']), 'not-found');
-  await rejects(names(['a']), 'not-found');
-  await rejects(names(['none'], true), 'not-found');
+  const absent = async (args: readonly string[], recursive = false) =>
+    (await meantNames(session, args, recursive, signal)).absent;
+  assert.deepEqual(await absent(['none', 'ab', 'a', 'none*', 'gone', 'none']), ['none', 'a', 'gone']);
+  assert.deepEqual(await names(['none', 'ab', 'gone']), ['ab'], 'the others are done');
+  assert.deepEqual(await absent(['none', 'a'], true), ['none']);
   await rejects(names(['a//b']), 'bad-name');
   assert.equal((await meantNames(session, ['ab'], false, signal)).exact, true);
   assert.equal((await meantNames(session, ['a[b]'], false, signal)).exact, false);

@@ -76,3 +76,27 @@ test('a report holds the fate of every file, also when some fail', async () => {
   ]);
   assert.equal(await net.ok(['cat', 'fates/there']), 'before');
 });
+
+test('of many names every absent one is told, and the others are done', async () => {
+  const from = sandbox.path('many');
+  writeTree(from, { a: 'a', b: 'b' });
+  const put = exits(await net.opera(['put', `${from}/a`, `${from}/no1`, `${from}/b`, `${from}/no2`, '--to', 'm']), 6);
+  for (const name of ['no1', 'no2']) assert.match(put.stderr, new RegExp(`many/${name}: there is no such file`));
+  assert.equal(await net.ok(['ls', 'm/', '-q']), 'm/a\nm/b\n');
+  exits(await net.opera(['put', `${from}/no1`, `${from}/no2`]), 3);
+
+  const got = exits(await net.opera(['get', 'm/x', 'm/a', 'm/y', '-o', sandbox.path('many-back')]), 6);
+  assert.match(got.stderr, /m\/x: no file has that name\n(.|\n)*m\/y: no file has that name/);
+  assert.equal(readFileSync(sandbox.path('many-back', 'm', 'a'), 'utf8'), 'a');
+  const cat = exits(await net.opera(['cat', 'm/a', 'm/x', 'm/b']), 6);
+  assert.equal(cat.stdout, 'ab');
+  const dry = exits(await net.opera(['rm', 'm/a', 'm/x', '-n']), 6);
+  assert.match(dry.stderr, /m\/x: no file has that name/);
+  const removed = exits(await net.opera(['rm', 'm/x', 'm/a', 'm/y', '--yes']), 6);
+  for (const name of ['m/x', 'm/y']) assert.match(removed.stderr, new RegExp(`${name}: no file has that name`));
+  assert.equal(await net.ok(['ls', 'm/', '-q']), 'm/b\n');
+  for (const args of [['get'], ['cat'], ['rm', '--yes']]) {
+    const none = exits(await net.opera([...args, 'm/x', 'm/y']), 3);
+    assert.match(none.stderr, /m\/x[\s\S]*m\/y/);
+  }
+});
