@@ -18,6 +18,8 @@ const methods: Readonly<Record<Exclude<keyof StorageAdapter, 'durable'>, true>> 
   listVersion: true,
   listChunks: true,
   deleteChunks: true,
+  setAside: true,
+  findDamage: true,
   putManifests: true,
   getManifest: true,
   listManifests: true,
@@ -35,9 +37,14 @@ const methods: Readonly<Record<Exclude<keyof StorageAdapter, 'durable'>, true>> 
   close: true,
 };
 
+/** import() as the launcher hands it to the bundle, which has none of its own; see src/launch.ts. */
+declare const OPERA_IMPORT: ((url: string) => Promise<unknown>) | undefined;
+
 const importModule = async (path: string): Promise<Readonly<Record<string, unknown>>> => {
   try {
-    return (await import(pathToFileURL(path).href)) as Record<string, unknown>;
+    const { href } = pathToFileURL(path);
+    const module = typeof OPERA_IMPORT === 'function' ? await OPERA_IMPORT(href) : await import(href);
+    return module as Record<string, unknown>;
   } catch (error) {
     throw new OperaError('config', `the storage module ${path} cannot be loaded`, { cause: error });
   }

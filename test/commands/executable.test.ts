@@ -1,9 +1,10 @@
 // The built executable as a process: what only a real process shows (pipes, its title, start time, exit codes).
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
-import { test } from 'node:test';
+import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
+import { after, before, describe, test } from 'node:test';
 
 const executable = process.env.OPERA_TEST_EXECUTABLE ?? resolve('dist/opera.cjs');
 assert.ok(existsSync(executable), `${executable} is not built: node build.mjs`);
@@ -70,4 +71,50 @@ test('the version needs no package beside the executable and none of the slow mo
     { encoding: 'utf8', env },
   );
   assert.match(stdout, /opera \d.*\n1\n$/s);
+});
+
+describe('the code cache beside the bundle', () => {
+  let folder: string;
+  before(() => {
+    folder = mkdtempSync(join(tmpdir(), 'opera-launch-'));
+    const built = dirname(executable);
+    const names = readdirSync(built).filter((name) => /^opera\.(cjs|bundle\.cjs|[0-9a-f]{16}\.cache)$/.test(name));
+    for (const name of names) copyFileSync(join(built, name), join(folder, name));
+  });
+  after(() => rmSync(folder, { recursive: true, force: true }));
+
+  const cacheFile = (): string => {
+    const found = readdirSync(folder).filter((name) => name.endsWith('.cache'));
+    assert.equal(found.length, 1, `one code cache: ${found.join(', ')}`);
+    return join(folder, found[0] ?? '');
+  };
+  const version = (variables = {}) => {
+    const copy = join(folder, 'opera.cjs');
+    const child = spawnSync(process.execPath, [copy, '--version'], { encoding: 'utf8', env: { ...env, ...variables } });
+    assert.deepEqual([child.status, child.stderr], [0, '']);
+    assert.match(child.stdout, /^opera \d/);
+  };
+
+  test('is accepted by the Node that built it', () => {
+    const copy = join(folder, 'opera.cjs');
+    const print =
+      'const {Script}=require("vm");process.on("exit",()=>console.log(JSON.stringify(seen)));const seen=[];';
+    const push = 'constructor(...a){super(...a);seen.push(this.cachedDataRejected)}';
+    const spy = `require("vm").Script=class extends Script{${push}}`;
+    const script = `${print}${spy};process.argv=["node","opera","--version"];require(${JSON.stringify(copy)})`;
+    const child = spawnSync(process.execPath, ['-e', script], { encoding: 'utf8', env });
+    assert.match(child.stdout, /\n\[false\]\n$/);
+  });
+
+  test('may be damaged, empty or absent: the program runs without it', () => {
+    const path = cacheFile();
+    const bytes = readFileSync(path);
+    writeFileSync(path, bytes.subarray(0, bytes.length / 2));
+    version();
+    writeFileSync(path, '');
+    version();
+    rmSync(path);
+    version();
+    version({ OPERA_DEBUG: '1' });
+  });
 });

@@ -47,8 +47,9 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
   ],
 };
 
-/** Files outside the rooms: what starts the program and what starts a thread. */
+/** Files outside the rooms: what runs the bundle, what starts the program, what starts a thread. */
 export const entries: Readonly<Record<string, readonly string[]>> = {
+  'src/launch.ts': [],
   'src/main.ts': ['commands/_front.ts', 'runtime', 'worker.ts'],
   'src/worker.ts': ['runtime', 'registry/_sqlite-service.ts', 'storage-adapters/_sqlite-service.ts'],
 };
