@@ -212,8 +212,10 @@ export const getPending = ({ rows }: StepContext, sequence: bigint): PendingChan
   return row && pendingOf(rows, row);
 };
 
-export const listPending = ({ rows }: StepContext, limit: number): readonly PendingChange[] =>
-  rows.all<PendingRow>('SELECT * FROM pending ORDER BY sequence LIMIT ?', limit).map((row) => pendingOf(rows, row));
+export const listPending = ({ rows }: StepContext, limit: number, after: bigint): readonly PendingChange[] => {
+  const sql = 'SELECT * FROM pending WHERE sequence > ? ORDER BY sequence LIMIT ?';
+  return rows.all<PendingRow>(sql, after, limit).map((row) => pendingOf(rows, row));
+};
 
 export const listPendingOf = (context: StepContext, names: readonly string[]): readonly PendingChange[] => {
   const { rows } = requireLife(context);

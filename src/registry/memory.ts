@@ -121,10 +121,11 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
     return structuredClone(this.open().pending.get(sequence));
   }
 
-  async listPending(limit: number): Promise<readonly PendingChange[]> {
+  async listPending(limit: number, after = 0n): Promise<readonly PendingChange[]> {
     check.checkLimit(limit);
-    const all = [...this.open().pending.values()].sort((a, b) => (a.sequence < b.sequence ? -1 : 1));
-    return structuredClone(all.slice(0, limit));
+    check.checkSequence(after);
+    const later = [...this.open().pending.values()].filter(({ sequence }) => sequence > after);
+    return structuredClone(later.sort((a, b) => (a.sequence < b.sequence ? -1 : 1)).slice(0, limit));
   }
 
   async listPendingOf(names: readonly string[]): Promise<readonly PendingChange[]> {

@@ -270,9 +270,10 @@ export class RedisRegistry implements contract.Registry {
     return found;
   }
 
-  async listPending(limit: number): Promise<readonly contract.PendingChange[]> {
+  async listPending(limit: number, after = 0n): Promise<readonly contract.PendingChange[]> {
     check.checkLimit(limit);
-    return this.#pending('oldest', limit);
+    check.checkSequence(after);
+    return this.#pending('oldest', limit, after);
   }
 
   async listPendingOf(names: readonly string[]): Promise<readonly contract.PendingChange[]> {

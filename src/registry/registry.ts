@@ -370,8 +370,8 @@ export interface Registry {
   /** Marks changes durable on nodes; unknown ones are ignored. Bodies over 4 KiB are dropped from the name records. */
   clearPending(sequences: readonly bigint[]): Promise<void>;
   getPending(sequence: bigint): Promise<PendingChange | undefined>;
-  /** Pending changes, oldest first; `limit` up to 1,000. */
-  listPending(limit: number): Promise<readonly PendingChange[]>;
+  /** Pending changes with sequences in (after, ∞), ascending; `limit` up to 1,000, `after` 0 when absent. */
+  listPending(limit: number, after?: bigint): Promise<readonly PendingChange[]>;
   /** The newest pending change of each of these names, also of names it removed; up to 1,000 names, no order. */
   listPendingOf(names: readonly string[]): Promise<readonly PendingChange[]>;
   /** In the order asked; undefined where there is no such name. Up to 1,000. */

@@ -196,9 +196,10 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('getPending', sequence);
   }
 
-  async listPending(limit: number): Promise<readonly contract.PendingChange[]> {
+  async listPending(limit: number, after = 0n): Promise<readonly contract.PendingChange[]> {
     check.checkLimit(limit);
-    return this.#step('listPending', limit);
+    check.checkSequence(after);
+    return this.#step('listPending', limit, after);
   }
 
   async listPendingOf(names: readonly string[]): Promise<readonly contract.PendingChange[]> {

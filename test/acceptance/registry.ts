@@ -351,6 +351,11 @@ const testPending = (it: RegistryTest): void => {
       [a.sequence, moved.sequence],
     );
     assert.equal((await registry.listPending(1)).length, 1);
+    const after = async (sequence: bigint): Promise<bigint[]> =>
+      (await registry.listPending(9, sequence)).map((entry) => entry.sequence);
+    assert.deepEqual(await after(a.sequence - 1n), [a.sequence, moved.sequence]);
+    assert.deepEqual(await after(a.sequence), [moved.sequence], 'strictly after');
+    assert.deepEqual(await after(moved.sequence), []);
     for (const name of ['a', 'b']) assert.deepEqual(await registry.listPendingOf([name]), [expected]);
     assert.deepEqual(await registry.listPendingOf(['a', 'b', 'c']), [expected]);
     await registry.clearPending([a.sequence, 12345n]);

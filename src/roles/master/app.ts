@@ -103,11 +103,6 @@ export const createMaster = (context: RoleContext, dependencies: MasterDependenc
 
   context.metrics.gauge('opera_leads', '1 while this master leads.', () => (leadership.epoch === undefined ? 0 : 1));
 
-  const sweepPending = async (): Promise<void> => {
-    const pending = await registry.listPending(limits.batchEntriesMax);
-    if (pending.length > 0) await writer.finish(pending);
-  };
-
   return {
     handlers: { ...commonHandlers(context, notReady), ...nameHandlers(parts), ...memberHandlers(parts) },
     notReady,
@@ -116,7 +111,7 @@ export const createMaster = (context: RoleContext, dependencies: MasterDependenc
         book.run(),
         every(context, 'lease', limits.leaseRenewMs, () => leadership.tick()),
         every(context, 'layouts', layoutsTickMs, () => layouts.tick()),
-        every(context, 'pending', limits.pendingSweepMs, sweepPending),
+        every(context, 'pending', limits.pendingSweepMs, () => writer.sweep()),
         every(context, 'uploads', expireTickMs, async () => {
           await registry.expireUploads(limits.uploadAgeMaxMs);
         }),

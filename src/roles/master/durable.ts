@@ -86,6 +86,18 @@ export class ManifestWriter {
     if (stuck.size > 0) throw new OperaError('write-quorum', 'a name has a change that too few nodes have yet');
   }
 
+  /** Finishes whatever is pending, oldest first, page by page: stuck changes do not keep later ones waiting. */
+  async sweep(): Promise<void> {
+    const page = limits.stepChangesMax;
+    for (let after = 0n; !this.#core.context.stopping.aborted; ) {
+      const pending = await this.#core.registry.listPending(page, after);
+      await this.finish(pending);
+      const last = pending.at(-1);
+      if (!last || pending.length < page) return;
+      after = last.sequence;
+    }
+  }
+
   #encode(change: PendingChange): Outgoing[] {
     const { sequence, incarnation, operationId } = change;
     const network = this.#core.context.networkId;
