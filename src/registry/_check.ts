@@ -2,7 +2,9 @@
 // that a bad argument fails alike everywhere and no script or statement has to stop half way.
 // Limits stand here with their reason. Whether names are in NFC and allowed is the caller's check.
 import { OperaError } from '../errors/errors.ts';
-import type { ClusterEvent, CommitStep, NameChange, RosterSwap, SealedBody } from './registry.ts';
+import type { NameWrap } from './epoch-records.ts';
+import type { ClusterEvent } from './events.ts';
+import type { CommitStep, NameChange, RosterSwap, SealedBody } from './registry.ts';
 import type { RestoreStep } from './restore.ts';
 
 /** Bytes of a name in UTF-8 (design, section 2). Half would refuse names people have, double bloats three indexes. */
@@ -22,6 +24,7 @@ export const eventsKept = 10_000;
 /** Nodes a file can name in the public keys: the most a layout can hold (u16). */
 const nodesMax = 65_535;
 const wrapBytes = 76;
+const chainRecordBytes = 77;
 const eventBytesMax = 1024;
 /** Lua counts in doubles: sequences stay below 2^53, which microseconds reach in the year 2255. */
 const sequenceMax = 2n ** 53n - 1n;
@@ -98,6 +101,18 @@ export const checkCommit = (step: CommitStep): void => {
 
 export const checkRosterSwap = (swap: RosterSwap): void => {
   if (swap.number <= swap.expectNumber) bad('a roster has a higher number than the one it follows');
+  if (swap.keys && swap.keys.chain.record.length !== chainRecordBytes) {
+    bad(`a chain record has ${chainRecordBytes} bytes`);
+  }
+};
+
+export const checkWraps = (wraps: readonly NameWrap[]): void => {
+  if (wraps.length > commitChangesMax) bad(`at most ${commitChangesMax} wraps a call`);
+  for (const { name, sequence, wrap } of wraps) {
+    checkName(name);
+    checkSequence(sequence);
+    if (wrap.length !== wrapBytes) bad(`a wrap has ${wrapBytes} bytes`);
+  }
 };
 
 export const checkEvent = (event: ClusterEvent): void => {

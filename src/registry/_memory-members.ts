@@ -80,6 +80,10 @@ export class MemoryMembers {
     const { roster } = this.open();
     if (roster?.number !== swap.expectNumber || !Buffer.from(roster.hash).equals(swap.expectHash)) return false;
     this.#setRoster(swap);
+    if (swap.keys) {
+      this.#setBoxes(swap.keys.boxes);
+      this.store.chain.set(swap.keys.chain.epoch, swap.keys.chain.record.slice());
+    }
     return true;
   }
 
@@ -116,8 +120,12 @@ export class MemoryMembers {
   }
 
   async putKeyBoxes(boxes: readonly contract.StoredKeyBox[]): Promise<void> {
-    const store = this.open();
-    for (const box of boxes) store.boxes.set(`${box.recipient}:${box.kind}:${box.epoch}`, structuredClone(box));
+    this.open();
+    this.#setBoxes(boxes);
+  }
+
+  #setBoxes(boxes: readonly contract.StoredKeyBox[]): void {
+    for (const box of boxes) this.store.boxes.set(`${box.recipient}:${box.kind}:${box.epoch}`, structuredClone(box));
   }
 
   async listKeyBoxes(recipient?: KeyHash): Promise<readonly contract.StoredKeyBox[]> {

@@ -16,6 +16,7 @@ import placements from './scripts/placements.lua';
 import putMember from './scripts/put-member.lua';
 import raiseIncarnation from './scripts/raise-incarnation.lua';
 import renewLease from './scripts/renew-lease.lua';
+import replaceWraps from './scripts/replace-wraps.lua';
 import restore from './scripts/restore.lua';
 import retireLayouts from './scripts/retire-layouts.lua';
 import run from './scripts/run.lua';
@@ -52,6 +53,7 @@ export const scripts = {
   putMember: scriptOf(putMember),
   raiseIncarnation: scriptOf(raiseIncarnation),
   renewLease: scriptOf(renewLease),
+  replaceWraps: scriptOf(replaceWraps),
   restore: scriptOf(restore),
   retireLayouts: scriptOf(retireLayouts),
   run: scriptOf(run),

@@ -3,7 +3,7 @@
 import type { MemberId } from '../model/ids.ts';
 import { eventsKept, parseEventId } from './_check.ts';
 import type { StepContext } from './_sqlite-database.ts';
-import type { ClusterEvent, StoredEvent } from './registry.ts';
+import type { ClusterEvent, StoredEvent } from './events.ts';
 
 interface EventRow {
   readonly id: number;

@@ -59,8 +59,13 @@ export const readRoster = ({ rows }: StepContext): SignedRecord | undefined => {
 
 export const swapRoster = ({ rows }: StepContext, swap: contract.RosterSwap): boolean => {
   const found = rows.get('SELECT 1 FROM roster WHERE number = ? AND hash = ?', swap.expectNumber, swap.expectHash);
-  if (found) setRoster(rows, swap);
-  return found !== undefined;
+  if (!found) return false;
+  setRoster(rows, swap);
+  if (swap.keys) {
+    setKeyBoxes(rows, swap.keys.boxes);
+    rows.run('INSERT OR REPLACE INTO key_chain VALUES (?, ?)', swap.keys.chain.epoch, swap.keys.chain.record);
+  }
+  return true;
 };
 
 export const listKeptRosters = ({ rows }: StepContext, after: bigint): readonly SignedRecord[] =>
@@ -135,12 +140,15 @@ export const setMemberState = (
   return rows.run(sql, state, nowMs, reason, memberId, from ?? null) === 1;
 };
 
-export const putKeyBoxes = ({ rows }: StepContext, boxes: readonly contract.StoredKeyBox[]): void => {
+const setKeyBoxes = (rows: Rows, boxes: readonly contract.StoredKeyBox[]): void => {
   for (const { recipient, kind, epoch, box } of boxes) {
     const sql = 'INSERT OR REPLACE INTO key_boxes VALUES (?, ?, ?, ?, ?)';
     rows.run(sql, recipient, kind, epoch, box.bytes, box.signerSpki);
   }
 };
+
+export const putKeyBoxes = ({ rows }: StepContext, boxes: readonly contract.StoredKeyBox[]): void =>
+  setKeyBoxes(rows, boxes);
 
 type BoxRow = RecordRow & { readonly recipient: KeyHash; readonly kind: 1 | 2 | 3; readonly epoch: number };
 

@@ -8,6 +8,7 @@ import { type ChangeFacts, nextSequence, refusalOf, targetOf } from './_decide.t
 import { bytesOf, isLiving, requireLife, type Rows, type StepContext } from './_sqlite-database.ts';
 import { restoreCounters } from './_sqlite-members.ts';
 import { dropPlacements, setPlacements } from './_sqlite-placements.ts';
+import type { NameWrap } from './epoch-records.ts';
 import type * as contract from './registry.ts';
 import type { ChangeOutcome, NameChange, NameRecord, PendingChange, SealedBody } from './registry.ts';
 import type { RestoredName, RestoreStep } from './restore.ts';
@@ -266,6 +267,17 @@ export const listNames = (context: StepContext, query: contract.NameQuery): cont
 
 export const countNames = ({ rows }: StepContext): number =>
   rows.get<{ count: number }>('SELECT count(*) AS count FROM names')?.count ?? 0;
+
+export const replaceWraps = (context: StepContext, incarnation: number, wraps: readonly NameWrap[]): number => {
+  const { rows } = requireLife(context, incarnation);
+  // Epochs are the first four bytes, big-endian: blobs compare as the numbers do.
+  const sql = `UPDATE names SET wrap = ?1 WHERE name = ?2 AND version = ?3 AND sequence = ?4
+    AND substr(wrap, 1, 4) < substr(?1, 1, 4)`;
+  return wraps.reduce(
+    (sum, { name, version, sequence, wrap }) => sum + rows.run(sql, wrap, name, version, sequence),
+    0,
+  );
+};
 
 export const restore = (context: StepContext, step: RestoreStep): void => {
   const { rows } = requireLife(context, step.incarnation);

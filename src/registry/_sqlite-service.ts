@@ -55,6 +55,7 @@ const writes = {
   expireUploads: names.expireUploads,
   commit: names.commit,
   clearPending: names.clearPending,
+  replaceWraps: names.replaceWraps,
   placeNames: placements.placeNames,
   finishPlacements: placements.finishPlacements,
   restore: names.restore,

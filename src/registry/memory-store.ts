@@ -2,13 +2,13 @@
 // Nothing is checked or copied here.
 import type { KeyHash, MemberId, NetworkId, VersionId } from '../model/ids.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
+import type { StoredEvent } from './events.ts';
 import type {
   ChangeOutcome,
   Lease,
   MemberRecord,
   NameRecord,
   PendingChange,
-  StoredEvent,
   StoredKeyBox,
   StoredLayout,
   StoredToken,

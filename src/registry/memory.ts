@@ -7,6 +7,8 @@ import * as check from './_check.ts';
 import { type ChangeFacts, nextSequence, refusalOf, targetOf } from './_decide.ts';
 import { MemoryMembers } from './_memory-members.ts';
 import { publicKeys } from './keys.ts';
+import type { NameWrap } from './epoch-records.ts';
+import type { ClusterEvent, StoredEvent } from './events.ts';
 import type * as contract from './registry.ts';
 import type { ChangeOutcome, NameChange, NameRecord, PendingChange } from './registry.ts';
 import type { RestoreStep } from './restore.ts';
@@ -160,6 +162,20 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
     return this.open().names.size;
   }
 
+  async replaceWraps(incarnation: number, wraps: readonly NameWrap[]): Promise<number> {
+    check.checkWraps(wraps);
+    const { names } = this.living(incarnation);
+    let replaced = 0;
+    for (const { name, version, sequence, wrap } of wraps) {
+      const entry = names.get(name);
+      if (entry?.record.version !== version || entry.record.sequence !== sequence) continue;
+      if (check.wrapEpoch(entry.record.wrap) >= check.wrapEpoch(wrap)) continue;
+      names.set(name, { ...entry, record: { ...entry.record, wrap: wrap.slice() } });
+      replaced += 1;
+    }
+    return replaced;
+  }
+
   async rebuildPlacements(layoutNumber: number, addressesOf: contract.AddressesOf): Promise<void> {
     const store = this.open();
     if (this.newestLayout() !== layoutNumber) throw new OperaError('layout-changed');
@@ -196,14 +212,14 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
     }
   }
 
-  async appendEvent(event: contract.ClusterEvent): Promise<void> {
+  async appendEvent(event: ClusterEvent): Promise<void> {
     check.checkEvent(event);
     const { events } = this.open();
     events.push({ ...structuredClone(event), id: String((this.store.eventCount += 1)) });
     if (events.length > 2 * check.eventsKept) events.splice(0, events.length - check.eventsKept);
   }
 
-  async listEvents(after: string | undefined, limit: number): Promise<readonly contract.StoredEvent[]> {
+  async listEvents(after: string | undefined, limit: number): Promise<readonly StoredEvent[]> {
     check.checkLimit(limit);
     const from = check.parseEventId(after);
     const events = this.open().events.filter((event) => Number(event.id) > from);

@@ -11,10 +11,24 @@ import { type Argument, RedisConnection, type RedisConnectionOptions } from './_
 import { scripts } from './_redis-scripts.ts';
 import { encodeChange, encodeRestore, pageBounds, placementWork, readPublicKeys } from './_redis-names.ts';
 import { redisKeys } from './keys.ts';
+import type { EpochRecords, NameWrap } from './epoch-records.ts';
+import type { ClusterEvent, StoredEvent } from './events.ts';
 import type * as contract from './registry.ts';
 import type { RestoreStep } from './restore.ts';
 
 export type RedisRegistryOptions = RedisConnectionOptions;
+
+/** See swap-roster.lua: the chain record, then boxes. */
+const encodeKeys = (keys: EpochRecords | undefined): readonly Argument[] => {
+  if (!keys) return [];
+  const { boxes, chain } = keys;
+  const packed = boxes.flatMap(({ recipient, kind, epoch, box }) => [
+    recipient,
+    `${kind}:${epoch}`,
+    codec.packRecord(box),
+  ]);
+  return [chain.epoch, chain.record, ...packed];
+};
 
 type Command = readonly [string, ...Argument[]];
 
@@ -75,7 +89,7 @@ export class RedisRegistry implements contract.Registry {
     check.checkRosterSwap(swap);
     const { expectNumber, expectHash, number, hash, keyEpoch, roster, keep } = swap;
     const record = codec.packRecord(roster);
-    const args = [expectNumber, expectHash, number, hash, keyEpoch, record, keep ? '1' : ''];
+    const args = [expectNumber, expectHash, number, hash, keyEpoch, record, keep ? '1' : '', ...encodeKeys(swap.keys)];
     return (await this.#run('swapRoster', ...args)) === 1;
   }
 
@@ -299,6 +313,14 @@ export class RedisRegistry implements contract.Registry {
     return codec.numberOf(count);
   }
 
+  async replaceWraps(incarnation: number, wraps: readonly NameWrap[]): Promise<number> {
+    check.checkWraps(wraps);
+    const args = wraps.flatMap(({ name, version, sequence, wrap }) => {
+      return [name, version, sequence, check.wrapEpoch(wrap), wrap];
+    });
+    return codec.numberOf(await this.#runLiving('replaceWraps', incarnation, ...args));
+  }
+
   rebuildPlacements(layoutNumber: number, addressesOf: contract.AddressesOf): Promise<void> {
     const run = (...args: readonly Argument[]) => this.#run('placements', layoutNumber, ...args);
     return rebuildPlacements(addressesOf, placementWork(run));
@@ -314,13 +336,13 @@ export class RedisRegistry implements contract.Registry {
     await this.#runLiving('restore', ...encodeRestore(step));
   }
 
-  async appendEvent(event: contract.ClusterEvent): Promise<void> {
+  async appendEvent(event: ClusterEvent): Promise<void> {
     check.checkEvent(event);
     const json = JSON.stringify(event);
     await this.#commands(['XADD', redisKeys.events, 'MAXLEN', '~', check.eventsKept, '*', 'event', json]);
   }
 
-  async listEvents(after: string | undefined, limit: number): Promise<readonly contract.StoredEvent[]> {
+  async listEvents(after: string | undefined, limit: number): Promise<readonly StoredEvent[]> {
     check.checkLimit(limit);
     if (after !== undefined && !/^\d{1,20}-\d{1,20}$/.test(after)) {
       throw new OperaError('bad-request', 'the event id is malformed');
@@ -329,7 +351,7 @@ export class RedisRegistry implements contract.Registry {
     const [entries] = await this.#commands(['XRANGE', redisKeys.events, from, '+', 'COUNT', limit]);
     return codec.listOf(entries).map((entry) => {
       const [id, flat] = codec.listOf(entry);
-      const event = JSON.parse(codec.textOf(codec.fieldsOf(flat).get('event'))) as contract.ClusterEvent;
+      const event = JSON.parse(codec.textOf(codec.fieldsOf(flat).get('event'))) as ClusterEvent;
       return { ...event, memberId: event.memberId, id: codec.textOf(id) };
     });
   }

@@ -16,6 +16,8 @@
 import type { KeyHash, MemberId, NetworkId, OperationId, VersionId } from '../model/ids.ts';
 import type { Role } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
+import type { EpochRecords, NameWrap } from './epoch-records.ts';
+import type { ClusterEvent, StoredEvent } from './events.ts';
 import type { RestoreStep } from './restore.ts';
 
 export interface RegistryLife {
@@ -66,9 +68,11 @@ export interface RosterSwap {
   readonly roster: SignedRecord;
   /** True when the set of gateways changed against its predecessor: such rosters are kept for roles that slept. */
   readonly keep: boolean;
+  /** For a new key epoch: what makes it usable enters with the roster that names it, or not at all. */
+  readonly keys?: EpochRecords;
 }
 
-export type FirstRoster = Omit<RosterSwap, 'expectNumber' | 'expectHash'>;
+export type FirstRoster = Omit<RosterSwap, 'expectNumber' | 'expectHash' | 'keys'>;
 
 export interface StoredKeyBox {
   readonly recipient: KeyHash;
@@ -273,20 +277,6 @@ export interface NamePage {
 /** Addresses of the nodes that own a chunk of a file in some layout: a pure function of version and chunk count. */
 export type AddressesOf = (file: { readonly version: VersionId; readonly chunkCount: number }) => readonly string[];
 
-export interface ClusterEvent {
-  readonly atMs: number;
-  /** Closed word such as `member-joined`, `layout-made`. */
-  readonly kind: string;
-  /** Ties failure, detection and repair together; 32 hex characters. */
-  readonly causeId: string;
-  readonly memberId: MemberId | undefined;
-  /** Facts for people; no names of files, no values of records. At most 1 KiB of JSON. */
-  readonly facts: Readonly<Record<string, string | number | boolean>>;
-}
-
-/** The id is opaque and rising; pass it as `after`. */
-export type StoredEvent = ClusterEvent & { readonly id: string };
-
 export interface Registry {
   /**
    * Makes the database a network's: incarnation 1. `exists` when it holds any network. Only `opera init` and
@@ -301,7 +291,7 @@ export interface Registry {
    */
   raiseIncarnation(expect: number, atLeast?: number): Promise<RegistryLife | undefined>;
   readRoster(): Promise<SignedRecord | undefined>;
-  /** Compare-and-set on (number, hash). False when another roster is there. */
+  /** Compare-and-set on (number, hash), with the keys of a new epoch. False when another roster is there. */
   swapRoster(swap: RosterSwap): Promise<boolean>;
   /** Kept rosters (see RosterSwap.keep, and the first) with numbers in (after, ∞), ascending. */
   listKeptRosters(after: bigint): Promise<readonly SignedRecord[]>;
@@ -379,6 +369,11 @@ export interface Registry {
   /** Names that begin with `prefix`, in byte order of their UTF-8, strictly after `after`; `limit` 1 to 1,000. */
   listNames(query: NameQuery): Promise<NamePage>;
   countNames(): Promise<number>;
+  /**
+   * Gives names another wrap of the same file key, up to 100 a call: each only while the name is at exactly this version
+   * and sequence and its wrap is of a lower key epoch than the new one. Answers how many were. `stale-incarnation`.
+   */
+  replaceWraps(incarnation: number, wraps: readonly NameWrap[]): Promise<number>;
 
   /**
    * Makes the public placement keys those of layout `layoutNumber` for every name; changes that happen meanwhile are

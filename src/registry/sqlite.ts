@@ -9,6 +9,8 @@ import { startWorker, type WorkerClient } from '../runtime/worker.ts';
 import * as check from './_check.ts';
 import { rebuildPlacements } from './_rebuild.ts';
 import { type SqliteRegistrySteps, type SqliteServiceOptions, serviceName } from './_sqlite-service.ts';
+import type { NameWrap } from './epoch-records.ts';
+import type { ClusterEvent, StoredEvent } from './events.ts';
 import type * as contract from './registry.ts';
 import type { RestoreStep } from './restore.ts';
 
@@ -222,6 +224,12 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('countNames');
   }
 
+  async replaceWraps(incarnation: number, wraps: readonly NameWrap[]): Promise<number> {
+    check.checkWraps(wraps);
+    const own = wraps.map((entry) => ({ ...entry, wrap: compact(entry.wrap) }));
+    return this.#step('replaceWraps', incarnation, own);
+  }
+
   rebuildPlacements(layoutNumber: number, addressesOf: contract.AddressesOf): Promise<void> {
     return rebuildPlacements(addressesOf, {
       begin: () => this.#step('beginPlacements', layoutNumber),
@@ -240,12 +248,12 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('restore', step);
   }
 
-  async appendEvent(event: contract.ClusterEvent): Promise<void> {
+  async appendEvent(event: ClusterEvent): Promise<void> {
     check.checkEvent(event);
     return this.#step('appendEvent', event);
   }
 
-  async listEvents(after: string | undefined, limit: number): Promise<readonly contract.StoredEvent[]> {
+  async listEvents(after: string | undefined, limit: number): Promise<readonly StoredEvent[]> {
     check.checkLimit(limit);
     return this.#step('listEvents', after, limit);
   }

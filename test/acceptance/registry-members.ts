@@ -68,6 +68,30 @@ const testRosters = (it: RegistryTest): void => {
     assert.equal((await registry.readLife()).keyEpoch, 2);
   });
 
+  it('takes the keys of a new epoch with the roster that names it, or not at all', async ({ registry, other }) => {
+    await build.createNetwork(registry);
+    const keysOf = (text: string) => ({
+      boxes: [
+        { recipient: build.keyHash('a'), kind: 1 as const, epoch: 2, box: build.record(text) },
+        { recipient: build.keyHash('b'), kind: 3 as const, epoch: 2, box: build.record(`${text} b`) },
+      ],
+      chain: { epoch: 1, record: build.bytes(text, 77) },
+    });
+    const lost = { ...roster(1n, 2n), expectHash: build.bytes('x'), keys: keysOf('lost') };
+    assert.equal(await registry.swapRoster(lost), false);
+    assert.deepEqual(await registry.listKeyBoxes(), []);
+    assert.equal((await registry.listKeyChain()).size, 0);
+    // A record that a rotation which came to nothing left behind does not stand in the way.
+    await registry.putKeyChain(1, build.bytes('o', 77));
+    assert.equal(await registry.swapRoster({ ...roster(1n, 2n), keys: keysOf('won') }), true);
+    const { boxes, chain } = keysOf('won');
+    assert.deepEqual(await other().listKeyBoxes(build.keyHash('a')), boxes.slice(0, 1));
+    assert.deepEqual(await other().listKeyBoxes(build.keyHash('b')), boxes.slice(1));
+    assert.deepEqual([...(await other().listKeyChain())], [[1, chain.record]]);
+    const short = { ...keysOf('won'), chain: { epoch: 2, record: build.bytes('c', 76) } };
+    await assert.rejects(registry.swapRoster({ ...roster(2n, 3n), keys: short }), { code: 'bad-request' });
+  });
+
   it('keeps the first roster and those that changed the gateways, in order of their numbers', async ({ registry }) => {
     await build.createNetwork(registry);
     for (let number = 2n; number <= 11n; number++) {

@@ -8,6 +8,7 @@ import * as build from '../support/registry-builders.ts';
 import { testRegistryHistories } from './registry-histories.ts';
 import { testRegistryMembers } from './registry-members.ts';
 import { testEventsAndClosing, testPlacements, testRestore } from './registry-placements.ts';
+import { testRegistryWraps } from './registry-wraps.ts';
 
 export interface RegistryFixture {
   /** A registry object of its own on the fixture's one database. */
@@ -62,6 +63,7 @@ export const testRegistry = (title: string, setup: RegistrySetup): void => {
     testPlacements(it);
     testRestore(it);
     testEventsAndClosing(it);
+    testRegistryWraps(it);
     testRegistryHistories(it);
   });
 };
