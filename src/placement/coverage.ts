@@ -22,15 +22,33 @@ export const isCovered = (
   unretired.length > 0 &&
   unretired.every((table) => countOwners(table, partition, answered) >= table.copies - table.writeCopies + 1);
 
+/** Per partition how many of its owners are among `nodes`; a leader asks this for every partition a few times a second. */
+const countAll = (table: OwnerTable, nodes: ReadonlySet<KeyHash>): Uint8Array => {
+  const { owners, copies } = table;
+  const counted = table.nodes.map((node) => (nodes.has(node) ? 1 : 0));
+  const counts = new Uint8Array(owners.length / copies);
+  for (let at = 0, partition = 0; at < owners.length; partition++) {
+    for (const end = at + copies; at < end; at++) {
+      const owner = owners[at] ?? noOwner;
+      if (owner !== noOwner) counts[partition] = (counts[partition] ?? 0) + (counted[owner] ?? 0);
+    }
+  }
+  return counts;
+};
+
 /** Partitions that `answered` does not cover, ascending; empty means a complete view. */
 export const listUncovered = (unretired: readonly OwnerTable[], answered: ReadonlySet<KeyHash>): number[] => {
   const first = unretired[0];
   const partitions = first ? first.owners.length / first.copies : 0;
-  const open: number[] = [];
-  for (let partition = 0; partition < partitions; partition++) {
-    if (!isCovered(unretired, partition, answered)) open.push(partition);
+  const open = new Set<number>();
+  for (const table of unretired) {
+    const needed = table.copies - table.writeCopies + 1;
+    const counts = countAll(table, answered);
+    for (let partition = 0; partition < partitions; partition++) {
+      if ((counts[partition] ?? 0) < needed) open.add(partition);
+    }
   }
-  return open;
+  return [...open].sort((a, b) => a - b);
 };
 
 /** True when W′ owners of one and the same unretired layout hold it fsynced, with that layout's own W′. */

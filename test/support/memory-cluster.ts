@@ -1,23 +1,19 @@
-// A whole network in one process: the real nodes and masters and the gateway's real relay, over stores and a registry
-// in memory, a network that can lose and delay messages, and a clock that moves only when told to.
+// A whole network in one process: the real nodes, masters and sentinels and the gateway's real relay, over stores and a
+// registry in memory, a network that loses and delays messages, and clocks that move only when told to.
 // What is not here: sockets, TLS, certificates, key boxes and rosters that change; every member is listed from the
-// start and holds the network key. A process that crashes never does another step; its store stays.
+// start and holds the network key. A process that crashes never does another step; its disk stays.
 import type { Connection } from '../../src/client/connection.ts';
 import type { KeyKeeper } from '../../src/client/key-keeper.ts';
 import type { RosterKeeper } from '../../src/client/roster-keeper.ts';
 import { createSession, type Session } from '../../src/client/session.ts';
 import type { Peer, Transport } from '../../src/client/transport.ts';
-import { Keyring, keyCheckOf } from '../../src/crypto/keyring.ts';
+import { Keyring } from '../../src/crypto/keyring.ts';
 import { isOperaError, OperaError } from '../../src/errors/errors.ts';
-import { createAuthority } from '../../src/identity/authority.ts';
-import { defaultSettings, type NetworkSettings } from '../../src/identity/network-settings.ts';
+import type { NetworkSettings } from '../../src/identity/network-settings.ts';
 import { parseRoster, type Roster } from '../../src/identity/roster.ts';
-import { firstRoster } from '../../src/identity/roster-rules.ts';
-import { bytesToHex, type NetworkId, networkIdFromBytes } from '../../src/model/ids.ts';
+import { bytesToHex, type NetworkId } from '../../src/model/ids.ts';
 import { limits } from '../../src/model/limits.ts';
-import type { Role } from '../../src/model/roles.ts';
-import type { SignedRecord } from '../../src/model/signed-record.ts';
-import { MemoryRegistry } from '../../src/registry/memory.ts';
+import { parseLayout } from '../../src/placement/layout.ts';
 import { MemoryRegistryStore } from '../../src/registry/memory-store.ts';
 import type { Registry } from '../../src/registry/registry.ts';
 import type { RoleContext } from '../../src/roles/context.ts';
@@ -25,17 +21,25 @@ import { MemberDirectory } from '../../src/roles/gateway/directory.ts';
 import { Relay } from '../../src/roles/gateway/relay.ts';
 import { createMaster, type MasterDependencies, type RunningMaster } from '../../src/roles/master/app.ts';
 import { RoleMetrics } from '../../src/roles/metrics.ts';
-import { createNode, drawStoreId, type RunningRole } from '../../src/roles/node/app.ts';
+import { createNode, drawStoreId, type NodeDependencies, type RunningRole } from '../../src/roles/node/app.ts';
 import type { WriteBarrier } from '../../src/roles/node/barrier.ts';
 import { PeerBook } from '../../src/roles/peer-book.ts';
+import { createSentinel, type Sentinel } from '../../src/roles/sentinel/app.ts';
 import { createLogger } from '../../src/runtime/log.ts';
-import { MemoryStorage } from '../../src/storage-adapters/memory.ts';
+import type { MemoryStorage } from '../../src/storage-adapters/memory.ts';
 import type { StorageAdapter } from '../../src/storage-adapters/storage-adapter.ts';
-import { routeFacts } from '../../src/wire/routes.ts';
-import { FixedClock, type TestMember, testNowMs } from './identity-network.ts';
-import { type MemoryCall, MemoryNetwork } from './memory-network.ts';
-import { createSeededMember, SeededRandom } from './seeded.ts';
+import { type TestMember, testNowMs } from './identity-network.ts';
+import { MemoryDisk } from './memory-disk.ts';
+import { type Founded, foundNetwork } from './memory-founding.ts';
+import { Links } from './memory-links.ts';
+import { MemoryNetwork } from './memory-network.ts';
+import { Life, MachineTime, ProcessClock } from './memory-process.ts';
+import { linkRegistry, type RegistryWeather, SharedMemoryRegistry } from './memory-registry-faults.ts';
+import { type Answered, createTransport, type Fault, type Link } from './memory-transport.ts';
+import { SeededRandom } from './seeded.ts';
 import { SteppedClock } from './stepped-clock.ts';
+
+export type { Fault, Link } from './memory-transport.ts';
 
 export const gatewayAddress = '10.0.0.1:7000';
 
@@ -46,156 +50,89 @@ export const peerOf = ({ memberId, signer, role }: TestMember): Peer => ({
   spki: signer.spki,
 });
 
-/** What becomes of a message: nothing said means that it arrives at once. */
-export interface Fault {
-  readonly delayMs?: number;
-  /** Nobody ever hears of it; the caller's deadline ends the wait. */
-  readonly lost?: boolean;
-  readonly refused?: boolean;
-  /** Carried out, but the answer is lost. */
-  readonly answerLost?: boolean;
-}
-
-export type Link = MemoryCall & { readonly fromAddress: string };
-
-/** One life of a process: when it ended, nothing it waits for ever comes back. */
-class Life {
-  readonly stopping = new AbortController();
-  /** Errors that are none of ours: each is a bug of the role, or of the test. */
-  readonly #strange: unknown[];
-  ended = false;
-
-  constructor(strange: unknown[]) {
-    this.#strange = strange;
-  }
-
-  end(): void {
-    this.ended = true;
-    this.stopping.abort();
-  }
-
-  /** `target`, none of whose methods answers or acts after the end. */
-  bound<T extends object>(target: T): T {
-    return new Proxy(target, {
-      get: (object, key) => {
-        const value: unknown = Reflect.get(object, key, object);
-        if (typeof value !== 'function') return value;
-        return (...args: unknown[]) => {
-          if (this.ended) return new Promise(() => undefined);
-          const result: unknown = Reflect.apply(value, object, args);
-          if (!(result instanceof Promise)) return result;
-          return new Promise((resolve, reject) => {
-            result.then(
-              (answer) => this.ended || resolve(answer),
-              (error) => {
-                if (!isOperaError(error)) this.#strange.push(error);
-                if (!this.ended) reject(error);
-              },
-            );
-          });
-        };
-      },
-    });
-  }
-}
-
-export class ClusterNode {
+/** A machine with one process on it, or none. */
+export class ClusterProcess<Running = unknown> {
   readonly member: TestMember;
   address: string;
-  readonly storage: MemoryStorage;
-  running: RunningRole | undefined;
+  readonly time: MachineTime;
+  running: Running | undefined;
   life: Life | undefined;
 
-  constructor(member: TestMember, address: string, storage: MemoryStorage) {
+  constructor(member: TestMember, address: string, time: MachineTime) {
     this.member = member;
     this.address = address;
-    this.storage = storage;
+    this.time = time;
+  }
+
+  get runs(): boolean {
+    return this.life !== undefined && !this.life.ended;
   }
 }
 
-export class ClusterMaster {
-  readonly member: TestMember;
-  readonly address: string;
-  running: RunningMaster | undefined;
-  life: Life | undefined;
+export class ClusterNode extends ClusterProcess<RunningRole> {
+  readonly disk: MemoryDisk;
 
-  constructor(member: TestMember, address: string) {
-    this.member = member;
-    this.address = address;
+  constructor(member: TestMember, address: string, time: MachineTime, disk: MemoryDisk) {
+    super(member, address, time);
+    this.disk = disk;
+  }
+
+  /** What its disk holds, past all faults. */
+  get storage(): MemoryStorage {
+    return this.disk.content;
   }
 }
+
+export type ClusterMaster = ClusterProcess<RunningMaster>;
 
 export interface ClusterOptions {
   readonly seed?: string | number;
   readonly nodes?: number;
   readonly masters?: number;
+  readonly sentinels?: number;
   readonly clients?: number;
   readonly settings?: Partial<NetworkSettings>;
   /** Replaces a node's store seen by the role; for faults of stores and for mutants. */
   readonly storageOf?: (storage: StorageAdapter, index: number) => StorageAdapter;
-  /** Replaces a master's registry; for faults between its steps. */
+  /** Replaces a master's registry; for faults between its steps, and for mutants. */
   readonly registryOf?: (registry: Registry, index: number) => Registry;
+  /** Replaces what a node serves; for mutants. */
+  readonly handlersOf?: (handlers: RunningRole['handlers'], index: number) => RunningRole['handlers'];
   /** A node's write barrier and the masters' rule of copies; for mutants. */
   readonly barrierOf?: () => WriteBarrier;
   readonly isDurable?: MasterDependencies['isDurable'];
+  /** More dependencies of a role; for mutants. */
+  readonly nodeWith?: Partial<NodeDependencies>;
+  readonly masterWith?: Partial<MasterDependencies>;
+  /** Mutant: disks answer before a write is durable. */
+  readonly noFsync?: boolean;
 }
-
-/** Members and roster are costly to make and the same for every run of one shape. */
-interface Founded {
-  readonly networkId: NetworkId;
-  readonly networkKey: Uint8Array;
-  readonly record: SignedRecord;
-  readonly gateway: TestMember;
-  readonly masters: readonly TestMember[];
-  readonly nodes: readonly TestMember[];
-  readonly clients: readonly TestMember[];
-}
-
-const foundedShapes = new Map<string, Promise<Founded>>();
-
-const found = async (options: Required<Pick<ClusterOptions, 'nodes' | 'masters' | 'clients'>>, settings: object) => {
-  const random = new SeededRandom('founding');
-  const networkId = networkIdFromBytes(random.bytes(16));
-  const networkKey = random.bytes(32);
-  const authority = await createAuthority(networkId, new FixedClock(testNowMs));
-  const several = (role: Role, count: number): TestMember[] =>
-    Array.from({ length: count }, () => createSeededMember(role, random));
-  const gateway = createSeededMember('gateway', random);
-  const [masters, nodes] = [several('master', options.masters), several('node', options.nodes)];
-  const clients = several('client', options.clients);
-  const record = firstRoster(
-    {
-      networkId,
-      keyEpoch: 1,
-      keyCheck: keyCheckOf(networkId, networkKey),
-      settings: { ...defaultSettings, ...settings },
-      members: [gateway, ...masters, ...nodes, ...clients].map(({ entry }) => ({ ...entry, state: 'valid' as const })),
-    },
-    authority.signer,
-  );
-  return { networkId, networkKey, record, gateway, masters, nodes, clients };
-};
 
 export class MemoryCluster {
   readonly net = new MemoryNetwork();
+  readonly links = new Links();
   readonly clock = new SteppedClock(testNowMs);
   readonly store = new MemoryRegistryStore();
+  /** How the database answers; changed by tests at any time. */
+  readonly weather: RegistryWeather = { slowMs: 0, answersLost: 0 };
   readonly random: SeededRandom;
   readonly lines: string[] = [];
   readonly roster: Roster;
+  readonly gateway: ClusterProcess;
   readonly nodes: ClusterNode[];
   readonly masters: ClusterMaster[];
+  readonly sentinels: ClusterProcess<Sentinel>[];
   readonly clients: readonly TestMember[];
   readonly networkId: NetworkId;
   readonly keyring: Keyring;
   /** Decides what becomes of each message; changed by tests at any time. */
   faultOf: (link: Link) => Fault | undefined = () => undefined;
+  /** Told of every call that a handler answered. */
+  onAnswered: (answered: Answered) => void = () => undefined;
   readonly #options: ClusterOptions;
   readonly #founded: Founded;
   /** Whatever was thrown anywhere that is no error of ours. */
   readonly strange: unknown[] = [];
-  readonly #gatewayLife = new Life(this.strange);
-  readonly #addresses = new Map<string, string>();
 
   private constructor(options: ClusterOptions, founded: Founded) {
     this.#options = options;
@@ -205,41 +142,44 @@ export class MemoryCluster {
     this.networkId = founded.networkId;
     this.keyring = new Keyring(founded.networkId, [{ epoch: 1, key: founded.networkKey }]);
     this.clients = founded.clients;
-    const nowMs = (): number => this.clock.nowMs();
-    this.nodes = founded.nodes.map(
-      (member, at) => new ClusterNode(member, `10.0.1.${at + 1}:7000`, new MemoryStorage({ nowMs })),
+    const { clock } = this;
+    const machine = (): MachineTime => new MachineTime(clock);
+    const { noFsync = false } = options;
+    this.gateway = new ClusterProcess(founded.gateway, gatewayAddress, machine());
+    this.nodes = founded.nodes.map((member, at) => {
+      const disk = new MemoryDisk({ clock, random: new SeededRandom(`disk ${at} ${options.seed ?? 0}`), noFsync });
+      return new ClusterNode(member, `10.0.1.${at + 1}:7000`, machine(), disk);
+    });
+    this.masters = founded.masters.map((member, at) => new ClusterProcess(member, `10.0.2.${at + 1}:7000`, machine()));
+    this.sentinels = founded.sentinels.map(
+      (member, at) => new ClusterProcess(member, `10.0.3.${at + 1}:7000`, machine()),
     );
-    this.masters = founded.masters.map((member, at) => new ClusterMaster(member, `10.0.2.${at + 1}:7000`));
-    for (const { member, address } of [...this.nodes, ...this.masters]) this.#addresses.set(member.memberId, address);
-    this.#addresses.set(founded.gateway.memberId, gatewayAddress);
   }
 
   /** A founded network whose gateway runs; masters and nodes do not yet. */
   static async create(options: ClusterOptions = {}): Promise<MemoryCluster> {
-    const shape = { nodes: options.nodes ?? 3, masters: options.masters ?? 1, clients: options.clients ?? 2 };
-    const key = JSON.stringify([shape, options.settings ?? {}]);
-    const founding = foundedShapes.get(key) ?? found(shape, options.settings ?? {});
-    foundedShapes.set(key, founding);
-    const cluster = new MemoryCluster(options, await founding);
+    const { nodes = 3, masters = 1, sentinels = 0, clients = 2, settings = {} } = options;
+    const cluster = new MemoryCluster(options, await foundNetwork({ nodes, masters, sentinels, clients }, settings));
     const { number, hash, keyEpoch } = cluster.roster;
     const { record } = cluster.#founded;
     await cluster.registry().createNetwork(cluster.networkId, { number, hash, keyEpoch, roster: record, keep: true });
-    await Promise.all(cluster.nodes.map(({ storage }) => storage.open()));
-    await cluster.#startGateway();
+    await cluster.startGateway();
     return cluster;
   }
 
-  /** As `create`, with all masters and nodes running and the first layout complete. */
+  /** As `create`, with all masters, sentinels and nodes running and the first layout complete. */
   static async start(options: ClusterOptions = {}): Promise<MemoryCluster> {
     const cluster = await MemoryCluster.create(options);
     for (const at of cluster.masters.keys()) await cluster.startMaster(at);
+    for (const at of cluster.sentinels.keys()) await cluster.startSentinel(at);
     for (const at of cluster.nodes.keys()) await cluster.startNode(at);
     await cluster.quiet(cluster.nodes.length);
     return cluster;
   }
 
-  registry(): MemoryRegistry {
-    return new MemoryRegistry(this.store, this.clock);
+  /** The database itself, past all faults. */
+  registry(): Registry {
+    return new SharedMemoryRegistry(this.store, this.clock);
   }
 
   node(at: number): ClusterNode {
@@ -248,56 +188,40 @@ export class MemoryCluster {
     return node;
   }
 
-  // ---- messages
-
-  #transport(member: TestMember, life: Life): Transport {
-    const inner = this.net.transport({ peer: peerOf(member), roster: () => this.roster });
-    const fromAddress = this.#addresses.get(member.memberId) ?? member.role;
-    const call: Transport['call'] = (to, route, request, options = {}) =>
-      new Promise((resolve, reject) => {
-        const { signal } = options;
-        const settled = (end: () => void) => (): void => {
-          stop();
-          signal?.removeEventListener('abort', aborted);
-          if (!life.ended) end();
-        };
-        const aborted = settled(() => reject(new OperaError('aborted', 'interrupted')));
-        const timeoutMs = options.timeoutMs ?? routeFacts(route).timeoutMs;
-        const late = settled(() => reject(new OperaError('timeout', `no answer within ${timeoutMs} ms`)));
-        const stop = this.clock.after(timeoutMs, late);
-        if (life.ended) return;
-        if (signal?.aborted) return aborted();
-        signal?.addEventListener('abort', aborted, { once: true });
-        const fault = this.faultOf({ from: peerOf(member), to, route, request, fromAddress });
-        const send = async (): Promise<void> => {
-          if (fault?.delayMs) await this.clock.sleep(fault.delayMs);
-          if (fault?.lost || life.ended) return;
-          if (fault?.refused) throw new OperaError('unavailable', `${to.address} refused`);
-          const answer = await inner.call(to, route, request, options);
-          if (!fault?.answerLost) settled(() => resolve(answer))();
-        };
-        send().catch((error: unknown) => {
-          if (fault?.answerLost) return;
-          settled(() => reject(error instanceof Error ? error : new Error(String(error))))();
-        });
-      });
-    return { call, close: async () => undefined };
+  /** Every process, the gateway first; clients are not among them. */
+  get processes(): readonly ClusterProcess[] {
+    return [this.gateway, ...this.masters, ...this.sentinels, ...this.nodes];
   }
 
-  #context(member: TestMember, life: Life): RoleContext {
+  // ---- what a process is given
+
+  #transport(peer: Peer, address: string, life: Life, clock: ProcessClock): Transport {
+    const wires = {
+      net: this.net,
+      links: this.links,
+      clock: this.clock,
+      roster: () => this.roster,
+      faultOf: (link: Link) => this.faultOf(link),
+      onAnswered: (answered: Answered) => this.onAnswered(answered),
+    };
+    return createTransport(wires, { peer, address, life, clock });
+  }
+
+  #context({ member, address, time }: ClusterProcess, life: Life): RoleContext {
     const { role, memberId, signer } = member;
     const random = new SeededRandom(bytesToHex(this.random.bytes(16)));
+    const clock = new ProcessClock(this.clock, time, life);
     return {
       networkId: this.networkId,
       role,
       memberId,
       identity: () => ({ signer, memberId, role }) as never,
       rosters: this.#rosters(),
-      transport: this.#transport(member, life),
-      clock: life.bound(this.clock),
+      transport: this.#transport(peerOf(member), address, life, clock),
+      clock,
       random,
       log: createLogger({ role, write: (line) => this.lines.push(line), clock: this.clock }).with({ memberId }),
-      metrics: new RoleMetrics(role, this.clock),
+      metrics: new RoleMetrics(role, clock),
       instance: bytesToHex(random.bytes(16)),
       stopping: life.stopping.signal,
     };
@@ -318,30 +242,50 @@ export class MemoryCluster {
     return new PeerBook(context, { gateways: [gatewayAddress], self, keys: this.#keys() });
   }
 
+  /** The database as a process reaches it. */
+  #registryOf({ address }: ClusterProcess, life: Life): Registry {
+    const { links, clock, random, weather } = this;
+    return life.bound(linkRegistry(this.registry(), address, { links, clock, random, weather }));
+  }
+
+  #listen({ member, address }: ClusterProcess, life: Life, served: Pick<RunningRole, 'handlers' | 'admit'>): void {
+    const { handlers, admit } = served;
+    this.net.listen(address, {
+      kind: 'mesh',
+      peer: peerOf(member),
+      roster: () => this.roster,
+      handlers: life.served(handlers),
+      ...(admit ? { admit } : {}),
+    });
+  }
+
   // ---- processes
 
-  async #startGateway(): Promise<void> {
-    const { gateway } = this.#founded;
-    const registry = this.registry();
-    const context = this.#context(gateway, this.#gatewayLife);
+  async startGateway(): Promise<void> {
+    const { gateway } = this;
+    const life = new Life(this.strange);
+    const registry = this.#registryOf(gateway, life);
+    const context = this.#context(gateway, life);
     const directory = new MemberDirectory(context, registry, () => [gatewayAddress]);
     const relay = new Relay(context, directory);
-    await this.#note(registry, peerOf(gateway), [gatewayAddress]);
-    this.net.listen(gatewayAddress, {
-      kind: 'mesh',
-      peer: peerOf(gateway),
-      roster: () => this.roster,
-      handlers: {
-        ...relay.handlers,
-        'member.announce': async ({ peer, request: { addresses } }) => {
-          if (!peer) throw new OperaError('unauthenticated');
-          await this.#note(registry, peer, addresses);
-          directory.invalidate();
-          const peers = await directory.peersFor(peer.keyHash);
-          return { answer: { peers, rosters: [], keyBoxes: [], keyChain: [], joinAddresses: [] } };
-        },
+    Object.assign(gateway, { life });
+    await this.#note(this.registry(), peerOf(gateway.member), [gatewayAddress]);
+    const handlers: RunningRole['handlers'] = {
+      ...relay.handlers,
+      ping: async () => {
+        const { memberId, role, instance } = context;
+        const answer = { memberId, role, instance, ready: true, rosterNumber: 1n, nowMs: context.clock.nowMs() };
+        return { answer };
       },
-    });
+      'member.announce': async ({ peer, request: { addresses } }) => {
+        if (!peer) throw new OperaError('unauthenticated');
+        await this.#note(registry, peer, addresses);
+        directory.invalidate();
+        const peers = await directory.peersFor(peer.keyHash);
+        return { answer: { peers, rosters: [], keyBoxes: [], keyChain: [], joinAddresses: [] } };
+      },
+    };
+    this.#listen(gateway, life, { handlers });
   }
 
   async #note(registry: Registry, { memberId, keyHash, role, spki }: Peer, addresses: readonly string[]) {
@@ -356,63 +300,80 @@ export class MemoryCluster {
     const master = this.masters[at];
     if (!master) throw new Error(`there is no master ${at}`);
     const life = new Life(this.strange);
-    const context = this.#context(master.member, life);
-    const registry = life.bound<Registry>(this.registry());
+    const context = this.#context(master, life);
+    const registry = this.#registryOf(master, life);
+    const { registryOf, isDurable, masterWith } = this.#options;
     const running = createMaster(context, {
-      registry: this.#options.registryOf?.(registry, at) ?? registry,
+      registry: registryOf?.(registry, at) ?? registry,
       book: this.#book(context, master.address),
       address: () => master.address,
-      ...(this.#options.isDurable ? { isDurable: this.#options.isDurable } : {}),
+      ...(isDurable ? { isDurable } : {}),
+      ...masterWith,
     });
     Object.assign(master, { running, life });
-    this.net.listen(master.address, {
-      kind: 'mesh',
-      peer: peerOf(master.member),
-      roster: () => this.roster,
-      handlers: life.bound(running.handlers),
-    });
+    this.#listen(master, life, running);
     void running.run();
   }
 
   stopMaster(at: number): void {
     const master = this.masters[at];
-    master?.life?.end();
-    if (master) this.net.silence(master.address);
+    if (master) this.stop(master);
+  }
+
+  async startSentinel(at: number): Promise<void> {
+    const sentinel = this.sentinels[at];
+    if (!sentinel) throw new Error(`there is no sentinel ${at}`);
+    const life = new Life(this.strange);
+    const context = this.#context(sentinel, life);
+    const registry = this.#registryOf(sentinel, life);
+    await this.#note(this.registry(), peerOf(sentinel.member), [sentinel.address]);
+    const running = createSentinel(context, { registry });
+    Object.assign(sentinel, { running, life });
+    this.#listen(sentinel, life, running);
+    await running.start();
   }
 
   async startNode(at: number): Promise<void> {
     const node = this.node(at);
     const life = new Life(this.strange);
-    const context = this.#context(node.member, life);
-    const storage = life.bound<StorageAdapter>(this.#options.storageOf?.(node.storage, at) ?? node.storage);
+    const context = this.#context(node, life);
+    const { barrierOf, storageOf, handlersOf, nodeWith } = this.#options;
+    const opened = node.disk.open();
+    const storage = life.bound<StorageAdapter>(storageOf?.(opened, at) ?? opened);
     const storeId = drawStoreId(context);
+    Object.assign(node, { life });
     await storage.adoptStoreId(storeId);
     const book = this.#book(context, node.address);
-    const { barrierOf } = this.#options;
     const barrier = barrierOf ? { barrier: barrierOf() } : {};
-    const running = await createNode(context, { storage, keys: this.#keys(), book, storeId, ...barrier });
-    Object.assign(node, { running, life });
-    this.net.listen(node.address, {
-      kind: 'mesh',
-      peer: peerOf(node.member),
-      roster: () => this.roster,
-      handlers: life.bound(running.handlers),
-      ...(running.admit ? { admit: running.admit } : {}),
-    });
+    const running = await createNode(context, { storage, keys: this.#keys(), book, storeId, ...barrier, ...nodeWith });
+    Object.assign(node, { running });
+    const handlers = handlersOf?.(running.handlers, at) ?? running.handlers;
+    this.#listen(node, life, { ...running, handlers });
     void running.run();
   }
 
-  /** As kill -9: the process does nothing more, its store stays. */
+  /** As kill -9: the process does nothing more, its disk stays. */
   stopNode(at: number): void {
-    const node = this.node(at);
-    node.life?.end();
-    this.net.silence(node.address);
+    this.stop(this.node(at));
+  }
+
+  stop(process: ClusterProcess): void {
+    process.life?.end();
+    this.net.silence(process.address);
+    if (process instanceof ClusterNode) process.disk.crash();
+  }
+
+  /** Starts whatever this machine runs. */
+  async start(process: ClusterProcess): Promise<void> {
+    if (process === this.gateway) return this.startGateway();
+    const [node, master] = [this.nodes.indexOf(process as ClusterNode), this.masters.indexOf(process as ClusterMaster)];
+    if (node >= 0) return this.startNode(node);
+    if (master >= 0) return this.startMaster(master);
+    return this.startSentinel(this.sentinels.indexOf(process as ClusterProcess<Sentinel>));
   }
 
   stopAll(): void {
-    for (const at of this.masters.keys()) this.stopMaster(at);
-    for (const at of this.nodes.keys()) this.stopNode(at);
-    this.#gatewayLife.end();
+    for (const process of this.processes) if (process.runs) this.stop(process);
   }
 
   // ---- time
@@ -447,7 +408,6 @@ export class MemoryCluster {
     const registry = this.registry();
     await this.until(async () => {
       const { unretired } = await registry.readLayouts();
-      const { parseLayout } = await import('../../src/placement/layout.ts');
       const [only] = unretired;
       if (unretired.length !== 1 || !only || this.store.pending.size > 0) return false;
       const nodes = parseLayout(only.layout.bytes).nodes.length;
@@ -461,8 +421,7 @@ export class MemoryCluster {
   session(at = 0): Promise<Session> {
     const member = this.clients[at];
     if (!member) throw new Error(`there is no client ${at}`);
-    const life = new Life(this.strange);
-    const transport = this.#transport(member, life);
+    const { clock, transport } = this.#clientOf(member, `client ${at}`);
     const to = { address: gatewayAddress, expect: { role: 'gateway' as const } };
     const passing = ['unavailable', 'timeout', 'overloaded', 'isolated', 'not-ready', 'stale-incarnation'] as const;
     const call = async (route: never, request: never, options: object = {}): Promise<unknown> => {
@@ -472,7 +431,7 @@ export class MemoryCluster {
         } catch (error) {
           const again = isOperaError(error, ...passing, 'registry-unavailable') && attempt < limits.attemptsMax;
           if (!again) throw error;
-          await this.clock.sleep(limits.retryBaseMs * attempt);
+          await clock.sleep(limits.retryBaseMs * attempt);
         }
       }
     };
@@ -482,7 +441,7 @@ export class MemoryCluster {
       rosters: this.#rosters(),
       keys: this.#keys(),
       transport,
-      clock: this.clock,
+      clock,
       random: new SeededRandom(bytesToHex(this.random.bytes(16))),
       call,
       refresh: async () => undefined,
@@ -491,8 +450,15 @@ export class MemoryCluster {
     return createSession(fake as unknown as Connection);
   }
 
+  #clientOf(member: TestMember, address: string) {
+    const life = new Life(this.strange);
+    const clock = new ProcessClock(this.clock, new MachineTime(this.clock), life);
+    return { life, clock, transport: this.#transport(peerOf(member), address, life, clock) };
+  }
+
   /** A raw call by any member, past clients and gateways. */
   transportOf(member: TestMember): Transport {
-    return this.#transport(member, new Life(this.strange));
+    const known = this.processes.find((process) => process.member === member);
+    return this.#clientOf(member, known?.address ?? member.role).transport;
   }
 }
