@@ -10,6 +10,11 @@ export const limits = {
   // ---- messages
   /** JSON part of a message. 1,000 entries with base64 bodies of 1 KiB fit twice; larger is an attack or a bug. */
   messageBytesMax: 4 * 1024 * 1024,
+  /**
+   * Records of names in one answer: half a message, the rest is for a plan (layouts and nodes of a large network). The
+   * first record always goes in, and the longest body with base64 and such a plan still fits a message.
+   */
+  namesAnswerBytes: 2 * 1024 * 1024,
   /** Small messages (join listener, probes): a CSR and addresses fit ten times. */
   messageBytesSmall: 64 * 1024,
   /** Nesting depth of JSON; our deepest message has 6. */
@@ -52,7 +57,7 @@ export const limits = {
   callTimeoutMs: 15 * second,
   /** A chunk there or back: 4 MiB at 128 KiB/s, plus fsync. */
   chunkTimeoutMs: 60 * second,
-  /** Probes answer at once or count as failed. */
+  /** Small orders and words between roles, which are answered at once; probes wait longer, see model/timing.ts. */
   probeTimeoutMs: 2 * second,
   /** A gateway asks masters for so long altogether, less than a client waits; and one that hangs for so long. */
   relayMs: 14 * second,
@@ -92,6 +97,10 @@ export const limits = {
   chunkIndexMax: 2 ** 31 - 1,
   /** Names of one page of a listing. */
   listPageMax: 1_000,
+  /** Names a master takes from the registry at once for such a page: while they are pending they have whole bodies. */
+  listStepMax: 250,
+  /** Long bodies a master reads from nodes at once for one answer; the bytes of as many may be read in vain. */
+  bodiesReadAtOnce: 8,
   /** Addresses of one member. */
   addressesMax: 8,
 
@@ -124,6 +133,8 @@ export const limits = {
   storeStateKeyLengthMax: 200,
   /** One sealed note: a header line with a column map of some thousand columns. */
   noteBytesMax: 1024 * 1024,
+  /** Rows up to which a store's tables are searched for damage at each open: about 100 ms at this number. */
+  storeSearchRowsMax: 100_000,
   /** Another connection (a person with `sqlite3`) may hold the write lock for so long before `overloaded`. */
   storeBusyTimeoutMs: 2 * second,
 
@@ -176,15 +187,30 @@ export const limits = {
   layoutsUnretiredMax: 4,
   /** Chunks a node pulls at once after a layout change. */
   pullsInFlight: 4,
+  /** Listed chunks held in memory at once by one that pulls, about 300 bytes each; 20,000 full ones are 80 GB. */
+  pullWindowChunks: 20_000,
+  /**
+   * Background bytes a second (pulled, given, scrubbed) while clients are served: four full chunks, each of which keeps
+   * the thread of a node some 15 ms (hash and TLS). Half would double the time of a repair beside clients, twice would
+   * let one read in ten wait for a chunk.
+   */
+  backgroundBytesPerSecond: 16 * 1024 * 1024,
+  /** Clients count as served until so long after their last request. */
+  backgroundQuietMs: second,
+  /** The identity folder learns the store's write counter this often; masters learn it with each heartbeat. */
+  witnessSaveMs: minute,
+  /** Served hours away after which a node's store counts for nothing: 20 of the 30 days that tombstones live. */
+  awayHoursMax: 20 * 24,
+  /** A leader's word that deleting is safe counts for so long; ten heartbeats. */
+  mayDeleteMs: 10 * second,
   /** Pending manifests are finished by a timer if no reader met them. */
   pendingSweepMs: 2 * second,
   probeIntervalMs: second,
-  /** Failed probes before suspect, and before down. */
-  probesToSuspect: 3,
-  probesToDown: 6,
-  /** Probes under way at once in one sentinel: 1,000 members are asked in a few hundred ms. */
-  probesInFlight: 64,
-  /** A sentinel whose own loop stood still for longer drops that round; it wakes this often to notice. */
+  /** A sentinel compares its opinions with the registry this often; half a probe, so that it adds little delay. */
+  sentinelRoundMs: 500,
+  /** Another sentinel that does not say its opinion by then abstains; it needs no registry and no disk for it. */
+  opinionTimeoutMs: second,
+  /** A sentinel whose own loop stood still for longer abstains for a probe's interval; it wakes this often to notice. */
   sentinelLagMs: 500,
   sentinelTickMs: 100,
 } as const;
@@ -200,6 +226,10 @@ export const assertLimits = (): void => {
     ['a ticket outlives a chunk transfer', limits.ticketLifeMs >= limits.chunkTimeoutMs],
     ['roster polls beat the promise of 5 s', limits.rosterPollMs * 2 < 5 * second],
     ['small messages are smaller', limits.messageBytesSmall < limits.messageBytesMax],
+    [
+      'the longest body fits an answer beside a plan',
+      Math.ceil(limits.manifestBodyBytesMax / 3) * 4 + 512 * 1024 <= limits.messageBytesMax,
+    ],
     ['a kept body fits a manifest', limits.manifestBodyBytesKept <= limits.manifestBodyBytesMax],
   ];
   for (const [relation, holds] of relations) {

@@ -27,6 +27,7 @@ interface StoreRow {
   readonly chunk_count: number;
   readonly chunk_bytes: number;
   readonly manifest_count: number;
+  readonly aside_count: number;
 }
 
 const chunkColumns =
@@ -34,7 +35,7 @@ const chunkColumns =
 const manifestColumns = 'version, partition, sequence, wrap_epoch, state, served_hour, signer, signer_spki, record';
 
 const prepareReads = (database: SqliteDatabase) => ({
-  store: database.prepare<[], StoreRow>('SELECT * FROM store'),
+  store: database.prepare<[], StoreRow>('SELECT *, (SELECT count(*) FROM aside) AS aside_count FROM store'),
   chunk: database.prepare<[string, number], ChunkRow>(
     `SELECT ${chunkColumns} FROM chunks WHERE version = ? AND chunk_index = ?`,
   ),
@@ -68,7 +69,10 @@ const prepareReads = (database: SqliteDatabase) => ({
     'SELECT bucket, chunks, manifests FROM digests WHERE partition = ?',
   ),
   files: database
-    .prepare<[string, string], string>(`SELECT file FROM chunks WHERE file >= ? || '/' AND file < ? || '0'`)
+    .prepare<{ folder: string }, string>(
+      `SELECT file FROM chunks WHERE file >= @folder || '/' AND file < @folder || '0'
+       UNION ALL SELECT file FROM aside WHERE file >= @folder || '/' AND file < @folder || '0'`,
+    )
     .pluck(),
 });
 
@@ -161,8 +165,8 @@ export class StoreReads {
     return { chunks, manifests };
   }
 
-  /** Files of chunks in one folder below chunks/, as `<folder>/<name>`; '0' is the character after '/'. */
+  /** Files of chunks, those set aside too, in one folder below chunks/, as `<folder>/<name>`; '0' is the character after '/'. */
   files(folder: string): string[] {
-    return this.#statements.files.all(folder, folder);
+    return this.#statements.files.all({ folder });
   }
 }

@@ -2,7 +2,14 @@
 // Everything here survives structured cloning: plain objects, numbers, bigints, text and buffers of their own.
 // It runs no statement.
 import type { VersionId, KeyHash } from '../model/ids.ts';
-import type { ChunkAddress, ChunkInfo, ChunkWrite, ManifestWrite, StoredManifest } from './storage-adapter.ts';
+import type {
+  ChunkAddress,
+  ChunkInfo,
+  ChunkWrite,
+  ChunkWriteOutcome,
+  ManifestWrite,
+  StoredManifest,
+} from './storage-adapter.ts';
 
 /** One chunk to note down; its body lies in `file`, or at `bodyAt` in the packed bodies of its command. */
 export interface ChunkRecord extends ChunkInfo {
@@ -14,6 +21,7 @@ export interface ChunkRecord extends ChunkInfo {
 export type WriteCommand =
   | { readonly kind: 'put-chunks'; readonly chunks: readonly ChunkRecord[]; readonly bodies: Uint8Array }
   | { readonly kind: 'delete-chunks'; readonly addresses: readonly ChunkAddress[] }
+  | { readonly kind: 'set-aside'; readonly address: ChunkAddress; readonly hash: Uint8Array; readonly atMs: number }
   | { readonly kind: 'put-manifests'; readonly manifests: readonly ManifestWrite[] }
   | { readonly kind: 'delete-manifests'; readonly versions: readonly VersionId[] }
   | { readonly kind: 'put-note'; readonly version: VersionId; readonly note: Uint8Array }
@@ -21,6 +29,12 @@ export type WriteCommand =
   | { readonly kind: 'put-state'; readonly key: string; readonly value: Uint8Array }
   | { readonly kind: 'delete-state'; readonly key: string }
   | { readonly kind: 'adopt-store-id'; readonly storeId: string };
+
+/** What a put of chunks answers: outcomes in order, and files of set-aside copies that it replaced. */
+export interface PutOutcome {
+  readonly outcomes: ChunkWriteOutcome[];
+  readonly files: string[];
+}
 
 /** Options of the worker service `storage`. */
 export interface StoreServiceOptions {

@@ -3,6 +3,7 @@
 //   store      one row: format, store id, write counter, counts        digests   per (partition, bucket), XOR of items
 //   chunks     one row a chunk: facts, and where its body lies         bodies    sealed bodies up to 64 KiB
 //   manifests, notes, state: whole records                            chunk_overview, manifest_overview: readable views
+//   aside      altered copies, out of sight of everything else; added later: a program without it ignores the table
 // It does not migrate: a newer format is refused, an older one will be migrated here when there is one.
 import { OperaError } from '../errors/errors.ts';
 import type { SqliteDatabase } from '../runtime/sqlite.ts';
@@ -87,6 +88,20 @@ CREATE VIEW manifest_overview AS
   FROM manifests;
 `;
 
+/** Made at every open where it is absent: format 1 was in use before altered copies were kept. */
+const asideTable = `
+CREATE TABLE IF NOT EXISTS aside (
+  version TEXT NOT NULL,
+  chunk_index INTEGER NOT NULL,
+  sha256 BLOB NOT NULL,
+  sealed_bytes INTEGER NOT NULL,
+  set_aside_at_ms INTEGER NOT NULL,
+  body_id INTEGER,
+  file TEXT,
+  PRIMARY KEY (version, chunk_index)
+) STRICT, WITHOUT ROWID;
+`;
+
 const pragma = (database: SqliteDatabase, name: string): unknown => database.pragma(name, { simple: true });
 
 /** Creates the tables in an empty file, or checks that an existing one is a node's store in a format we read. */
@@ -95,13 +110,14 @@ export const prepareSchema = (database: SqliteDatabase): void => {
   if (isEmpty) {
     database.transaction(() => {
       database.exec(tables);
+      database.exec(asideTable);
       database.pragma(`application_id = ${applicationId}`);
       database.pragma(`user_version = ${formatVersion}`);
     })();
     return;
   }
   if (pragma(database, 'application_id') !== applicationId) {
-    throw new OperaError('integrity', `${database.name}: a database, but not the store of a node`);
+    throw new OperaError('config', `${database.name}: a database, but not the store of a node`);
   }
   const found = pragma(database, 'user_version');
   if (found !== formatVersion) {
@@ -110,4 +126,5 @@ export const prepareSchema = (database: SqliteDatabase): void => {
       hint: 'install the version of the program that wrote it, or a newer one',
     });
   }
+  database.exec(asideTable);
 };

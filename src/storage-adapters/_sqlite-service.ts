@@ -1,12 +1,14 @@
 // The worker service `storage`: the one connection to a node's node.db, in a thread of its own because better-sqlite3
 // blocks. It holds the lock of the data folder for as long as it lives; two processes on one folder would each take
 // the other's files for leftovers. Chunk files are written and read outside, in the store's own thread.
-import { closeSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { OperaError } from '../errors/errors.ts';
 import { limits } from '../model/limits.ts';
 import { acquireFileLock, openSqlite, type SqliteDatabase, toSqliteError } from '../runtime/sqlite.ts';
 import { defineWorkerService, type WorkerService } from '../runtime/worker.ts';
 import { measureDiskSpace } from './_disk-space.ts';
+import { createCheckService, markPathOf, searchTables } from './_sqlite-damage.ts';
 import { WriteGroups } from './_sqlite-groups.ts';
 import { StoreReads } from './_sqlite-reads.ts';
 import type { StoreServiceOptions, WriteCommand } from './_sqlite-rows.ts';
@@ -38,6 +40,15 @@ const makePrivate = (path: string): void => {
   }
 };
 
+/** Damage that was found before is not forgotten; a small store is searched at each open, a large one while it runs. */
+const requireWhole = (database: SqliteDatabase, folder: string): void => {
+  const damaged = (how: string): OperaError => new OperaError('integrity', `${database.name}: ${how}`);
+  if (existsSync(markPathOf(folder))) throw damaged('damage was found in it before');
+  const rows = database.prepare<[], number>('SELECT chunk_count + manifest_count FROM store').pluck().get() ?? 0;
+  const found = rows <= limits.storeSearchRowsMax ? searchTables(database) : [];
+  if (found.length > 0) throw damaged(`it is damaged: ${found[0]}`);
+};
+
 const openDatabase = async (options: StoreServiceOptions): Promise<SqliteDatabase> => {
   const { synchronousForTests } = options;
   const path = join(options.folder, 'node.db');
@@ -50,6 +61,7 @@ const openDatabase = async (options: StoreServiceOptions): Promise<SqliteDatabas
   });
   try {
     prepareSchema(database);
+    requireWhole(database, options.folder);
     if (options.pagesMaxForTests !== undefined) database.pragma(`max_page_count = ${options.pagesMaxForTests}`);
     return database;
   } catch (error) {
@@ -127,3 +139,4 @@ const createStoreService = async (options: StoreServiceOptions): Promise<WorkerS
 };
 
 defineWorkerService('storage', createStoreService);
+defineWorkerService('storage-check', createCheckService);

@@ -2,7 +2,7 @@
 // Invariant: rows, digests and counts change together. It neither begins nor commits, and touches no files.
 import type { SqliteDatabase } from '../runtime/sqlite.ts';
 import { bucketOf, chunkDigest, manifestDigest, xorInto } from './_digest.ts';
-import type { ChunkRecord, ManifestRow, WriteCommand } from './_sqlite-rows.ts';
+import type { ChunkRecord, ManifestRow, PutOutcome, WriteCommand } from './_sqlite-rows.ts';
 import type { ChunkAddress, ChunkWriteOutcome, ManifestWrite, ManifestWriteOutcome } from './storage-adapter.ts';
 
 const sameBytes = (a: Uint8Array, b: Uint8Array): boolean => Buffer.compare(a, b) === 0;
@@ -32,6 +32,13 @@ const prepareChunks = (database: SqliteDatabase) => ({
   >(
     `DELETE FROM chunks WHERE version = ? AND chunk_index = ?
      RETURNING partition, sha256, sealed_bytes, body_id, file`,
+  ),
+  setAside: database.prepare<unknown[]>(
+    `INSERT INTO aside (version, chunk_index, sha256, sealed_bytes, set_aside_at_ms, body_id, file)
+     VALUES (?, ?, ?, ?, ?, ?, ?)`,
+  ),
+  removeAside: database.prepare<[string, number], { body_id: number | null; file: string | null }>(
+    'DELETE FROM aside WHERE version = ? AND chunk_index = ? RETURNING body_id, file',
   ),
   removeBody: database.prepare<[number]>('DELETE FROM bodies WHERE body_id = ?'),
   toggle: database.prepare<unknown[]>(
@@ -89,13 +96,15 @@ export class StoreWrites {
     this.#records = prepareRecords(database);
   }
 
-  /** The outcomes of puts, the files of deleted chunks, else nothing. */
+  /** The outcomes of puts, the files of deleted chunks, whether a copy was set aside, else nothing. */
   run(command: WriteCommand): unknown {
     switch (command.kind) {
       case 'put-chunks':
         return this.#putChunks(command.chunks, command.bodies);
       case 'delete-chunks':
         return this.#deleteChunks(command.addresses);
+      case 'set-aside':
+        return this.#setAside(command.address, command.hash, command.atMs);
       case 'put-manifests':
         return this.#putManifests(command.manifests);
       case 'delete-manifests':
@@ -119,9 +128,10 @@ export class StoreWrites {
     }
   }
 
-  #putChunks(chunks: readonly ChunkRecord[], bodies: Uint8Array): ChunkWriteOutcome[] {
+  #putChunks(chunks: readonly ChunkRecord[], bodies: Uint8Array): PutOutcome {
     let count = 0;
     let bytes = 0;
+    const files: string[] = [];
     const outcomes = chunks.map((chunk): ChunkWriteOutcome => {
       const kept = this.#chunks.find.get(chunk.version, chunk.index);
       if (kept) {
@@ -132,12 +142,13 @@ export class StoreWrites {
         return 'present';
       }
       this.#insertChunk(chunk, bodies);
+      files.push(...this.#removeAside(chunk));
       count += 1;
       bytes += chunk.length;
       return 'stored';
     });
     if (count > 0) this.#chunks.count.run(count, bytes);
-    return outcomes;
+    return { outcomes, files };
   }
 
   #insertChunk(chunk: ChunkRecord, bodies: Uint8Array): void {
@@ -156,6 +167,7 @@ export class StoreWrites {
     let count = 0;
     let bytes = 0;
     for (const address of addresses) {
+      files.push(...this.#removeAside(address));
       const row = this.#chunks.remove.get(address.version, address.index);
       if (!row) continue;
       if (row.body_id !== null) this.#chunks.removeBody.run(row.body_id);
@@ -166,6 +178,27 @@ export class StoreWrites {
     }
     if (count > 0) this.#chunks.count.run(-count, -bytes);
     return files;
+  }
+
+  /** The row moves, body and file stay where they are: an altered body may not even be readable. */
+  #setAside(address: ChunkAddress, hash: Uint8Array, atMs: number): boolean {
+    const { version, index } = address;
+    const kept = this.#chunks.find.get(version, index);
+    if (!kept || !sameBytes(kept.sha256, hash)) return false;
+    const row = this.#chunks.remove.get(version, index);
+    if (!row) return false;
+    this.#chunks.setAside.run(version, index, row.sha256, row.sealed_bytes, atMs, row.body_id, row.file);
+    this.#chunks.toggle.run(row.partition, bucketOf(version), chunkDigest(address, row.sha256));
+    this.#chunks.count.run(-1, -row.sealed_bytes);
+    return true;
+  }
+
+  /** Forgets what was set aside at an address; answers its file, to be removed after the commit. */
+  #removeAside({ version, index }: ChunkAddress): string[] {
+    const row = this.#chunks.removeAside.get(version, index);
+    if (!row) return [];
+    if (row.body_id !== null) this.#chunks.removeBody.run(row.body_id);
+    return row.file === null ? [] : [row.file];
   }
 
   #putManifests(manifests: readonly ManifestWrite[]): ManifestWriteOutcome[] {

@@ -3,10 +3,11 @@
 // it is never found by searching, only by an explicit path. Nothing is opened here.
 import { resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { isErrorCode, OperaError } from '../errors/errors.ts';
+import { isErrorCode, isOperaError, OperaError } from '../errors/errors.ts';
+import { moveDamagedStore } from './_sqlite-damage.ts';
 import { MemoryStorage } from './memory.ts';
 import { SqliteStorage } from './sqlite.ts';
-import type { StorageAdapter, StorageFactory, StorageFactoryOptions } from './storage-adapter.ts';
+import type { StorageAdapter, StorageFactory, StorageFactoryOptions, StoreOpening } from './storage-adapter.ts';
 
 /** Every method of the contract; the type makes the list complete. */
 const methods: Readonly<Record<Exclude<keyof StorageAdapter, 'durable'>, true>> = {
@@ -108,5 +109,28 @@ export const loadStorage = async (spec: string, options: StorageFactoryOptions):
   } catch (error) {
     if (error instanceof OperaError) throw error;
     throw new OperaError('config', `createStorage of ${path} failed`, { cause: error });
+  }
+};
+
+export interface OpenedStorage {
+  readonly storage: StorageAdapter;
+  readonly opening: StoreOpening;
+  /** What was wrong with the store that was moved aside; undefined when none was. */
+  readonly damage: string | undefined;
+}
+
+/**
+ * As `loadStorage`, opened. A damaged SQLite store is moved aside whole and a blank one begins in its place, for the
+ * other nodes to fill: a node whose disk lost a page would otherwise never start again.
+ */
+export const openStorage = async (spec: string, options: StorageFactoryOptions): Promise<OpenedStorage> => {
+  const storage = await loadStorage(spec, options);
+  try {
+    return { storage, opening: await storage.open(), damage: undefined };
+  } catch (error) {
+    if (!(storage instanceof SqliteStorage) || !isOperaError(error, 'integrity')) throw error;
+    const suffix = await moveDamagedStore(options.folder, options.nowMs());
+    const blank = new SqliteStorage(options);
+    return { storage: blank, opening: await blank.open(), damage: `${error.message}; kept as *${suffix}` };
   }
 };

@@ -66,6 +66,7 @@ export class MemoryStorage implements StorageAdapter {
   readonly #manifests = new Map<VersionId, StoredManifest>();
   readonly #partitions = new Map<number, Partition>();
   readonly #notes = new Map<VersionId, Uint8Array>();
+  readonly #aside = new Map<string, StoredChunk>();
   readonly #state = new Map<string, Uint8Array>();
   #phase: 'new' | 'open' | 'closed' = 'new';
   #writeCounter = 0;
@@ -125,7 +126,7 @@ export class MemoryStorage implements StorageAdapter {
   ): Promise<Page<ChunkInfo, ChunkAddress>> {
     check.checkPage(partition, limit);
     this.#ready();
-    const { chunks } = this.#partition(partition);
+    const chunks: ReadonlyMap<string, StoredChunk> = this.#partitions.get(partition)?.chunks ?? new Map();
     const page = pageOf(chunks, after && orderKey(after), limit, ({ info }): ChunkAddress => {
       return { version: info.version, index: info.index };
     });
@@ -136,17 +137,19 @@ export class MemoryStorage implements StorageAdapter {
     addresses.forEach(check.checkAddress);
     this.#write();
     for (const address of addresses) {
-      const chunks = this.#versions.get(address.version);
-      const stored = chunks?.get(address.index);
-      if (!chunks || !stored) continue;
-      chunks.delete(address.index);
-      if (chunks.size === 0) this.#versions.delete(address.version);
-      const partition = this.#partition(stored.info.partition);
-      partition.chunks.delete(orderKey(address));
-      this.#toggleChunk(stored.info);
-      this.#chunkCount -= 1;
-      this.#chunkBytes -= stored.body.length;
+      this.#aside.delete(orderKey(address));
+      this.#removeChunk(address);
     }
+  }
+
+  async setAside(address: ChunkAddress, hash: Uint8Array): Promise<boolean> {
+    check.checkAddress(address);
+    this.#write();
+    const stored = this.#versions.get(address.version)?.get(address.index);
+    if (!stored || !sameBytes(stored.info.hash, hash)) return false;
+    this.#removeChunk(address);
+    this.#aside.set(orderKey(address), stored);
+    return true;
   }
 
   async putManifests(manifests: readonly ManifestWrite[]): Promise<ManifestWriteOutcome[]> {
@@ -168,7 +171,8 @@ export class MemoryStorage implements StorageAdapter {
   ): Promise<Page<StoredManifest, VersionId>> {
     check.checkPage(partition, limit);
     this.#ready();
-    const page = pageOf(this.#partition(partition).manifests, after, limit, ({ version }) => version);
+    const manifests: ReadonlyMap<VersionId, StoredManifest> = this.#partitions.get(partition)?.manifests ?? new Map();
+    const page = pageOf(manifests, after, limit, ({ version }) => version);
     return { items: page.items.map(copyManifest), next: page.next };
   }
 
@@ -203,8 +207,9 @@ export class MemoryStorage implements StorageAdapter {
   async digests(partition: number): Promise<PartitionDigests> {
     check.checkPartition(partition);
     this.#ready();
-    const { digests } = this.#partition(partition);
-    return { chunks: digests.chunks.slice(), manifests: digests.manifests.slice() };
+    const digests = this.#partitions.get(partition)?.digests;
+    const copyOf = (bytes: Uint8Array | undefined) => bytes?.slice() ?? new Uint8Array(digestBuckets * digestBytes);
+    return { chunks: copyOf(digests?.chunks), manifests: copyOf(digests?.manifests) };
   }
 
   async putState(key: string, value: Uint8Array): Promise<void> {
@@ -231,12 +236,18 @@ export class MemoryStorage implements StorageAdapter {
     this.#state.delete(key);
   }
 
+  async findDamage(): Promise<string[]> {
+    this.#ready();
+    return [];
+  }
+
   async usage(): Promise<StoreUsage> {
     this.#ready();
     return {
       chunks: this.#chunkCount,
       manifests: this.#manifests.size,
       chunkBytes: this.#chunkBytes,
+      chunksAside: this.#aside.size,
       freeBytes: undefined,
       readOnly: false,
     };
@@ -277,12 +288,25 @@ export class MemoryStorage implements StorageAdapter {
     const at = { version, index, partition, servedHour, layoutNumber };
     const facts = { ...at, length: body.length, storedAtMs: this.#nowMs() };
     const stored: StoredChunk = { info: { ...facts, hash: chunk.hash.slice() }, body: body.slice() };
+    this.#aside.delete(orderKey(chunk));
     this.#versions.set(version, chunks.set(index, stored));
     this.#partition(partition).chunks.set(orderKey(chunk), stored);
     this.#toggleChunk(stored.info);
     this.#chunkCount += 1;
     this.#chunkBytes += body.length;
     return 'stored';
+  }
+
+  #removeChunk(address: ChunkAddress): void {
+    const chunks = this.#versions.get(address.version);
+    const stored = chunks?.get(address.index);
+    if (!chunks || !stored) return;
+    chunks.delete(address.index);
+    if (chunks.size === 0) this.#versions.delete(address.version);
+    this.#partition(stored.info.partition).chunks.delete(orderKey(address));
+    this.#toggleChunk(stored.info);
+    this.#chunkCount -= 1;
+    this.#chunkBytes -= stored.body.length;
   }
 
   #toggleChunk(info: ChunkInfo): void {

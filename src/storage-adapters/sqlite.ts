@@ -8,9 +8,10 @@ import { limits } from '../model/limits.ts';
 import { type Random, SystemRandom } from '../runtime/random.ts';
 import { startWorker, type WorkerClient } from '../runtime/worker.ts';
 import * as check from './_checks.ts';
+import { findDamage } from './_sqlite-damage.ts';
 import { measureDiskSpace } from './_disk-space.ts';
 import { ChunkFiles, type FileFaults } from './_chunk-files.ts';
-import { type FoundChunk, ownBytes, packChunks, type WriteCommand } from './_sqlite-rows.ts';
+import { type FoundChunk, ownBytes, packChunks, type PutOutcome, type WriteCommand } from './_sqlite-rows.ts';
 import type { StoreReads } from './_sqlite-reads.ts';
 import type {
   ChunkAddress,
@@ -135,6 +136,18 @@ export class SqliteStorage implements StorageAdapter {
     await this.#track(this.#files.remove(files));
   }
 
+  async setAside(address: ChunkAddress, hash: Uint8Array): Promise<boolean> {
+    check.checkAddress(address);
+    const { version, index } = address;
+    const command: WriteCommand = {
+      kind: 'set-aside',
+      address: { version, index },
+      hash: ownBytes(hash),
+      atMs: this.#options.nowMs(),
+    };
+    return (await this.#write(command, 0)) as boolean;
+  }
+
   async putManifests(manifests: readonly ManifestWrite[]): Promise<ManifestWriteOutcome[]> {
     check.checkManifests(manifests);
     let bytes = 0;
@@ -206,6 +219,11 @@ export class SqliteStorage implements StorageAdapter {
     await this.#write({ kind: 'delete-state', key }, 0);
   }
 
+  async findDamage(): Promise<string[]> {
+    this.#ready();
+    return this.#track(findDamage(this.#options.folder));
+  }
+
   async usage(): Promise<StoreUsage> {
     const store = await this.#store();
     const { freeBytes, unreservedBytes } = measureDiskSpace(this.#options.folder);
@@ -214,6 +232,7 @@ export class SqliteStorage implements StorageAdapter {
       chunks: store.chunk_count,
       manifests: store.manifest_count,
       chunkBytes: store.chunk_bytes,
+      chunksAside: store.aside_count,
       freeBytes,
       readOnly: this.#failure !== undefined || this.#lackingBytes !== undefined,
     };
@@ -305,8 +324,9 @@ export class SqliteStorage implements StorageAdapter {
     const written = files.flatMap((file) => file ?? []);
     try {
       const command: WriteCommand = { kind: 'put-chunks', chunks: records, bodies };
-      const outcomes = (await this.#send(worker, command, bytes)) as ChunkWriteOutcome[];
-      await this.#files.remove(files.flatMap((file, at) => (file && outcomes[at] !== 'stored' ? file : [])));
+      const { outcomes, files: replaced } = (await this.#send(worker, command, bytes)) as PutOutcome;
+      const unused = files.flatMap((file, at) => (file && outcomes[at] !== 'stored' ? file : []));
+      await this.#files.remove([...unused, ...replaced]);
       const next = outcomes.values();
       return known.map((outcome) => outcome ?? next.next().value ?? 'conflict');
     } catch (error) {

@@ -92,6 +92,8 @@ export interface StoreUsage {
   readonly manifests: number;
   /** Sealed bytes of all chunks. */
   readonly chunkBytes: number;
+  /** Altered copies that are kept out of sight. */
+  readonly chunksAside: number;
   /** Free bytes of the file system the store lives on; undefined where there is none. */
   readonly freeBytes: number | undefined;
   /** Writes fail: after a failed write or fsync for good, on a full disk until what did not fit would fit. */
@@ -136,8 +138,14 @@ export interface StorageAdapter {
   listVersion(version: VersionId, from: number, to: number): Promise<ChunkInfo[]>;
   /** Chunks of one partition by (version, index), strictly after `after`; `limit` 1 to 10,000. */
   listChunks(partition: number, after: ChunkAddress | undefined, limit: number): Promise<Page<ChunkInfo, ChunkAddress>>;
-  /** Removes chunks; absent ones are ignored. The row goes before the file. */
+  /** Removes chunks, and what was set aside of them; absent ones are ignored. The row goes before the file. */
   deleteChunks(addresses: readonly ChunkAddress[]): Promise<void>;
+  /**
+   * Takes a copy that was found altered out of sight: afterwards it is absent for every other call, digests and counts
+   * included, but its bytes are kept, as far as they can be, until a put of the same address is `stored` or a delete
+   * names it. Only a copy whose hash is `hash` is meant. False when there is none.
+   */
+  setAside(address: ChunkAddress, hash: Uint8Array): Promise<boolean>;
 
   /** Stores up to 1,000 manifests, keeping per version the highest (sequence, wrapEpoch); outcomes in order. */
   putManifests(manifests: readonly ManifestWrite[]): Promise<ManifestWriteOutcome[]>;
@@ -169,6 +177,12 @@ export interface StorageAdapter {
   /** Keys that begin with `prefix` (empty for all), in ASCII order. */
   listState(prefix: string): Promise<string[]>;
   deleteState(key: string): Promise<void>;
+
+  /**
+   * Looks for damage of the store itself (its database, not the bodies of chunks, which carry hashes): sentences for
+   * people, none when it is whole. It may take minutes and must not hold up other calls.
+   */
+  findDamage(): Promise<string[]>;
 
   usage(): Promise<StoreUsage>;
   /** Lets the calls under way finish, then releases everything. */

@@ -49,6 +49,9 @@ const writes: fc.Arbitrary<Step>[] = [
   fc
     .tuple(version, index)
     .map(([v, i]) => step(`delete ${v}/${i}`, (store) => store.deleteChunks([{ version: versionOf(v), index: i }]))),
+  chunk.map((c) =>
+    step(`set aside ${c.version.slice(-2)}/${c.index}:${c.body.length}`, (store) => store.setAside(c, c.hash)),
+  ),
   fc
     .array(manifest, { maxLength: 3 })
     .map((manifests) =>
@@ -99,7 +102,7 @@ const snapshot = async (store: StorageAdapter): Promise<unknown> => {
   const usage = await store.usage();
   const state = await store.listState('');
   return {
-    usage: [usage.chunks, usage.chunkBytes, usage.manifests],
+    usage: [usage.chunks, usage.chunkBytes, usage.manifests, usage.chunksAside],
     highest: await store.highestSequence(),
     partitions: await Promise.all(
       [0, 1, 2].map(async (partition) => ({

@@ -273,6 +273,51 @@ const chunkCases: Readonly<Record<string, Case>> = {
   },
 };
 
+const asideCases: Readonly<Record<string, Case>> = {
+  'a copy that is set aside is absent for every call until a put of its address replaces it': async ({
+    store,
+    reopen,
+  }) => {
+    let current = store;
+    for (const length of [50, 70_000]) {
+      const chunk = chunkOf({ version: length, length });
+      const beside = chunkOf({ version: length, index: 1, length, seed: 2 });
+      await current.putChunks([chunk, beside]);
+      assert.equal(await current.setAside(chunk, beside.hash), false, 'another hash is another copy');
+      assert.equal(await current.setAside({ version: versionOf(99), index: 0 }, chunk.hash), false);
+      assert.equal(await current.setAside(chunk, chunk.hash), true);
+      assert.equal(await current.setAside(chunk, chunk.hash), false, 'what is aside is not there to be set aside');
+      if (current.durable) current = await reopen(current);
+      assert.equal(await current.getChunk(chunk), undefined);
+      const left = (await current.listVersion(chunk.version, 0, 9)).map(({ index }) => index);
+      assert.deepEqual(left, [1]);
+      assert.deepEqual(await current.digests(7), await naiveDigests(current, 7));
+      const { chunks, chunkBytes, chunksAside } = await current.usage();
+      assert.deepEqual([chunks, chunkBytes, chunksAside], [1, length, 1]);
+      assert.deepEqual(await current.putChunks([chunk]), ['stored']);
+      assert.deepEqual((await current.getChunk(chunk))?.body, chunk.body);
+      assert.equal((await current.usage()).chunksAside, 0);
+      await current.deleteChunks([chunk, beside]);
+    }
+  },
+
+  'a delete names what is set aside too': async ({ store }) => {
+    for (const length of [50, 70_000]) {
+      const chunk = chunkOf({ version: length, length });
+      await store.putChunks([chunk]);
+      await store.setAside(chunk, chunk.hash);
+      await store.deleteChunks([chunk]);
+      const { chunks, chunkBytes, chunksAside } = await store.usage();
+      assert.deepEqual([chunks, chunkBytes, chunksAside], [0, 0, 0]);
+    }
+  },
+
+  'a store that nothing happened to shows no damage': async ({ store }) => {
+    await store.putChunks([chunkOf()]);
+    assert.deepEqual(await store.findDamage(), []);
+  },
+};
+
 const recordCases: Readonly<Record<string, Case>> = {
   'manifests are ordered by sequence, then wrap epoch; lower ones are stale': async ({ store }) => {
     const put = async (parts: Parameters<typeof manifestOf>[0]): Promise<unknown> =>
@@ -492,7 +537,7 @@ const lifeCases: Readonly<Record<string, Case>> = {
 /** Declares the suite under `name`. */
 export const testStorageAdapter = (name: string, setup: StorageSetup): void => {
   describe(`storage adapter ${name}`, () => {
-    for (const [sentence, run] of Object.entries({ ...chunkCases, ...recordCases, ...lifeCases })) {
+    for (const [sentence, run] of Object.entries({ ...chunkCases, ...asideCases, ...recordCases, ...lifeCases })) {
       test(sentence, () => withStore(setup, run));
     }
 

@@ -60,7 +60,7 @@ test('an incomplete store is refused with the methods that it lacks', async () =
 
 test('errors of a module are told apart by their code, and unknown ones are internal', async () => {
   const names =
-    'adoptStoreId writeCounter putChunks getChunk listVersion listChunks deleteChunks putManifests ' +
+    'adoptStoreId writeCounter putChunks getChunk listVersion listChunks deleteChunks setAside findDamage putManifests ' +
     'getManifest listManifests deleteManifests highestSequence putNote getNote deleteNote digests putState getState ' +
     'listState deleteState usage close';
   const store = (await loadText(

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { type ErrorCode, isOperaError } from '../../src/errors/errors.ts';
 import { openSqlite } from '../../src/runtime/sqlite.ts';
+import { openStorage } from '../../src/storage-adapters/load.ts';
 import { SqliteStorage, type StorageFaults } from '../../src/storage-adapters/sqlite.ts';
 import { bytesOf, chunkOf, manifestOf, versionOf } from '../support/storage-data.ts';
 import { assertSound, filesOnDisk, queryColumn, withFolder, withStore } from './_sqlite-support.ts';
@@ -218,10 +219,82 @@ test('a damaged, foreign or newer database is refused at open and named', async 
       database.exec(sql);
       database.close();
     };
-  await openDamaged(execute('PRAGMA application_id = 7'), 'integrity');
+  await openDamaged(execute('PRAGMA application_id = 7'), 'config');
   await openDamaged(execute('PRAGMA user_version = 2'), 'config');
   await openDamaged(execute('DELETE FROM store'), 'integrity');
 });
+
+/** Overwrites whole pages of the index of manifests: what a disk does that returns zeros. */
+const zeroPages = async (folder: string, table: string): Promise<void> => {
+  const sql = `SELECT pageno FROM dbstat WHERE name = '${table}'`;
+  const pages = (await queryColumn(folder, sql).catch(() => [])) as number[];
+  const [first = 3] = pages;
+  await damage(join(folder, 'node.db'), (first - 1) * 4_096, new Uint8Array(4_096));
+};
+
+test('a damaged store is moved aside whole, kept, and a blank one begins that opens ever after', async () => {
+  const start = async (folder: string) => {
+    const opened = await openStorage('sqlite', { folder, nowMs: () => 1_234 });
+    await opened.storage.close();
+    return opened;
+  };
+  const alterations: readonly ((folder: string) => Promise<void>)[] = [
+    (folder) => damage(join(folder, 'node.db'), 0, bytesOf(100)),
+    (folder) => truncate(join(folder, 'node.db'), 5_000),
+    (folder) => zeroPages(folder, 'manifests'),
+    (folder) => zeroPages(folder, 'chunks'),
+  ];
+  for (const alter of alterations) {
+    await withFolder(async (folder) => {
+      await withStore(folder, {}, async (store) => {
+        await store.adoptStoreId('a'.repeat(32));
+        await store.putChunks([large(1)]);
+        await store.putManifests([manifestOf()]);
+      });
+      const [file] = await filesOnDisk(folder);
+      await alter(folder);
+      const { damage: why, opening } = await start(folder);
+      assert.match(why ?? '', /node\.db.*damaged/s);
+      assert.equal(opening.previousStoreId, undefined, 'a blank store knows no id, so that nobody trusts it');
+      const kept = await readFile(join(folder, 'chunks.damaged-1234', file ?? ''));
+      assert.equal(Buffer.compare(kept, large(1).body), 0);
+      assert.ok((await readFile(join(folder, 'node.db.damaged-1234'))).length > 0);
+      assert.deepEqual(await filesOnDisk(folder), []);
+      assert.equal((await start(folder)).damage, undefined, 'no loop');
+    });
+  }
+});
+
+test('damage found in a running store is remembered, and the next start begins anew', () =>
+  withFolder(async (folder) => {
+    await withStore(folder, {}, async (store) => {
+      await store.putManifests(Array.from({ length: 50 }, (_, version) => manifestOf({ version })));
+    });
+    await withStore(folder, {}, async (store) => {
+      assert.deepEqual(await store.findDamage(), []);
+      await zeroPages(folder, 'manifests_by_partition');
+      assert.ok((await store.findDamage()).length > 0);
+    });
+    const { storage, damage: why } = await openStorage('sqlite', { folder, nowMs: () => 5 });
+    await storage.close();
+    assert.match(why ?? '', /found in it before/);
+  }));
+
+test('the file of a copy that is set aside stays on disk until a good copy replaces it', () =>
+  withFolder(async (folder) => {
+    const chunk = large(1);
+    const [bad] = await withStore(folder, {}, async (store) => {
+      await store.putChunks([chunk]);
+      await store.setAside(chunk, chunk.hash);
+      return filesOnDisk(folder);
+    });
+    await withStore(folder, {}, async (store) => {
+      assert.deepEqual(await filesOnDisk(folder), [bad]);
+      await store.putChunks([chunk]);
+      assert.ok(!(await filesOnDisk(folder)).includes(bad ?? ''));
+      await assertSound(folder, store, [{ version: chunk.version, index: 0, length: 70_000, seed: 1 }]);
+    });
+  }));
 
 test('damage found while reading is an integrity error that names the file', () =>
   withFolder(async (folder) => {

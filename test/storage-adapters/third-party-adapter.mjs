@@ -38,6 +38,7 @@ class MapStore {
   #counter = 0;
   #chunks = new Map();
   #manifests = new Map();
+  #aside = new Map();
   #notes = new Map();
   #state = new Map();
 
@@ -93,6 +94,7 @@ class MapStore {
       const { version, index, partition, servedHour, layoutNumber } = chunk;
       const at = { version, index, partition, servedHour, layoutNumber };
       const facts = { ...at, length: chunk.body.length, storedAtMs: this.#nowMs() };
+      this.#aside.delete(keyOf(chunk));
       this.#chunks.set(keyOf(chunk), { info: { ...facts, hash: chunk.hash.slice() }, body: chunk.body.slice() });
       return 'stored';
     });
@@ -114,7 +116,22 @@ class MapStore {
   }
   async deleteChunks(addresses) {
     this.#ready(1);
-    for (const address of addresses) this.#chunks.delete(keyOf(address));
+    for (const address of addresses) {
+      this.#chunks.delete(keyOf(address));
+      this.#aside.delete(keyOf(address));
+    }
+  }
+  async setAside(address, hash) {
+    this.#ready(1);
+    const kept = this.#chunks.get(keyOf(address));
+    if (!kept || !same(kept.info.hash, hash)) return false;
+    this.#chunks.delete(keyOf(address));
+    this.#aside.set(keyOf(address), kept);
+    return true;
+  }
+  async findDamage() {
+    this.#ready();
+    return [];
   }
 
   async putManifests(manifests) {
@@ -200,7 +217,7 @@ class MapStore {
     this.#ready();
     const chunkBytes = [...this.#chunks.values()].reduce((sum, { body }) => sum + body.length, 0);
     const counts = { chunks: this.#chunks.size, manifests: this.#manifests.size };
-    return { ...counts, chunkBytes, freeBytes: undefined, readOnly: false };
+    return { ...counts, chunkBytes, chunksAside: this.#aside.size, freeBytes: undefined, readOnly: false };
   }
   async close() {
     this.#open = false;
