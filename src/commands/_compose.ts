@@ -15,6 +15,14 @@ import { SqliteRegistry } from '../registry/sqlite.ts';
 import type { RoleContext } from '../roles/context.ts';
 import { Listener } from '../roles/listener.ts';
 import { RoleMetrics } from '../roles/metrics.ts';
+import {
+  type Distrust,
+  formatWitness,
+  judgeOpening,
+  parseWitness,
+  type SoundnessOptions,
+  type StoreWitness,
+} from '../roles/node/soundness.ts';
 import { type Clock, SystemClock } from '../runtime/clock.ts';
 import { systemErrorCode, writeFileDurably } from '../runtime/files.ts';
 import { type Logger, createLogger } from '../runtime/log.ts';
@@ -130,35 +138,30 @@ export const composeRole = async (home: string, log: Logger, { clock, random }: 
   };
 };
 
-/** What the identity folder remembers of a store: the id it carries, and the one about to replace it. */
-interface StoreMemory {
-  readonly storeId: string;
-  readonly previousStoreId: string | undefined;
-}
-
-/** Opens a node's store under a fresh id; says whether it is the store this node had before. */
+/** Opens a node's store under a fresh id; the witness says whether it is the store this node had before. */
 export const openNodeStorage = async (
   spec: string,
   folder: string,
   identityFolder: string,
   { clock, random }: Seams,
-): Promise<{ readonly storage: StorageAdapter; readonly storeId: string; readonly isKnown: boolean }> => {
+): Promise<{
+  readonly storage: StorageAdapter;
+  readonly witness: SoundnessOptions;
+  readonly distrust: Distrust | undefined;
+}> => {
   const storage = await loadStorage(spec, { folder, nowMs: () => clock.nowMs() });
-  const { previousStoreId } = await storage.open();
+  const opening = await storage.open();
   const path = join(identityFolder, 'store.json');
-  const before = await readFile(path, 'utf8').then(
-    (text) => JSON.parse(text) as StoreMemory,
-    (error: unknown) => {
-      if (systemErrorCode(error) === 'ENOENT') return undefined;
-      throw new OperaError('config', `${path} cannot be read`, { cause: error });
-    },
-  );
-  const isKnown =
-    previousStoreId === before?.storeId ||
-    (previousStoreId !== undefined && previousStoreId === before?.previousStoreId);
+  const before = await readFile(path, 'utf8').then(parseWitness, (error: unknown) => {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw new OperaError('config', `${path} cannot be read`, { cause: error });
+  });
   const storeId = bytesToHex(random.bytes(16));
-  // The identity remembers both, so that a crash between the two writes does not make the store a stranger.
-  await writeFileDurably(path, `${JSON.stringify({ storeId, previousStoreId })}\n`, 0o600);
+  const highestSequence = await storage.highestSequence();
+  const { witness, distrust } = judgeOpening(before, { ...opening, highestSequence }, storeId);
+  const save = (next: StoreWitness): Promise<void> => writeFileDurably(path, formatWitness(next), 0o600);
+  // The identity remembers both ids, so that a crash between the two writes does not make the store a stranger.
+  await save(witness);
   await storage.adoptStoreId(storeId);
-  return { storage, storeId, isKnown };
+  return { storage, witness: { witness, save }, distrust };
 };

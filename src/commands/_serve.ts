@@ -130,10 +130,12 @@ const startNode = async (
   const { context, open } = composed;
   const spec = options.config.storage ?? 'sqlite';
   const opened = await openNodeStorage(spec, open.home, open.identityFolder, systemSeams());
-  if (!opened.isKnown) context.log.warn('store-unknown', { storage: spec });
+  const { storage, witness, distrust } = opened;
+  if (distrust) context.log.warn('store-unknown', { storage: spec, why: distrust });
   const book = bookOf(composed, addresses);
-  const node = await createNode(context, { storage: opened.storage, keys: open.keys, book, storeId: opened.storeId });
-  return { ...node, end: () => opened.storage.close() };
+  const { storeId } = witness.witness;
+  const node = await createNode(context, { storage, keys: open.keys, book, storeId, witness });
+  return { ...node, end: () => storage.close() };
 };
 
 const startMaster = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses): StartedRole => {

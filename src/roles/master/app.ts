@@ -70,7 +70,10 @@ const memberHandlers = ({ core, leadership }: Parts): Handlers => ({
   },
   'node.heartbeat': async ({ request, peer }) => {
     const { clock, rosters } = core.context;
-    if (peer) core.heartbeats.set(peer.memberId, { request, atMs: clock.nowMs(), atMonotonicMs: clock.monotonicMs() });
+    const before = peer && core.heartbeats.get(peer.memberId);
+    const writeCounterSeen = Math.max(before?.writeCounterSeen ?? 0, before?.request.writeCounter ?? 0);
+    const at = { atMs: clock.nowMs(), atMonotonicMs: clock.monotonicMs() };
+    if (peer) core.heartbeats.set(peer.memberId, { request, writeCounterSeen, ...at });
     const [life, state] = await Promise.all([core.life(), core.layouts()]);
     const lease = leadership.lease;
     return {
@@ -84,6 +87,7 @@ const memberHandlers = ({ core, leadership }: Parts): Handlers => ({
         retiredUpTo: state.retiredUpTo,
         rosterNumber: rosters.roster.number,
         leads: leadership.epoch !== undefined,
+        writeCounterSeen,
         ...(lease && !lease.released ? { leader: { memberId: lease.holder, address: lease.address } } : {}),
       },
     };

@@ -19,6 +19,8 @@ export interface HeldLayout {
 
 export interface Heartbeat {
   readonly request: RequestOf<'node.heartbeat'>;
+  /** Highest write counter heard of the node before this one. */
+  readonly writeCounterSeen: number;
   /** Wall-clock and monotonic time it came. */
   readonly atMs: number;
   readonly atMonotonicMs: number;

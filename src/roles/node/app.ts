@@ -7,17 +7,19 @@ import { bytesToHex } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { verifyLayout } from '../../placement/layout.ts';
 import type { StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
-import type { AnswerOf } from '../../wire/routes.ts';
 import { commonHandlers, every } from '../common.ts';
 import type { RoleContext } from '../context.ts';
-import { destinationOf, type PeerBook, type PeerEntry } from '../peer-book.ts';
+import type { PeerBook } from '../peer-book.ts';
 import { WriteBarrier } from './barrier.ts';
-import { acknowledgedLayout, type NodeCore } from './core.ts';
+import type { NodeCore } from './core.ts';
+import { Contact, contactTickMs, Heart } from './heart.ts';
 import { NodeMemory } from './memory.ts';
 import { Puller } from './pull.ts';
 import { servingHandlers } from './serve.ts';
+import { newWitness, Soundness, type SoundnessOptions } from './soundness.ts';
 import { adoptLayouts, followIncarnation, followLeader, type HeldLayout, newestLayout, promise } from './state.ts';
 import { ChunkIntake } from './store.ts';
+import { Throttle } from './throttle.ts';
 
 export interface NodeDependencies {
   readonly storage: StorageAdapter;
@@ -25,6 +27,8 @@ export interface NodeDependencies {
   readonly book: PeerBook;
   /** Id drawn for this opening of the store. */
   readonly storeId: string;
+  /** What the identity folder says of the store, and how it is told; without it the store is that of a new node. */
+  readonly witness?: SoundnessOptions;
   /** Tests pass a broken one, to see that they notice. */
   readonly barrier?: WriteBarrier;
 }
@@ -36,45 +40,6 @@ export interface RunningRole {
   readonly admit?: (peer: Peer) => void;
   /** Runs the role's loops until context.stopping aborts. */
   readonly run: () => Promise<void>;
-}
-
-/** A loop that wakes this often notices a pause of the process long before it is mistaken for silence of others. */
-const contactTickMs = 1_000;
-
-/** Contact with the network: without any for a minute a node answers only those who could end its isolation. */
-class Contact {
-  readonly #context: RoleContext;
-  readonly #book: PeerBook;
-  #lastMs: number;
-  #seenMs: number;
-
-  constructor(context: RoleContext, book: PeerBook) {
-    this.#context = context;
-    this.#book = book;
-    this.#lastMs = context.clock.monotonicMs();
-    this.#seenMs = this.#lastMs;
-  }
-
-  made(): void {
-    this.#lastMs = this.#context.clock.monotonicMs();
-  }
-
-  /** Called by a loop of its own: a gap means this process was paused, and its silence proves nothing. */
-  tick(): void {
-    const now = this.#context.clock.monotonicMs();
-    if (now - this.#seenMs > limits.isolationGapMs) this.#lastMs = now;
-    this.#seenMs = now;
-  }
-
-  #isIsolated(): boolean {
-    const lastMs = Math.max(this.#lastMs, this.#book.announcedMs ?? 0);
-    return this.#context.clock.monotonicMs() - lastMs > limits.isolationMs;
-  }
-
-  readonly admit = (peer: Peer): void => {
-    if (peer.role === 'gateway' || peer.role === 'master') this.made();
-    else if (this.#isIsolated()) throw new OperaError('isolated');
-  };
 }
 
 const promiseHandler =
@@ -104,6 +69,7 @@ const adoptHandler =
     // Checked before the wait as well, so that an order of the past does not even drain writes.
     followLeader(memory.state, request.epoch);
     const newest = Math.max(...layouts.map(({ layout }) => layout.number));
+    if (layouts.some(({ layout }) => layout.nodes.includes(core.self))) await core.soundness.place();
     const change = memory.change((before) =>
       adoptLayouts(
         followIncarnation(followLeader(before, request.epoch), request.incarnation),
@@ -132,101 +98,28 @@ const coveredHandler =
     return { answer: {} };
   };
 
-/** Heartbeats to the leading master; one that does not lead says who does. */
-class Heart {
-  readonly #core: NodeCore;
-  readonly #dependencies: NodeDependencies;
-  readonly #contact: Contact;
-  #leader: Pick<PeerEntry, 'memberId' | 'address'> | undefined;
-  beatMs = 0;
-
-  constructor(core: NodeCore, dependencies: NodeDependencies, contact: Contact) {
-    this.#core = core;
-    this.#dependencies = dependencies;
-    this.#contact = contact;
-  }
-
-  async beat(): Promise<void> {
-    const masters = this.#core.book.list('master');
-    const candidates = this.#leader ? [this.#leader, ...masters] : masters;
-    let last: unknown = new OperaError('unavailable', 'no master is known');
-    for (const master of candidates) {
-      try {
-        const answer = await this.#send(master);
-        this.#leader = answer.leads ? master : answer.leader;
-        return;
-      } catch (error) {
-        if (isOperaError(error, 'aborted')) throw error;
-        // A master that answers an error, as while the registry is out of reach, is contact all the same.
-        if (isOperaError(error) && error.requestId !== undefined) this.#contact.made();
-        if (this.#leader === master) this.#leader = undefined;
-        last = error;
-      }
-    }
-    throw last;
-  }
-
-  async #send(master: Pick<PeerEntry, 'memberId' | 'address'>): Promise<AnswerOf<'node.heartbeat'>> {
-    const core = this.#core;
-    const { context, memory, storage } = core;
-    const [usage, writeCounter, highestSequence] = await Promise.all([
-      storage.usage(),
-      storage.writeCounter(),
-      storage.highestSequence(),
-    ]);
-    const { state } = memory;
-    const sentMs = context.clock.nowMs();
-    const { answer } = await context.transport.call(
-      destinationOf(master),
-      'node.heartbeat',
-      {
-        instance: context.instance,
-        storeId: this.#dependencies.storeId,
-        writeCounter,
-        highestSequence,
-        incarnation: state.incarnation,
-        promisedEpoch: state.promisedEpoch,
-        layoutNumber: acknowledgedLayout(core),
-        completeLayout: state.completeLayout,
-        rosterNumber: context.rosters.roster.number,
-        chunks: usage.chunks,
-        manifests: usage.manifests,
-        chunkBytes: usage.chunkBytes,
-        ...(usage.freeBytes === undefined ? {} : { freeBytes: usage.freeBytes }),
-        readOnly: usage.readOnly,
-        sound: true,
-        servedHour: core.servedHour,
-        repair: { chunks: 0, bytes: 0 },
-      },
-      { timeoutMs: limits.probeTimeoutMs, signal: context.stopping },
-    );
-    const receivedMs = context.clock.nowMs();
-    core.clockOffsetMs = Math.round(answer.nowMs - (sentMs + receivedMs) / 2);
-    this.#contact.made();
-    this.beatMs = receivedMs;
-    if (answer.rosterNumber > context.rosters.roster.number) await this.#fetchRoster(master);
-    return answer;
-  }
-
-  async #fetchRoster(from: Pick<PeerEntry, 'memberId' | 'address'>): Promise<void> {
-    const { transport, rosters, stopping } = this.#core.context;
-    const request = { number: rosters.roster.number };
-    const { answer } = await transport.call(destinationOf(from), 'roster.since', request, { signal: stopping });
-    await rosters.accept(answer.rosters);
-  }
-}
-
 /** Makes a node of its parts; `storage` is open and carries the store id already. */
 export const createNode = async (context: RoleContext, dependencies: NodeDependencies): Promise<RunningRole> => {
   const { storage, keys, book } = dependencies;
   const memory = await NodeMemory.load(storage);
   const self = context.identity().signer.keyHash;
   const barrier = dependencies.barrier ?? new WriteBarrier();
-  const core: NodeCore = { context, self, storage, memory, barrier, book, keys, clockOffsetMs: 0, servedHour: 0 };
+  const witness = dependencies.witness ?? { witness: newWitness(dependencies.storeId), save: async () => undefined };
+  const soundness = new Soundness(context, memory, witness);
+  await soundness.begin();
+  const core: NodeCore = {
+    ...{ context, self, storage, memory, barrier, book, keys, soundness },
+    throttle: new Throttle(context.clock),
+    clockOffsetMs: 0,
+    deletion: undefined,
+    get servedHour() {
+      return memory.state.servedHour;
+    },
+  };
   const intake = new ChunkIntake(core);
   const puller = new Puller(core);
   const contact = new Contact(context, book);
-  const heart = new Heart(core, dependencies, contact);
+  const heart = new Heart(core, puller, contact);
   const report = (): void => {
     void puller
       .round()
@@ -249,8 +142,8 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
     handlers: {
       ...commonHandlers(context, notReady),
       ...servingHandlers(core),
-      'chunk.store': intake.store,
-      'chunk.copy': intake.copy,
+      'chunk.store': (call) => core.throttle.serve(() => intake.store(call)),
+      'chunk.copy': (call) => core.throttle.serve(() => intake.copy(call)),
       'leader.promise': promiseHandler(core),
       'layout.adopt': adoptHandler(core, report),
       'layout.covered': coveredHandler(core, puller, report),

@@ -4,13 +4,16 @@ import type { Peer } from '../../client/transport.ts';
 import { OperaError } from '../../errors/errors.ts';
 import { checkTicket, parseTicket, type Ticket, type TicketOperation } from '../../identity/ticket.ts';
 import type { KeyHash, VersionId } from '../../model/ids.ts';
+import { limits } from '../../model/limits.ts';
 import type { SignedRecord } from '../../model/signed-record.ts';
 import type { StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
 import type { RoleContext } from '../context.ts';
 import { destinationOf, type PeerBook } from '../peer-book.ts';
 import type { WriteBarrier } from './barrier.ts';
 import type { NodeMemory } from './memory.ts';
+import type { Soundness } from './soundness.ts';
 import { newestLayout } from './state.ts';
+import type { Throttle } from './throttle.ts';
 
 export interface NodeCore {
   readonly context: RoleContext;
@@ -20,11 +23,27 @@ export interface NodeCore {
   readonly barrier: WriteBarrier;
   readonly book: PeerBook;
   readonly keys: KeyKeeper;
+  /** The budget of background work; client requests run inside `serve`. */
+  readonly throttle: Throttle;
+  /** Whether the store is what this node had acknowledged. */
+  readonly soundness: Soundness;
   /** Masters' clock minus the own one, in ms, as the last heartbeat showed. */
   clockOffsetMs: number;
-  /** Served hours of the network (u32); 0 until a leader says. */
-  servedHour: number;
+  /** Served hours of the network (u32), in which ages are counted; 0 until a leader said. Follows `memory`. */
+  readonly servedHour: number;
+  /** The last word of a leader on deleting; undefined until one spoke. */
+  deletion: { readonly allowed: boolean; readonly incarnation: number; readonly atMs: number } | undefined;
 }
+
+/**
+ * True while a leader says that deleting is safe, in the life of the registry that this node knows. Without it nothing
+ * is deleted; ask right before each deletion.
+ */
+export const mayDelete = ({ deletion, memory, context }: Pick<NodeCore, 'deletion' | 'memory' | 'context'>): boolean =>
+  deletion !== undefined &&
+  deletion.allowed &&
+  deletion.incarnation === memory.state.incarnation &&
+  context.clock.monotonicMs() - deletion.atMs < limits.mayDeleteMs;
 
 /**
  * The newest layout that is acknowledged: in force here, and no write under a lower one is under way any more. What is

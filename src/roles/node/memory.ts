@@ -21,6 +21,8 @@ const storedState = v.object({
   promisedTo: text(0, 32),
   incarnation: u32,
   completeLayout: u32,
+  /** Absent in what older programs wrote. */
+  servedHour: v.optional(u32, 0),
 });
 const storedPeers = v.object({ version: v.literal(1), peers });
 

@@ -77,6 +77,8 @@ export class Puller {
   #last: Round | undefined;
   /** Chunks copied from others since the process began. */
   pulled = 0;
+  /** Listed and not yet copied, for the newest layout. */
+  readonly left = { chunks: 0, bytes: 0 };
 
   constructor(core: NodeCore) {
     this.#core = core;

@@ -1,6 +1,6 @@
 // Giving: sealed chunks to clients with a ticket and to nodes that pull copies, bitmaps to masters that commit,
 // listings to nodes that gained partitions, manifests both ways. A whole chunk is hashed before it leaves.
-import type { Handler, Handlers } from '../../client/transport.ts';
+import type { Handler, Handlers, IncomingCall, Reply } from '../../client/transport.ts';
 import { equalBytes, sha256 } from '../../crypto/digest.ts';
 import { parseManifest, verifyManifest } from '../../crypto/manifest.ts';
 import { keyHashOfSpki } from '../../crypto/signature.ts';
@@ -20,7 +20,8 @@ const readHandler =
   async (call) => {
     const peer = requirePeer(call.peer);
     const { request } = call;
-    if (peer.role !== 'node' || request.ticket) {
+    const isClient = peer.role !== 'node' || request.ticket !== undefined;
+    if (isClient) {
       const { ticket, versions } = request;
       if (!ticket || !versions) throw new OperaError('ticket-invalid', 'a ticket is needed');
       const allowed = new Set(versions);
@@ -28,38 +29,50 @@ const readHandler =
       const chunkIndex = Math.max(...request.chunks.map(({ index }) => index));
       requireTicket(core, peer, 'get', { ticket, versions, chunkIndex });
     }
-    const chunks: ReadChunk[] = [];
-    const binary: Uint8Array[] = [];
-    let bytes = 0;
-    for (const { version, index, from, to } of request.chunks) {
-      const range = from === undefined && to === undefined ? undefined : { from: from ?? 0, to: to ?? 2 ** 32 };
-      let unreadable = false;
-      const found = await core.storage.getChunk({ version, index }, range).catch((error: unknown) => {
-        // One chunk that cannot be read back must not hide the others of the request.
-        if (!isOperaError(error, 'integrity')) throw error;
-        unreadable = true;
-        return undefined;
-      });
-      if (found && bytes + found.body.length > limits.binaryBytesMax) {
-        return { answer: { chunks, more: true }, binary };
-      }
-      const { info, body } = found ?? {};
-      if (unreadable || (info && body && !range && !equalBytes(sha256(body), info.hash))) {
-        // Told apart from absence: when every copy is altered the reader must hear of it, and not wait for one.
-        core.context.log.error('chunk-altered', { version, index });
-        chunks.push({ length: 0, hash: info?.hash ?? new Uint8Array(32), totalLength: info?.length ?? 0 });
-        continue;
-      }
-      if (!info || !body) {
-        chunks.push(null);
-        continue;
-      }
-      bytes += body.length;
-      binary.push(body);
-      chunks.push({ length: body.length, hash: info.hash, totalLength: info.length });
-    }
-    return { answer: { chunks, more: false }, binary };
+    if (isClient) return core.throttle.serve(() => readChunks(core, call, async () => undefined));
+    // Copies for other nodes are background work of this one as well: its own clients come first.
+    return readChunks(core, call, (bytes) => core.throttle.take(bytes, call.signal));
   };
+
+/** Reads what the request lists, as much as fits one answer; `pay` is called with the bytes of each chunk. */
+const readChunks = async (
+  core: NodeCore,
+  { request }: IncomingCall<'chunk.read'>,
+  pay: (bytes: number) => Promise<void>,
+): Promise<Reply<'chunk.read'>> => {
+  const chunks: ReadChunk[] = [];
+  const binary: Uint8Array[] = [];
+  let bytes = 0;
+  for (const { version, index, from, to } of request.chunks) {
+    const range = from === undefined && to === undefined ? undefined : { from: from ?? 0, to: to ?? 2 ** 32 };
+    let unreadable = false;
+    const found = await core.storage.getChunk({ version, index }, range).catch((error: unknown) => {
+      // One chunk that cannot be read back must not hide the others of the request.
+      if (!isOperaError(error, 'integrity')) throw error;
+      unreadable = true;
+      return undefined;
+    });
+    if (found && bytes + found.body.length > limits.binaryBytesMax) {
+      return { answer: { chunks, more: true }, binary };
+    }
+    const { info, body } = found ?? {};
+    if (unreadable || (info && body && !range && !equalBytes(sha256(body), info.hash))) {
+      // Told apart from absence: when every copy is altered the reader must hear of it, and not wait for one.
+      core.context.log.error('chunk-altered', { version, index });
+      chunks.push({ length: 0, hash: info?.hash ?? new Uint8Array(32), totalLength: info?.length ?? 0 });
+      continue;
+    }
+    if (!info || !body) {
+      chunks.push(null);
+      continue;
+    }
+    await pay(body.length);
+    bytes += body.length;
+    binary.push(body);
+    chunks.push({ length: body.length, hash: info.hash, totalLength: info.length });
+  }
+  return { answer: { chunks, more: false }, binary };
+};
 
 /** Bitmap of the indices in [from, to) that are among `chunks`. */
 const bitmapOf = (chunks: readonly ChunkInfo[], from: number, to: number): Uint8Array => {
@@ -141,8 +154,16 @@ const manifestListHandler =
 const manifestReadHandler =
   (core: NodeCore): Handler<'manifest.read'> =>
   async ({ request }) => {
-    const found = await Promise.all(request.versions.map((version) => core.storage.getManifest(version)));
-    return { answer: { manifests: found.map((item) => (item ? signed(item) : null)) } };
+    const manifests: (ManifestRecord | null)[] = [];
+    let bytes = 0;
+    for (const version of request.versions) {
+      const found = await core.storage.getManifest(version);
+      bytes += (found?.record.length ?? 0) * 1.4 + 200;
+      // Bodies of catalogues are long: the first manifest always fits an answer, the others as far as they do.
+      if (manifests.length > 0 && bytes > limits.messageBytesMax / 2) return { answer: { manifests, more: true } };
+      manifests.push(found ? signed(found) : null);
+    }
+    return { answer: { manifests } };
   };
 
 /** A manifest as the store keeps it; `integrity` unless it is whole, of this network and signed by `signerSpki`. */

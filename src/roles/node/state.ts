@@ -22,6 +22,8 @@ export interface NodeState {
   readonly incarnation: number;
   /** Highest layout all of whose chunks this node holds as far as it owns them. */
   readonly completeLayout: number;
+  /** Hours that the network was served, as the highest leader epoch said (u32); ages are counted in these. */
+  readonly servedHour: number;
 }
 
 export const initialNodeState: NodeState = {
@@ -31,6 +33,7 @@ export const initialNodeState: NodeState = {
   promisedTo: '',
   incarnation: 0,
   completeLayout: 0,
+  servedHour: 0,
 };
 
 export const newestLayout = (state: NodeState): Layout | undefined => state.layouts.at(-1)?.layout;
@@ -70,12 +73,31 @@ export const adoptLayouts = (state: NodeState, layouts: readonly HeldLayout[], r
       throw new OperaError('conflict', `layout ${layout.number} does not follow the layout before it that is held`);
     }
   }
-  const retired = Math.max(state.retiredUpTo, retiredUpTo);
-  const newest = Math.max(...held.keys());
-  const kept = [...held.values()]
-    .filter(({ layout }) => layout.number > retired || layout.number === newest)
+  return retire({ ...state, layouts: [...held.values()] }, retiredUpTo);
+};
+
+/** Drops what is retired; the newest layout stays in any case. */
+const retire = (state: NodeState, upTo: number): NodeState => {
+  const retiredUpTo = Math.max(state.retiredUpTo, upTo);
+  const newest = Math.max(...state.layouts.map(({ layout }) => layout.number));
+  const layouts = state.layouts
+    .filter(({ layout }) => layout.number > retiredUpTo || layout.number === newest)
     .sort((a, b) => a.layout.number - b.layout.number);
-  return { ...state, layouts: kept, retiredUpTo: retired };
+  return { ...state, layouts, retiredUpTo };
+};
+
+/**
+ * What the answer to a heartbeat tells: retirement and served hours, if it comes from a leader that is not older than
+ * the one promised. Both only rise. Answers the same state when there is nothing new.
+ */
+export const followHeartbeat = (
+  state: NodeState,
+  answer: { readonly epoch: bigint; readonly retiredUpTo: number; readonly servedHour: number },
+): NodeState => {
+  if (answer.epoch === 0n || answer.epoch < state.promisedEpoch) return state;
+  const led = followLeader(state, answer.epoch);
+  const retired = answer.retiredUpTo > led.retiredUpTo ? retire(led, answer.retiredUpTo) : led;
+  return answer.servedHour > retired.servedHour ? { ...retired, servedHour: answer.servedHour } : retired;
 };
 
 /** `stale-incarnation` for a lower life of the registry; answers the state that knows the given one. */

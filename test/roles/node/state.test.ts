@@ -9,6 +9,7 @@ import { planPull } from '../../../src/roles/node/pull.ts';
 import {
   admitWrite,
   adoptLayouts,
+  followHeartbeat,
   followIncarnation,
   followLeader,
   type HeldLayout,
@@ -126,6 +127,32 @@ describe('what a node pulls', () => {
 
   test('is nothing under the very first layout', () => {
     assert.equal(planPull(adoptLayouts(initialNodeState, [one], 0), a).gained.length, 0);
+  });
+});
+
+describe('the answer to a heartbeat', () => {
+  const state = { ...adoptLayouts(initialNodeState, [one, two, three], 0), promisedEpoch: 5n, servedHour: 7 };
+
+  test('retires layouts and raises served hours, and its epoch is promised', () => {
+    const after = followHeartbeat(state, { epoch: 6n, retiredUpTo: 2, servedHour: 9 });
+    assert.deepEqual(
+      after.layouts.map(({ layout }) => layout.number),
+      [3],
+    );
+    assert.deepEqual([after.retiredUpTo, after.servedHour, after.promisedEpoch], [2, 9, 6n]);
+  });
+
+  test('never lowers anything, and the newest layout stays', () => {
+    assert.equal(followHeartbeat(state, { epoch: 5n, retiredUpTo: 0, servedHour: 6 }), state);
+    const after = followHeartbeat(state, { epoch: 5n, retiredUpTo: 9, servedHour: 7 });
+    assert.deepEqual(
+      after.layouts.map(({ layout }) => layout.number),
+      [3],
+    );
+  });
+
+  test('is not followed from a master that does not lead, or led before', () => {
+    for (const epoch of [0n, 4n]) assert.equal(followHeartbeat(state, { epoch, retiredUpTo: 2, servedHour: 9 }), state);
   });
 });
 
