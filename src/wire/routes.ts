@@ -6,6 +6,7 @@ import { limits } from '../model/limits.ts';
 import type { Role } from '../model/roles.ts';
 import * as members from './messages-members.ts';
 import * as names from './messages-names.ts';
+import * as watch from './messages-watch.ts';
 
 export type ListenerKind = 'join' | 'mesh';
 
@@ -225,6 +226,16 @@ export const routes = {
     ...small,
     request: members.memberChangedRequest,
     answer: members.accepted,
+  }),
+
+  // ---- sentinel
+  'sentinel.opinion': route({
+    on: 'sentinel',
+    allow: ['sentinel', 'master'],
+    ...small,
+    timeoutMs: limits.opinionTimeoutMs,
+    request: watch.opinionRequest,
+    answer: watch.opinionAnswer,
   }),
 
   // ---- node

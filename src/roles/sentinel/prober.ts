@@ -1,15 +1,17 @@
-// One round of probes: whom to ask, asking them all at once, and how long our own loop stood still meanwhile.
-// Invariant: never rejects and never takes much longer than one probe; whatever goes wrong is a failure with a word.
-// It draws no conclusions: state.ts does.
+// Asking members whether they are there: one probe at a time to each, at its own pace, so that one that hangs delays
+// nobody else's; and how long our own process stood still meanwhile.
+// Invariant: a probe never rejects; whatever goes wrong is a failure with a word. Conclusions are drawn in state.ts.
 import { isOperaError } from '../../errors/errors.ts';
 import type { Roster } from '../../identity/roster.ts';
 import { isValidMember } from '../../identity/roster.ts';
+import type { MemberId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { Role } from '../../model/roles.ts';
+import type { Timing } from '../../model/timing.ts';
 import type { MemberRecord } from '../../registry/registry.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { RoleContext } from '../context.ts';
-import type { ProbeFailure, ProbeResult, ProbeRound } from './state.ts';
+import type { ProbeFailure, SentinelEvent } from './state.ts';
 
 const probedRoles: readonly Role[] = ['node', 'gateway', 'master'];
 
@@ -37,26 +39,66 @@ const failureOf = (error: unknown): ProbeFailure | undefined => {
   return error.details?.['reason'] === 'ECONNREFUSED' ? 'refused' : 'cut-off';
 };
 
-const probe = async (context: RoleContext, member: MemberRecord): Promise<ProbeResult> => {
-  const { memberId, state, addresses } = member;
-  const to = { address: addresses[0] ?? '', expect: { memberId } };
-  try {
-    const options = { timeoutMs: limits.probeTimeoutMs, signal: context.stopping };
-    await context.transport.call(to, 'ping', {}, options);
-    return { memberId, state, failure: undefined };
-  } catch (error) {
-    return { memberId, state, failure: failureOf(error) };
+/** Probes each watched member once per interval, or as soon as the probe before has ended. */
+export class Prober {
+  readonly #context: RoleContext;
+  readonly #timing: Timing;
+  readonly #report: (event: SentinelEvent) => void;
+  readonly #addresses = new Map<MemberId, string>();
+  readonly #running = new Set<MemberId>();
+
+  constructor(context: RoleContext, timing: Timing, report: (event: SentinelEvent) => void) {
+    this.#context = context;
+    this.#timing = timing;
+    this.#report = report;
   }
-};
+
+  /** The members from now on; the loops of those that are no longer among them end. */
+  watch(members: readonly MemberRecord[]): void {
+    this.#addresses.clear();
+    for (const { memberId, addresses } of members) this.#addresses.set(memberId, addresses[0] ?? '');
+    for (const { memberId } of members) if (!this.#running.has(memberId)) void this.#follow(memberId);
+  }
+
+  async #follow(memberId: MemberId): Promise<void> {
+    const { clock, stopping } = this.#context;
+    this.#running.add(memberId);
+    for (let address = this.#addresses.get(memberId); address !== undefined && !stopping.aborted; ) {
+      const sentMs = clock.monotonicMs();
+      const failure = await this.#probe(memberId, address);
+      const now = clock.monotonicMs();
+      if (stopping.aborted) break;
+      if (failure === undefined) this.#report({ kind: 'answered', memberId, tookMs: now - sentMs });
+      else this.#report({ kind: 'failed', memberId, failure });
+      const waitMs = Math.max(0, sentMs + limits.probeIntervalMs - now);
+      await clock.sleep(waitMs, { signal: stopping, unref: true }).catch(() => undefined);
+      address = this.#addresses.get(memberId);
+    }
+    this.#running.delete(memberId);
+  }
+
+  async #probe(memberId: MemberId, address: string): Promise<ProbeFailure | undefined> {
+    const { transport, stopping } = this.#context;
+    try {
+      // Waited for as long as the verdict takes: a late answer is an answer.
+      const options = { timeoutMs: this.#timing.downMaxMs, signal: stopping };
+      await transport.call({ address, expect: { memberId } }, 'ping', {}, options);
+      return undefined;
+    } catch (error) {
+      return failureOf(error);
+    }
+  }
+}
 
 /** Measures how long the loop of this process stands still, by waking up often and seeing how late that was. */
 export class LagMeter {
   readonly #clock: Clock;
+  readonly #onLag: (lagMs: number) => void;
   #lastMs: number;
-  #worstMs = 0;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, onLag: (lagMs: number) => void) {
     this.#clock = clock;
+    this.#onLag = onLag;
     this.#lastMs = clock.monotonicMs();
   }
 
@@ -64,38 +106,15 @@ export class LagMeter {
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#clock.sleep(limits.sentinelTickMs, { signal, unref: true }).catch(() => undefined);
-      this.#tick();
+      this.look();
     }
   }
 
-  /** The worst since the last call. Counts a standstill whose tick is still to come, too. */
-  takeMs(): number {
-    this.#tick();
-    const worst = this.#worstMs;
-    this.#worstMs = 0;
-    return worst;
-  }
-
-  #tick(): void {
+  /** Counts a standstill whose tick is still to come, too: whoever says anything looks first. */
+  look(): void {
     const now = this.#clock.monotonicMs();
-    this.#worstMs = Math.max(this.#worstMs, now - this.#lastMs - limits.sentinelTickMs);
+    const lagMs = now - this.#lastMs - limits.sentinelTickMs;
     this.#lastMs = now;
+    if (lagMs > limits.sentinelLagMs) this.#onLag(lagMs);
   }
 }
-
-/** Probes all members at the same time; lists of any length, but at most `limits.probesInFlight` at once. */
-export const probeRound = async (
-  context: RoleContext,
-  members: readonly MemberRecord[],
-  lag: LagMeter,
-): Promise<ProbeRound> => {
-  // What stood still before the round does not spoil it.
-  lag.takeMs();
-  const results: ProbeResult[] = [];
-  let next = 0;
-  const lane = async (): Promise<void> => {
-    for (let member = members[next++]; member; member = members[next++]) results.push(await probe(context, member));
-  };
-  await Promise.all(Array.from({ length: Math.min(members.length, limits.probesInFlight) }, lane));
-  return { kind: 'round', results, lagMs: lag.takeMs() };
-};

@@ -10,6 +10,7 @@ import { OperaError } from '../../../src/errors/errors.ts';
 import { nextRoster } from '../../../src/identity/roster-rules.ts';
 import type { MemberId } from '../../../src/model/ids.ts';
 import { limits } from '../../../src/model/limits.ts';
+import { timings } from '../../../src/model/timing.ts';
 import type { Role } from '../../../src/model/roles.ts';
 import type { MemberRecord, MemberState } from '../../../src/registry/registry.ts';
 import { MemoryRegistryStore } from '../../../src/registry/memory-store.ts';
@@ -31,7 +32,11 @@ import { SteppedClock } from '../../support/stepped-clock.ts';
 type Manner = 'answers' | 'hangs' | OperaError;
 
 const refused = new OperaError('unavailable', 'x', { details: { reason: 'ECONNREFUSED' } });
-const oneRoundMs = limits.probeIntervalMs + limits.probeTimeoutMs;
+const timing = timings.local;
+/** After so long without an answer the state is in the registry. */
+const suspectMs = timing.suspectMs + limits.probeIntervalMs;
+const downMs = timing.downMs + limits.probeIntervalMs;
+const oneRoundMs = 2 * limits.probeIntervalMs;
 
 let network: TestNetwork;
 let folder: string;
@@ -117,7 +122,7 @@ beforeEach(async () => {
     instance: '0'.repeat(32),
     stopping: stopping.signal,
   };
-  sentinel = createSentinel(context, { registry });
+  sentinel = createSentinel(context, { registry, timing });
 });
 
 const stop = async (): Promise<void> => {
@@ -157,13 +162,13 @@ test('a hanging node becomes suspect, then down, then up again, and the master i
   await sentinel.start();
   await clock.advance(0);
   manners.set(node.memberId, 'hangs');
-  await clock.advance(limits.probesToSuspect * oneRoundMs);
+  await clock.advance(suspectMs);
   assert.equal(await stateOf(node), 'suspect');
-  await clock.advance((limits.probesToDown - limits.probesToSuspect) * oneRoundMs);
+  await clock.advance(downMs - suspectMs);
   assert.equal(await stateOf(node), 'down');
   assert.equal((await registry.getMember(node.memberId))?.stateReason, 'timeout');
   manners.set(node.memberId, 'answers');
-  await clock.advance(oneRoundMs);
+  await clock.advance(timing.downMaxMs);
   assert.equal(await stateOf(node), 'up');
   const told = calls.filter(({ route }) => route === 'member.changed');
   assert.equal(told.length, 3);
@@ -178,7 +183,7 @@ test('a refused port counts like a timeout and is told apart in the reason', asy
   const { node } = network.members;
   manners.set(node.memberId, refused);
   await sentinel.start();
-  await clock.advance(limits.probesToDown * limits.probeIntervalMs);
+  await clock.advance(downMs);
   const found = await registry.getMember(node.memberId);
   assert.deepEqual([found?.state, found?.stateReason], ['down', 'refused']);
   await stop();
@@ -188,7 +193,7 @@ test('another member behind the address is a failure with that reason', async ()
   const { node } = network.members;
   manners.set(node.memberId, new OperaError('peer-mismatch'));
   await sentinel.start();
-  await clock.advance(limits.probesToDown * limits.probeIntervalMs);
+  await clock.advance(downMs);
   const found = await registry.getMember(node.memberId);
   assert.deepEqual([found?.state, found?.stateReason], ['down', 'peer-mismatch']);
   await stop();
@@ -198,7 +203,7 @@ test('a member that answers with an error of its own lives', async () => {
   const { node } = network.members;
   manners.set(node.memberId, new OperaError('overloaded', 'x', { requestId: 'ab' }));
   await sentinel.start();
-  await clock.advance(limits.probesToDown * limits.probeIntervalMs);
+  await clock.advance(downMs);
   assert.equal(await stateOf(node), 'up');
   await stop();
 });
@@ -223,8 +228,12 @@ test('a drain that comes in between the probe and the verdict is not overwritten
   const { node } = network.members;
   manners.set(node.memberId, 'hangs');
   await sentinel.start();
-  await clock.advance((limits.probesToSuspect - 1) * oneRoundMs + limits.probeTimeoutMs - 1);
-  await registry.setMemberState(node.memberId, 'draining', 'operator');
+  const set = registry.setMemberState.bind(registry);
+  registry.setMemberState = async (...args) => {
+    registry.setMemberState = set;
+    await set(node.memberId, 'draining', 'operator');
+    return set(...args);
+  };
   await clock.advance(10 * oneRoundMs);
   assert.equal(await stateOf(node), 'draining');
   await stop();
@@ -248,7 +257,7 @@ test('a master that cannot be told does not stop the rounds', async () => {
   manners.set(master.memberId, refused);
   manners.set(node.memberId, refused);
   await sentinel.start();
-  await clock.advance(limits.probesToDown * limits.probeIntervalMs);
+  await clock.advance(downMs);
   assert.equal(await stateOf(node), 'down');
   assert.equal(await stateOf(master), 'down');
   await stop();
@@ -264,10 +273,10 @@ test('a registry that fails at the write is tried again in the next round', asyn
   };
   manners.set(node.memberId, refused);
   await sentinel.start();
-  await clock.advance((limits.probesToSuspect - 1) * limits.probeIntervalMs);
+  await clock.advance(timing.suspectMs);
   assert.equal(await stateOf(node), 'up');
   assert.match(lines.join(''), /member-state-not-set/);
-  await clock.advance(2 * limits.probeIntervalMs);
+  await clock.advance(limits.probeIntervalMs);
   assert.equal(await stateOf(node), 'suspect');
   await stop();
 });
@@ -284,7 +293,7 @@ test('a standstill of our own process marks nobody, whatever timed out meanwhile
     await clock.stall(limits.probeIntervalMs);
   }
   assert.equal(await stateOf(node), 'up');
-  assert.match(lines.join(''), /"event":"round-dropped","reason":"lagged"/);
+  assert.match(lines.join(''), /"event":"sentinel-abstains","reason":"lagged"/);
   await stop();
 });
 
@@ -295,4 +304,36 @@ test('no round begins after the role stopped', async () => {
   calls = [];
   await clock.advance(10 * oneRoundMs);
   assert.deepEqual(calls, []);
+});
+
+test('one that hangs delays the probes of nobody else', async () => {
+  const { node, gateway } = network.members;
+  manners.set(node.memberId, 'hangs');
+  await sentinel.start();
+  await clock.advance(4 * limits.probeIntervalMs);
+  const dials = (who: TestMember): number =>
+    calls.filter(({ to, route }) => route === 'ping' && 'memberId' in to.expect && to.expect.memberId === who.memberId)
+      .length;
+  assert.deepEqual([dials(node), dials(gateway)], [1, 5]);
+  await stop();
+});
+
+test('each death and each return begins a cause of its own in the timeline', async () => {
+  const { node } = network.members;
+  await sentinel.start();
+  await clock.advance(0);
+  manners.set(node.memberId, refused);
+  await clock.advance(downMs);
+  manners.set(node.memberId, 'answers');
+  await clock.advance(oneRoundMs);
+  const events = await registry.listEvents(undefined, 10);
+  assert.deepEqual(
+    events.map(({ kind, memberId, facts }) => [kind, memberId, facts['reason']]),
+    [
+      ['member-down', node.memberId, 'refused'],
+      ['member-up', node.memberId, 'answers probes'],
+    ],
+  );
+  assert.equal(new Set(events.map(({ causeId }) => causeId)).size, 2);
+  await stop();
 });
