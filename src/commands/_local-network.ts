@@ -271,6 +271,7 @@ export class LocalNetwork {
         ...(codeFile ? [`--join-file=${codeFile}`] : []),
         ...(role === 'node' ? [`--storage=${storage}`] : []),
         ...(role !== 'node' && !redis ? [`--registry=${join(dir, 'registry.db')}`] : []),
+        ...((role === 'master' || role === 'sentinel') && !env['OPERA_TIMING'] ? ['--timing=local'] : []),
         ...(debug ? ['--debug'] : []),
       ],
       {

@@ -13,16 +13,18 @@ const details: Readonly<Record<ServedRole, string>> = {
   master:
     'Plans placement, takes the steps that change names, lists data. Run several: one leads. It holds no keys. It ' +
     'needs the same registry as the gateways.',
-  sentinel: 'Probes members and writes what it finds to the registry. It holds no keys.',
+  sentinel:
+    'Probes members, agrees with the other sentinels and writes what they agree on to the registry: run one, or three. ' +
+    'It holds no keys.',
   node:
     'Stores sealed chunks in its home, serves them and replicates. SIGTERM lets requests end; a second one ends at ' +
     'once.',
 };
 
-const settingsOf: Readonly<Record<ServedRole, readonly ('registry' | 'capacity' | 'storage')[]>> = {
+const settingsOf: Readonly<Record<ServedRole, readonly ('registry' | 'capacity' | 'storage' | 'timing')[]>> = {
   gateway: ['registry'],
-  master: ['registry'],
-  sentinel: ['registry'],
+  master: ['registry', 'timing'],
+  sentinel: ['registry', 'timing'],
   node: ['capacity', 'storage'],
 };
 

@@ -11,6 +11,7 @@ import { OperaError } from '../errors/errors.ts';
 import { type Identity, prepareIdentity } from '../identity/identity-folder.ts';
 import { parseJoinCode } from '../identity/join-code.ts';
 import { assertLimits } from '../model/limits.ts';
+import { type Timing, timingOf } from '../model/timing.ts';
 import type { Role } from '../model/roles.ts';
 import type { Registry } from '../registry/registry.ts';
 import { createMaster } from '../roles/master/app.ts';
@@ -48,6 +49,8 @@ export interface ServeOptions {
   /** Folder of keys; `identity` in the home when not given. */
   readonly identity: string | undefined;
 }
+
+type StartOptions = ServeOptions & { readonly timing: Timing };
 
 const readJoinCode = async (options: ServeOptions): Promise<string | undefined> => {
   if (options.join !== undefined) return options.join;
@@ -138,7 +141,7 @@ const startNode = async (
   return { ...node, end: () => storage.close() };
 };
 
-const startMaster = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses): StartedRole => {
+const startMaster = (composed: ComposedRole, options: StartOptions, addresses: RoleAddresses): StartedRole => {
   const registry = registryOf(options, composed.open.home);
   const book = bookOf(composed, addresses);
   const master = createMaster(composed.context, { registry, book, address: () => addresses.advertised });
@@ -149,10 +152,10 @@ const startMaster = (composed: ComposedRole, options: ServeOptions, addresses: R
   return { ...master, end };
 };
 
-const startSentinel = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses): StartedRole => {
+const startSentinel = (composed: ComposedRole, options: StartOptions, addresses: RoleAddresses): StartedRole => {
   const registry = registryOf(options, composed.open.home);
   const book = bookOf(composed, addresses);
-  const sentinel = createSentinel(composed.context, { registry });
+  const sentinel = createSentinel(composed.context, { registry, timing: options.timing });
   return {
     handlers: sentinel.handlers,
     notReady: () => sentinel.notReady(),
@@ -163,7 +166,7 @@ const startSentinel = (composed: ComposedRole, options: ServeOptions, addresses:
   };
 };
 
-const startRole = (composed: ComposedRole, options: ServeOptions, addresses: RoleAddresses) => {
+const startRole = (composed: ComposedRole, options: StartOptions, addresses: RoleAddresses) => {
   switch (options.role) {
     case 'node':
       return startNode(composed, options, addresses);
@@ -195,6 +198,8 @@ const aborted = (signal: AbortSignal): Promise<void> =>
 export const serveRole = async (options: ServeOptions): Promise<void> => {
   assertLimits();
   const { role, config, io } = options;
+  // A wrong preset is told before a join code is used up.
+  const timing = timingOf(config.timing);
   const signal = endOf(options.signal);
   const home = config.home;
   const seams = systemSeams();
@@ -202,7 +207,7 @@ export const serveRole = async (options: ServeOptions): Promise<void> => {
   const addresses = await joinIfNew(options, home, code);
   const composed = await composeRole(home, createRoleLog(role, seams.clock, config.debug), seams);
   const { context, open } = composed;
-  const started = await startRole(composed, options, addresses);
+  const started = await startRole(composed, { ...options, timing }, addresses);
   const renew = started.renew ?? (() => renewByKey(composed));
   await renewIfExpired(composed, renew);
   const { handlers, notReady, admit } = started;

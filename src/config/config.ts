@@ -33,6 +33,8 @@ export interface Config {
   /** Bytes. */
   readonly capacity: number | undefined;
   readonly storage: string | undefined;
+  /** Name of a preset, unchecked: the role that uses it knows which there are. */
+  readonly timing: string | undefined;
   readonly json: boolean;
   /** Undefined: as the output decides. */
   readonly color: boolean | undefined;
@@ -213,6 +215,7 @@ export const loadConfig = (input: ConfigInput): Config => {
     zone: text('zone'),
     capacity: number('capacity'),
     storage: text('storage'),
+    timing: text('timing'),
     json: boolean('json') ?? false,
     color: boolean('color'),
     timeout: number('timeout'),

@@ -21,6 +21,7 @@ export const settings = {
   zone: { type: 'text', placeholder: 'ZONE', summary: 'failure zone of the machine' },
   capacity: { type: 'bytes', placeholder: 'SIZE', summary: 'size of a node, which sets its share; no limit' },
   storage: { type: 'text', placeholder: 'KIND', summary: 'sqlite, memory or the path of an adapter' },
+  timing: { type: 'text', placeholder: 'PRESET', summary: 'how long silence may last: local, lan or wide' },
   json: { type: 'boolean', summary: 'print JSON, one document or one object per line' },
   color: { type: 'boolean', summary: 'use colour (otherwise when standard output is a terminal)' },
   timeout: { type: 'duration', placeholder: 'TIME', summary: 'give up after this long, as in 60s' },
