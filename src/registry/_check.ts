@@ -133,6 +133,19 @@ export const checkRestore = (step: RestoreStep): void => {
   if (step.sequence !== undefined) checkSequence(step.sequence);
 };
 
+/** What a database notes as `raised under` until it is settled: unlike every life, so that name steps are refused. */
+export const unsettled = (lifeId: string): string => `${lifeId}${unsettledMark}`;
+const unsettledMark = ':unsettled';
+
+/** The two facts of a life that lie in that note. */
+export const raisedOf = (
+  note: string,
+  lifeId: string,
+): { readonly raisedUnder: string; readonly settled: boolean } => ({
+  raisedUnder: note.endsWith(unsettledMark) ? note.slice(0, -unsettledMark.length) : note,
+  settled: note === lifeId,
+});
+
 /** The position an opaque event id of the counting implementations stands for; 0 before the first. */
 export const parseEventId = (after: string | undefined): number => {
   if (after === undefined) return 0;

@@ -9,6 +9,8 @@ import * as check from './_check.ts';
 import type { MemoryRegistryStore } from './memory-store.ts';
 import type * as contract from './registry.ts';
 import type { Lease, LeaseHolder, LeaseSeen, MemberRecord } from './registry.ts';
+import type { LostNetwork } from './restore.ts';
+import type { StoredToken, TakeTokenOutcome } from './tokens.ts';
 
 export class MemoryMembers {
   protected readonly store: MemoryRegistryStore;
@@ -40,12 +42,25 @@ export class MemoryMembers {
     return store;
   }
 
-  async createNetwork(networkId: NetworkId, first: contract.FirstRoster): Promise<contract.RegistryLife> {
+  /** As living(), and also between raiseIncarnation and settle. */
+  protected begun(incarnation: number): MemoryRegistryStore {
+    const store = this.open();
+    const begun = store.raisedUnder === store.lifeId || store.raisedUnder === check.unsettled(store.lifeId);
+    if (!begun || incarnation !== store.incarnation) throw new OperaError('stale-incarnation');
+    return store;
+  }
+
+  async createNetwork(
+    networkId: NetworkId,
+    first: contract.FirstRoster,
+    again?: LostNetwork,
+  ): Promise<contract.RegistryLife> {
     const store = this.#reach();
     if (store.networkId !== undefined) throw new OperaError('exists', 'the registry holds a network already');
+    store.clear();
     store.networkId = networkId;
-    store.incarnation = 1;
-    store.raisedUnder = store.lifeId;
+    store.incarnation = again?.incarnation ?? 1;
+    store.raisedUnder = again ? check.unsettled(store.lifeId) : store.lifeId;
     this.#setRoster({ ...first, keep: true });
     return this.readLife();
   }
@@ -53,15 +68,32 @@ export class MemoryMembers {
   async readLife(): Promise<contract.RegistryLife> {
     const { networkId, incarnation, lifeId, raisedUnder, sequence, keyEpoch } = this.open();
     if (networkId === undefined) throw new OperaError('registry-lost');
-    return { networkId, incarnation, lifeId, raisedUnder, sequence, keyEpoch };
+    return { networkId, incarnation, lifeId, sequence, keyEpoch, ...check.raisedOf(raisedUnder, lifeId) };
   }
 
   async raiseIncarnation(expect: number, atLeast = 0): Promise<contract.RegistryLife | undefined> {
     const store = this.open();
     if (store.incarnation !== expect) return undefined;
     store.incarnation = Math.max(expect + 1, atLeast);
-    store.raisedUnder = store.lifeId;
+    store.raisedUnder = check.unsettled(store.lifeId);
     return this.readLife();
+  }
+
+  async settle(incarnation: number, sequence: bigint): Promise<boolean> {
+    check.checkSequence(sequence);
+    const store = this.open();
+    const begun = store.raisedUnder === store.lifeId || store.raisedUnder === check.unsettled(store.lifeId);
+    if (!begun || store.incarnation !== incarnation) return false;
+    if (sequence > store.sequence) store.sequence = sequence;
+    store.raisedUnder = store.lifeId;
+    return true;
+  }
+
+  async forgetNetwork(incarnation: number): Promise<boolean> {
+    const store = this.open();
+    if (store.incarnation !== incarnation) return false;
+    store.clear();
+    return true;
   }
 
   #setRoster(swap: contract.FirstRoster): void {
@@ -142,16 +174,16 @@ export class MemoryMembers {
     return structuredClone(this.open().chain);
   }
 
-  async putToken(token: Omit<contract.StoredToken, 'usedBy'>): Promise<void> {
+  async putToken(token: Omit<StoredToken, 'usedBy'>): Promise<void> {
     const { tokens } = this.open();
     if (!tokens.has(token.tokenId)) tokens.set(token.tokenId, { ...structuredClone(token), usedBy: [] });
   }
 
-  async getToken(tokenId: string): Promise<contract.StoredToken | undefined> {
+  async getToken(tokenId: string): Promise<StoredToken | undefined> {
     return structuredClone(this.open().tokens.get(tokenId));
   }
 
-  async listTokens(): Promise<readonly contract.StoredToken[]> {
+  async listTokens(): Promise<readonly StoredToken[]> {
     return structuredClone([...this.open().tokens.values()]);
   }
 
@@ -159,7 +191,7 @@ export class MemoryMembers {
     return this.open().tokens.delete(tokenId);
   }
 
-  async takeToken(tokenId: string, key: KeyHash): Promise<contract.TakeTokenOutcome> {
+  async takeToken(tokenId: string, key: KeyHash): Promise<TakeTokenOutcome> {
     const { tokens } = this.open();
     const token = tokens.get(tokenId);
     if (!token) return 'unknown';
@@ -173,12 +205,12 @@ export class MemoryMembers {
     return this.open().lease;
   }
 
-  async takeLease(holder: LeaseHolder, seen: LeaseSeen | undefined): Promise<Lease | undefined> {
+  async takeLease(holder: LeaseHolder, seen: LeaseSeen | undefined, above = 0n): Promise<Lease | undefined> {
     const store = this.open();
     const { lease } = store;
     if (lease && !lease.released && (lease.epoch !== seen?.epoch || lease.renewal !== seen.renewal)) return undefined;
     const { memberId, instance, address } = holder;
-    store.leaseEpoch += 1n;
+    store.leaseEpoch = (above > store.leaseEpoch ? above : store.leaseEpoch) + 1n;
     const epoch = store.leaseEpoch;
     store.lease = { epoch, renewal: 1n, holder: memberId, instance, address, released: false };
     return store.lease;

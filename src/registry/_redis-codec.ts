@@ -5,7 +5,9 @@ import { OperaError } from '../errors/errors.ts';
 import { type NetworkId, parseMemberId, parseOperationId, parseVersionId } from '../model/ids.ts';
 import { isRole, parseRole } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
+import { raisedOf } from './_check.ts';
 import type * as contract from './registry.ts';
+import type { StoredToken } from './tokens.ts';
 
 const damaged = (): never => {
   throw new OperaError('internal', 'the registry answered what it should not hold');
@@ -66,14 +68,14 @@ export const decodeMember = (record: unknown, state: unknown): contract.MemberRe
   return { ...rest, spki: fromBase64(spki), state: word as contract.MemberState, stateSinceMs, stateReason: reason };
 };
 
-export const encodeToken = ({ record, ...rest }: Omit<contract.StoredToken, 'usedBy'>): string =>
+export const encodeToken = ({ record, ...rest }: Omit<StoredToken, 'usedBy'>): string =>
   JSON.stringify({ ...rest, record: toBase64(packRecord(record)) });
 
-export const decodeToken = (json: unknown, uses: unknown): contract.StoredToken => {
-  type Json = Omit<contract.StoredToken, 'usedBy' | 'record'> & { readonly record: string };
+export const decodeToken = (json: unknown, uses: unknown): StoredToken => {
+  type Json = Omit<StoredToken, 'usedBy' | 'record'> & { readonly record: string };
   const { record, ...rest } = JSON.parse(textOf(json)) as Json;
   if (!isRole(rest.role)) return damaged();
-  const usedBy = listOf(uses).map((key) => textOf(key) as contract.StoredToken['usedBy'][number]);
+  const usedBy = listOf(uses).map((key) => textOf(key) as StoredToken['usedBy'][number]);
   return { ...rest, role: parseRole(rest.role), record: unpackRecord(Buffer.from(record, 'base64')), usedBy };
 };
 
@@ -97,7 +99,7 @@ export const decodeLife = (reply: unknown, lifeId: string): contract.RegistryLif
     networkId: textOf(fields.get('network_id')) as NetworkId,
     incarnation: numberOf(fields.get('incarnation')),
     lifeId,
-    raisedUnder: textOf(fields.get('raised_under')),
+    ...raisedOf(textOf(fields.get('raised_under')), lifeId),
     sequence: bigintOf(fields.get('sequence')),
     keyEpoch: numberOf(fields.get('key_epoch')),
   };

@@ -4,7 +4,7 @@
 // Decision: when another file stands at the path it is opened, and its life gate (device:inode against the one its
 // incarnation was raised under) refuses name steps until the incarnation is raised; when none stands there, the
 // registry is lost. It knows no table but `life`.
-import { closeSync, fsyncSync, openSync, statSync } from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { OperaError, type ErrorCode, isOperaError } from '../errors/errors.ts';
 import { type Clock, SystemClock } from '../runtime/clock.ts';
@@ -17,6 +17,7 @@ import {
   type SqliteStatement,
   toSqliteError,
 } from '../runtime/sqlite.ts';
+import { unsettled } from './_check.ts';
 import { createSchema, hasSchema } from './_sqlite-schema.ts';
 
 /** A held lock blocks this thread so long before it is asked again; more would starve the thread's other calls. */
@@ -108,11 +109,16 @@ const unavailable = (message: string, cause?: unknown): OperaError =>
 
 const keptCodes: readonly ErrorCode[] = ['config'];
 
+/** A damaged database and the files beside it move to this name; nothing deletes them. */
+const damagedPath = (path: string, nowMs: number): string => `${path}.damaged-${nowMs}`;
+
 export class RegistryDatabase {
   readonly #path: string;
   readonly #clock: Clock = new SystemClock();
   readonly #random = new SystemRandom();
   #open: OpenFile | undefined;
+  /** The file in which damage was met: it is as good as lost, whatever can still be read of it. */
+  #damaged: string | undefined;
   /** Highest (incarnation, sequence) seen in this file by this process: less is a rollback by other hands. */
   #seen = { fileId: '', seen: { incarnation: 0, sequence: 0 } };
 
@@ -134,8 +140,12 @@ export class RegistryDatabase {
     });
   }
 
-  /** Makes the file (0600) and its tables when they are not there; `exists` when a network is. */
-  async create(body: (rows: Rows, lifeId: string) => void): Promise<void> {
+  /**
+   * Makes the file (0600) and its tables when they are not there; `exists` when a network is. With `setAside` a damaged
+   * file makes room first, and is kept.
+   */
+  async create(body: (rows: Rows, lifeId: string) => void, setAside = false): Promise<void> {
+    if (setAside) await this.#setAside();
     this.#makeFile();
     await this.#patiently((file) =>
       this.#inTransaction(file, 'BEGIN IMMEDIATE', () => {
@@ -150,6 +160,26 @@ export class RegistryDatabase {
   close(): void {
     this.#open?.database.close();
     this.#open = undefined;
+  }
+
+  /** Renames the file at the path when it is damaged. Whoever has it open notices by the file id. */
+  async #setAside(): Promise<void> {
+    const fileId = fileIdOf(this.#path);
+    if (fileId === undefined) return;
+    if (fileId !== this.#damaged) {
+      try {
+        const { database } = await this.#current();
+        if (database.pragma('quick_check(1)', { simple: true }) === 'ok') return;
+      } catch (error) {
+        if (!isOperaError(this.#translate(error), 'registry-lost')) return;
+      }
+    }
+    this.close();
+    if (fileIdOf(this.#path) !== fileId) return;
+    const to = damagedPath(this.#path, this.#clock.nowMs());
+    for (const end of ['-wal', '-shm', '']) {
+      if (existsSync(`${this.#path}${end}`)) renameSync(`${this.#path}${end}`, `${to}${end}`);
+    }
   }
 
   #makeFile(): void {
@@ -206,6 +236,11 @@ export class RegistryDatabase {
 
   #translate(error: unknown): OperaError {
     const translated = toSqliteError(error, this.#path);
+    if (translated.code === 'integrity') {
+      this.#damaged = this.#open?.fileId ?? fileIdOf(this.#path);
+      this.close();
+      return new OperaError('registry-lost', `${this.#path}: the registry is damaged`, { cause: error });
+    }
     const ours = sqliteCodeOf(error) === undefined && sqliteCodeOf(translated.cause) === undefined;
     if (ours || keptCodes.includes(translated.code)) return translated;
     // What failed may be the connection's own state: the next step begins with a new one.
@@ -216,6 +251,9 @@ export class RegistryDatabase {
   /** The connection to the file that stands at the path now. */
   async #current(): Promise<OpenFile> {
     const fileId = fileIdOf(this.#path);
+    if (fileId !== undefined && fileId === this.#damaged) {
+      throw new OperaError('registry-lost', `${this.#path}: the registry is damaged`);
+    }
     if (this.#open?.fileId === fileId && this.#open) return this.#open;
     this.close();
     if (fileId === undefined) throw new OperaError('registry-lost', `${this.#path}: there is no registry file`);
@@ -242,6 +280,10 @@ export const requireLife = (context: StepContext, incarnation = context.life.inc
 };
 
 export const isLiving = ({ life, lifeId }: StepContext): boolean => life.raised_under === lifeId;
+
+/** As living, and also between raiseIncarnation and settle. */
+export const isBegun = (context: StepContext): boolean =>
+  isLiving(context) || context.life.raised_under === unsettled(context.lifeId);
 
 /** Bytes of a BLOB in memory of their own: what better-sqlite3 returns may lie in a shared pool. */
 export const bytesOf = (blob: Uint8Array): Uint8Array => new Uint8Array(blob);

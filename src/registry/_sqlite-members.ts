@@ -4,10 +4,20 @@ import { OperaError } from '../errors/errors.ts';
 import type { KeyHash, MemberId, NetworkId } from '../model/ids.ts';
 import type { Role } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
-import { bytesOf, isLiving, type LifeRow, requireLife, type Rows, type StepContext } from './_sqlite-database.ts';
+import { raisedOf, unsettled } from './_check.ts';
+import {
+  bytesOf,
+  isBegun,
+  isLiving,
+  type LifeRow,
+  requireLife,
+  type Rows,
+  type StepContext,
+} from './_sqlite-database.ts';
 import type * as contract from './registry.ts';
 import type { Lease, LeaseHolder, LeaseSeen, MemberRecord } from './registry.ts';
-import type { RestoreStep } from './restore.ts';
+import type { LostNetwork, RestoreStep } from './restore.ts';
+import type { StoredToken, TakeTokenOutcome } from './tokens.ts';
 
 interface RecordRow {
   readonly record: Uint8Array;
@@ -23,8 +33,15 @@ const setRoster = (rows: Rows, swap: contract.FirstRoster): void => {
   if (keep) rows.run('INSERT OR REPLACE INTO kept_rosters VALUES (?, ?, ?)', number, roster.bytes, roster.signerSpki);
 };
 
-export const createNetwork = (rows: Rows, lifeId: string, networkId: NetworkId, first: contract.FirstRoster): void => {
-  rows.run('INSERT INTO life VALUES (1, ?, 1, ?, 0, 0, 0, 0, 0, 0)', networkId, lifeId);
+export const createNetwork = (
+  rows: Rows,
+  lifeId: string,
+  networkId: NetworkId,
+  first: contract.FirstRoster,
+  again?: LostNetwork,
+): void => {
+  const raisedUnder = again ? unsettled(lifeId) : lifeId;
+  rows.run('INSERT INTO life VALUES (1, ?, ?, ?, 0, 0, 0, 0, 0, 0)', networkId, again?.incarnation ?? 1, raisedUnder);
   setRoster(rows, { ...first, keep: true });
 };
 
@@ -32,7 +49,7 @@ const lifeOf = (life: LifeRow, lifeId: string): contract.RegistryLife => ({
   networkId: life.network_id as NetworkId,
   incarnation: life.incarnation,
   lifeId,
-  raisedUnder: life.raised_under,
+  ...raisedOf(life.raised_under, lifeId),
   sequence: BigInt(life.sequence),
   keyEpoch: life.key_epoch,
 });
@@ -48,8 +65,28 @@ export const raiseIncarnation = (
   if (life.incarnation !== expect) return undefined;
   const incarnation = Math.max(expect + 1, atLeast, incarnationSeen + 1);
   const fileId = lifeId.replace(/:rolled-back$/, '');
-  rows.run('UPDATE life SET incarnation = ?, raised_under = ?', incarnation, fileId);
-  return lifeOf({ ...life, incarnation, raised_under: fileId }, fileId);
+  const raisedUnder = unsettled(fileId);
+  rows.run('UPDATE life SET incarnation = ?, raised_under = ?', incarnation, raisedUnder);
+  return lifeOf({ ...life, incarnation, raised_under: raisedUnder }, fileId);
+};
+
+export const settle = (context: StepContext, incarnation: number, sequence: bigint): boolean => {
+  if (!isBegun(context) || context.life.incarnation !== incarnation) return false;
+  const sql = 'UPDATE life SET raised_under = ?, sequence = max(sequence, ?)';
+  return context.rows.run(sql, context.lifeId, sequence) === 1;
+};
+
+/** Children before parents, as the foreign keys want it. */
+const tables = [
+  ...['pending_names', 'pending_manifests', 'pending', 'placements', 'nodes', 'names', 'uploads', 'outcomes'],
+  ...['token_uses', 'tokens', 'events', 'layouts', 'lease', 'members', 'key_boxes', 'key_chain'],
+  ...['kept_rosters', 'roster', 'life'],
+];
+
+export const forgetNetwork = ({ rows, life }: StepContext, incarnation: number): boolean => {
+  if (life.incarnation !== incarnation) return false;
+  for (const table of tables) rows.run(`DELETE FROM ${table}`);
+  return true;
 };
 
 export const readRoster = ({ rows }: StepContext): SignedRecord | undefined => {
@@ -181,7 +218,7 @@ const usedBy = (rows: Rows, tokenId: string): KeyHash[] =>
     .all<{ key_hash: KeyHash }>('SELECT key_hash FROM token_uses WHERE token_id = ? ORDER BY ordinal', tokenId)
     .map((row) => row.key_hash);
 
-const tokenOf = (rows: Rows, row: TokenRow): contract.StoredToken => ({
+const tokenOf = (rows: Rows, row: TokenRow): StoredToken => ({
   tokenId: row.token_id,
   role: row.role,
   record: recordOf(row),
@@ -191,24 +228,24 @@ const tokenOf = (rows: Rows, row: TokenRow): contract.StoredToken => ({
   usedBy: usedBy(rows, row.token_id),
 });
 
-export const putToken = ({ rows }: StepContext, token: Omit<contract.StoredToken, 'usedBy'>): void => {
+export const putToken = ({ rows }: StepContext, token: Omit<StoredToken, 'usedBy'>): void => {
   const { tokenId, role, record, createdBy, expiresMs, usesMax } = token;
   const sql = 'INSERT OR IGNORE INTO tokens VALUES (?, ?, ?, ?, ?, ?, ?)';
   rows.run(sql, tokenId, role, record.bytes, record.signerSpki, createdBy, expiresMs, usesMax);
 };
 
-export const getToken = ({ rows }: StepContext, tokenId: string): contract.StoredToken | undefined => {
+export const getToken = ({ rows }: StepContext, tokenId: string): StoredToken | undefined => {
   const row = rows.get<TokenRow>('SELECT * FROM tokens WHERE token_id = ?', tokenId);
   return row && tokenOf(rows, row);
 };
 
-export const listTokens = ({ rows }: StepContext): readonly contract.StoredToken[] =>
+export const listTokens = ({ rows }: StepContext): readonly StoredToken[] =>
   rows.all<TokenRow>('SELECT * FROM tokens').map((row) => tokenOf(rows, row));
 
 export const removeToken = ({ rows }: StepContext, tokenId: string): boolean =>
   rows.run('DELETE FROM tokens WHERE token_id = ?', tokenId) === 1;
 
-export const takeToken = ({ rows }: StepContext, tokenId: string, key: KeyHash): contract.TakeTokenOutcome => {
+export const takeToken = ({ rows }: StepContext, tokenId: string, key: KeyHash): TakeTokenOutcome => {
   const token = rows.get<TokenRow>('SELECT * FROM tokens WHERE token_id = ?', tokenId);
   if (!token) return 'unknown';
   const keys = usedBy(rows, tokenId);
@@ -238,11 +275,12 @@ export const takeLease = (
   context: StepContext,
   { memberId, instance, address }: LeaseHolder,
   seen: LeaseSeen | undefined,
+  above: bigint,
 ): Lease | undefined => {
   const lease = readLease(context);
   if (lease && !lease.released && (lease.epoch !== seen?.epoch || lease.renewal !== seen.renewal)) return undefined;
   const { rows, life } = context;
-  const epoch = life.lease_epoch + 1;
+  const epoch = Math.max(life.lease_epoch, Number(above)) + 1;
   rows.run('UPDATE life SET lease_epoch = ?', epoch);
   rows.run('INSERT OR REPLACE INTO lease VALUES (1, ?, 1, ?, ?, ?, 0)', epoch, memberId, instance, address);
   return readLease(context);

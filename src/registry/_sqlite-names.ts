@@ -5,7 +5,7 @@ import { OperaError } from '../errors/errors.ts';
 import type { OperationId, VersionId } from '../model/ids.ts';
 import { batchMax, bodyKeptBytesMax, namesOf, outcomeKeptMs } from './_check.ts';
 import { type ChangeFacts, nextSequence, refusalOf, targetOf } from './_decide.ts';
-import { bytesOf, isLiving, requireLife, type Rows, type StepContext } from './_sqlite-database.ts';
+import { bytesOf, isBegun, isLiving, requireLife, type Rows, type StepContext } from './_sqlite-database.ts';
 import { restoreCounters } from './_sqlite-members.ts';
 import { dropPlacements, setPlacements } from './_sqlite-placements.ts';
 import type { NameWrap } from './epoch-records.ts';
@@ -280,7 +280,8 @@ export const replaceWraps = (context: StepContext, incarnation: number, wraps: r
 };
 
 export const restore = (context: StepContext, step: RestoreStep): void => {
-  const { rows } = requireLife(context, step.incarnation);
+  if (!isBegun(context) || context.life.incarnation !== step.incarnation) throw new OperaError('stale-incarnation');
+  const { rows } = context;
   restoreCounters(context, step);
   for (const { name, sequence } of step.dead ?? []) {
     if ((currentOf(rows, name)?.sequence ?? sequence) < sequence) deleteName(rows, name);

@@ -38,6 +38,8 @@ const reads = {
 
 const writes = {
   raiseIncarnation: members.raiseIncarnation,
+  settle: members.settle,
+  forgetNetwork: members.forgetNetwork,
   swapRoster: members.swapRoster,
   putMember: members.putMember,
   setMemberState: members.setMemberState,
@@ -90,7 +92,7 @@ defineWorkerService(serviceName, ({ path }: SqliteServiceOptions) => {
   return {
     ...Object.fromEntries([...wrap(reads, 'read'), ...wrap(writes, 'write')]),
     createNetwork: (_nowMs: number, ...first: First) =>
-      database.create((rows, lifeId) => members.createNetwork(rows, lifeId, ...first)),
+      database.create((rows, lifeId) => members.createNetwork(rows, lifeId, ...first), first[2] !== undefined),
     closeDatabase: () => database.close(),
   };
 });

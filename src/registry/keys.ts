@@ -61,6 +61,8 @@ export const redisKeys = {
   outcome: 'network:outcome:',
   /** Set of names that were moved by renames while the placements are rebuilt. */
   placementsLate: 'network:placements:late',
+  /** Pattern of every key of ours; constant. */
+  everything: 'network:*',
   /** Stream of cluster events. */
   events: 'network:events',
 } as const;

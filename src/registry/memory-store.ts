@@ -11,8 +11,8 @@ import type {
   PendingChange,
   StoredKeyBox,
   StoredLayout,
-  StoredToken,
 } from './registry.ts';
+import type { StoredToken } from './tokens.ts';
 
 export interface MemoryUpload {
   readonly name: string;
@@ -58,6 +58,23 @@ export class MemoryRegistryStore {
 
   get lifeId(): string {
     return `memory:${this.lifeNumber}`;
+  }
+
+  /** As if it was emptied: FLUSHALL. */
+  clear(): void {
+    this.networkId = undefined;
+    this.raisedUnder = '';
+    this.roster = undefined;
+    this.lease = undefined;
+    this.sequence = 0n;
+    this.leaseEpoch = 0n;
+    for (const counter of ['incarnation', 'keyEpoch', 'placementsLayout', 'retiredUpTo', 'eventCount'] as const) {
+      this[counter] = 0;
+    }
+    const { keptRosters, members, boxes, chain, tokens, layouts, uploads, names, outcomes, pending, pendingOf } = this;
+    const maps = [keptRosters, members, boxes, chain, tokens, layouts, uploads, names, outcomes, pending, pendingOf];
+    for (const map of maps) map.clear();
+    this.events.length = 0;
   }
 
   /** As if the database was restarted: the data stays, the life is another. */

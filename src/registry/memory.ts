@@ -192,7 +192,7 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
 
   async restore(step: RestoreStep): Promise<void> {
     check.checkRestore(step);
-    const store = this.living(step.incarnation);
+    const store = this.begun(step.incarnation);
     if (step.sequence !== undefined && step.sequence > store.sequence) store.sequence = step.sequence;
     if (step.leaseEpoch !== undefined && step.leaseEpoch > store.leaseEpoch) {
       store.leaseEpoch = step.leaseEpoch;

@@ -14,7 +14,8 @@ import { redisKeys } from './keys.ts';
 import type { EpochRecords, NameWrap } from './epoch-records.ts';
 import type { ClusterEvent, StoredEvent } from './events.ts';
 import type * as contract from './registry.ts';
-import type { RestoreStep } from './restore.ts';
+import type { LostNetwork, RestoreStep } from './restore.ts';
+import type { StoredToken, TakeTokenOutcome } from './tokens.ts';
 
 export type RedisRegistryOptions = RedisConnectionOptions;
 
@@ -54,10 +55,19 @@ export class RedisRegistry implements contract.Registry {
     return this.#connection.run(scripts[name], (runId) => [runId, ...args]);
   }
 
-  async createNetwork(networkId: NetworkId, first: contract.FirstRoster): Promise<contract.RegistryLife> {
+  async createNetwork(
+    networkId: NetworkId,
+    first: contract.FirstRoster,
+    again?: LostNetwork,
+  ): Promise<contract.RegistryLife> {
     const { number, hash, keyEpoch, roster } = first;
+    // Leftovers first: whoever makes the network meanwhile ends the wiping of everybody else.
+    for (let cursor = '0'; again; ) {
+      cursor = codec.textOf(await this.#run('wipe', cursor));
+      if (cursor === '0') break;
+    }
     await this.#runWith('createNetwork', (runId) => {
-      return [networkId, runId, number, hash, keyEpoch, codec.packRecord(roster)];
+      return [networkId, runId, number, hash, keyEpoch, codec.packRecord(roster), again?.incarnation ?? ''];
     });
     return this.readLife();
   }
@@ -78,6 +88,15 @@ export class RedisRegistry implements contract.Registry {
   async raiseIncarnation(expect: number, atLeast = 0): Promise<contract.RegistryLife | undefined> {
     const raised = await this.#runLiving('raiseIncarnation', expect, atLeast);
     return raised === 1 ? this.readLife() : undefined;
+  }
+
+  async settle(incarnation: number, sequence: bigint): Promise<boolean> {
+    check.checkSequence(sequence);
+    return (await this.#runLiving('settle', incarnation, sequence)) === 1;
+  }
+
+  async forgetNetwork(incarnation: number): Promise<boolean> {
+    return (await this.#runLiving('forgetNetwork', incarnation)) === 1;
   }
 
   async readRoster(): Promise<SignedRecord | undefined> {
@@ -164,11 +183,11 @@ export class RedisRegistry implements contract.Registry {
     return new Map([...codec.fieldsOf(links)].map(([epoch, record]) => [Number(epoch), codec.bytesOf(record)]));
   }
 
-  async putToken(token: Omit<contract.StoredToken, 'usedBy'>): Promise<void> {
+  async putToken(token: Omit<StoredToken, 'usedBy'>): Promise<void> {
     await this.#commands(['HSETNX', redisKeys.tokens, token.tokenId, codec.encodeToken(token)]);
   }
 
-  async getToken(tokenId: string): Promise<contract.StoredToken | undefined> {
+  async getToken(tokenId: string): Promise<StoredToken | undefined> {
     const [token, uses] = await this.#commands(
       ['HGET', redisKeys.tokens, tokenId],
       ['LRANGE', `${redisKeys.tokenUses}${tokenId}`, 0, -1],
@@ -176,7 +195,7 @@ export class RedisRegistry implements contract.Registry {
     return token === null ? undefined : codec.decodeToken(token, uses);
   }
 
-  async listTokens(): Promise<readonly contract.StoredToken[]> {
+  async listTokens(): Promise<readonly StoredToken[]> {
     const [ids] = await this.#commands(['HKEYS', redisKeys.tokens]);
     const tokens = await Promise.all(codec.listOf(ids).map((id) => this.getToken(codec.textOf(id))));
     return tokens.flatMap((token) => token ?? []);
@@ -190,8 +209,8 @@ export class RedisRegistry implements contract.Registry {
     return removed === 1;
   }
 
-  async takeToken(tokenId: string, key: KeyHash): Promise<contract.TakeTokenOutcome> {
-    return codec.textOf(await this.#run('takeToken', tokenId, key)) as contract.TakeTokenOutcome;
+  async takeToken(tokenId: string, key: KeyHash): Promise<TakeTokenOutcome> {
+    return codec.textOf(await this.#run('takeToken', tokenId, key)) as TakeTokenOutcome;
   }
 
   async readLease(): Promise<contract.Lease | undefined> {
@@ -202,8 +221,9 @@ export class RedisRegistry implements contract.Registry {
   async takeLease(
     { memberId, instance, address }: contract.LeaseHolder,
     seen: contract.LeaseSeen | undefined,
+    above = 0n,
   ): Promise<contract.Lease | undefined> {
-    const args = [memberId, instance, address, seen?.epoch ?? '', seen?.renewal ?? ''];
+    const args = [memberId, instance, address, seen?.epoch ?? '', seen?.renewal ?? '', above];
     return codec.decodeLease(await this.#run('takeLease', ...args));
   }
 

@@ -9,7 +9,8 @@
 // Refused steps write nothing. Reads see every step that was answered before they began.
 // Life: when the database restarted, failed over or was replaced since its incarnation began (`lifeId` differs from
 // `raisedUnder`), every step that carries an incarnation is refused `stale-incarnation`, and so are the reads of
-// names (openUploads, getNames, listNames, listPendingOf), until raiseIncarnation().
+// names (openUploads, getNames, listNames, listPendingOf), until raiseIncarnation() and then settle(). Between the two
+// only restore() works of these: nobody sees names that were not yet compared with what the nodes hold.
 // Buffers: the registry copies what it is given before its promise resolves; what it returns belongs to the caller.
 // Public keys (Redis LISTs, SQLite views), exact after every commit: `network:nodes`, `network:data`,
 // `network:data:node:<ip:port>`, `network:data:file:<name>`. A key without entries does not exist.
@@ -18,7 +19,8 @@ import type { Role } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
 import type { EpochRecords, NameWrap } from './epoch-records.ts';
 import type { ClusterEvent, StoredEvent } from './events.ts';
-import type { RestoreStep } from './restore.ts';
+import type { LostNetwork, RestoreStep } from './restore.ts';
+import type { StoredToken, TakeTokenOutcome } from './tokens.ts';
 
 export interface RegistryLife {
   readonly networkId: NetworkId;
@@ -28,6 +30,8 @@ export interface RegistryLife {
   readonly lifeId: string;
   /** The lifeId under which this incarnation began. Unlike `lifeId`: raise the incarnation before anything else. */
   readonly raisedUnder: string;
+  /** False between raiseIncarnation() and settle(), and while the life is not the one the incarnation began under. */
+  readonly settled: boolean;
   /** Highest sequence drawn so far; 0n when none. */
   readonly sequence: bigint;
   /** Newest network-key epoch, from the newest roster. */
@@ -81,21 +85,6 @@ export interface StoredKeyBox {
   readonly epoch: number;
   readonly box: SignedRecord;
 }
-
-export interface StoredToken {
-  /** First 16 bytes of SHA-256(Ed25519 public key), hex. */
-  readonly tokenId: string;
-  readonly role: Role;
-  readonly record: SignedRecord;
-  readonly createdBy: MemberId;
-  readonly expiresMs: number;
-  readonly usesMax: number;
-  /** Keys that took it, in order. */
-  readonly usedBy: readonly KeyHash[];
-}
-
-/** taken: a use was consumed; repeated: this key had taken it before; used: no use is left; unknown: no such token. */
-export type TakeTokenOutcome = 'taken' | 'repeated' | 'used' | 'unknown';
 
 export interface Lease {
   readonly epoch: bigint;
@@ -279,17 +268,28 @@ export type AddressesOf = (file: { readonly version: VersionId; readonly chunkCo
 
 export interface Registry {
   /**
-   * Makes the database a network's: incarnation 1. `exists` when it holds any network. Only `opera init` and
-   * `opera registry rebuild` call it. The first roster may have any number and is always kept.
+   * Makes the database a network's: incarnation 1, settled. `exists` when it holds any network. The first roster may
+   * have any number and is always kept. With `again` the network existed before and its database was lost: it begins
+   * at that incarnation, not settled; leftovers of a forgotten network go, and a damaged file is set aside, not deleted.
    */
-  createNetwork(networkId: NetworkId, first: FirstRoster): Promise<RegistryLife>;
+  createNetwork(networkId: NetworkId, first: FirstRoster, again?: LostNetwork): Promise<RegistryLife>;
   /** `registry-lost` when the database knows no network. */
   readLife(): Promise<RegistryLife>;
   /**
    * Raises the incarnation to max(expect + 1, atLeast) when it still is `expect`, and ties it to the present lifeId;
-   * answers the new life, or undefined when it was not `expect`.
+   * answers the new life, which is not settled, or undefined when it was not `expect`.
    */
   raiseIncarnation(expect: number, atLeast?: number): Promise<RegistryLife | undefined>;
+  /**
+   * Names are what the nodes hold, up to `sequence`: raises the counter to it and lets the steps of names work again.
+   * False when the incarnation or the life is another by now; true when it is settled already.
+   */
+  settle(incarnation: number, sequence: bigint): Promise<boolean>;
+  /**
+   * Forgets the network when the incarnation is this one: from then on the database is `registry-lost`. For a database
+   * that went back too far to be caught up with. False when the incarnation is another by now.
+   */
+  forgetNetwork(incarnation: number): Promise<boolean>;
   readRoster(): Promise<SignedRecord | undefined>;
   /** Compare-and-set on (number, hash), with the keys of a new epoch. False when another roster is there. */
   swapRoster(swap: RosterSwap): Promise<boolean>;
@@ -321,10 +321,11 @@ export interface Registry {
   takeToken(tokenId: string, key: KeyHash): Promise<TakeTokenOutcome>;
   readLease(): Promise<Lease | undefined>;
   /**
-   * Takes the lease with epoch = last + 1 when it is absent, released, or still shows `seen` (the candidate watched
-   * that for a whole TTL). Undefined when another holder moved it. A new lease starts at renewal 1.
+   * Takes the lease with epoch = max(last, above) + 1 when it is absent, released, or still shows `seen` (the candidate
+   * watched that for a whole TTL). Undefined when another holder moved it. A new lease starts at renewal 1. `above` is
+   * the highest epoch the candidate knows any node to have promised: a database that was lost knows less.
    */
-  takeLease(holder: LeaseHolder, seen: LeaseSeen | undefined): Promise<Lease | undefined>;
+  takeLease(holder: LeaseHolder, seen: LeaseSeen | undefined, above?: bigint): Promise<Lease | undefined>;
   /** Undefined when the lease is not (epoch, instance) any more. */
   renewLease(epoch: bigint, instance: string): Promise<Lease | undefined>;
   releaseLease(epoch: bigint, instance: string): Promise<void>;
@@ -383,7 +384,7 @@ export interface Registry {
   rebuildPlacements(layoutNumber: number, addressesOf: AddressesOf): Promise<void>;
   /** Layout number the public placement keys follow; `status` compares it with the newest. */
   placementsLayout(): Promise<number>;
-  /** Puts back what was lost. `stale-incarnation`. */
+  /** Puts back what was lost; works before settle() as well. `stale-incarnation`. */
   restore(step: RestoreStep): Promise<void>;
   appendEvent(event: ClusterEvent): Promise<void>;
   /** Oldest first, strictly after `after`; at least the newest 10,000 are kept. `limit` up to 1,000. */

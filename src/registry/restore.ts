@@ -3,6 +3,11 @@
 import type { OperationId, VersionId } from '../model/ids.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
 
+/** Of a network whose database was lost: the incarnation it goes on with, above every one that nodes promised. */
+export interface LostNetwork {
+  readonly incarnation: number;
+}
+
 /** A live name as its manifest on the nodes tells it; durable there already, so it is never pending. */
 export interface RestoredName {
   readonly name: string;

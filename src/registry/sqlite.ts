@@ -12,7 +12,8 @@ import { type SqliteRegistrySteps, type SqliteServiceOptions, serviceName } from
 import type { NameWrap } from './epoch-records.ts';
 import type { ClusterEvent, StoredEvent } from './events.ts';
 import type * as contract from './registry.ts';
-import type { RestoreStep } from './restore.ts';
+import type { LostNetwork, RestoreStep } from './restore.ts';
+import type { StoredToken, TakeTokenOutcome } from './tokens.ts';
 
 export interface SqliteRegistryOptions extends SqliteServiceOptions {
   /** Its wall clock is the registry's clock. */
@@ -56,8 +57,12 @@ export class SqliteRegistry implements contract.Registry {
     return this.#send(name, ...args) as Promise<ReturnType<SqliteRegistrySteps[Name]>>;
   }
 
-  async createNetwork(networkId: NetworkId, first: contract.FirstRoster): Promise<contract.RegistryLife> {
-    await this.#send('createNetwork', networkId, first);
+  async createNetwork(
+    networkId: NetworkId,
+    first: contract.FirstRoster,
+    again?: LostNetwork,
+  ): Promise<contract.RegistryLife> {
+    await this.#send('createNetwork', networkId, first, again);
     return this.readLife();
   }
 
@@ -67,6 +72,15 @@ export class SqliteRegistry implements contract.Registry {
 
   raiseIncarnation(expect: number, atLeast = 0): Promise<contract.RegistryLife | undefined> {
     return this.#step('raiseIncarnation', expect, atLeast);
+  }
+
+  async settle(incarnation: number, sequence: bigint): Promise<boolean> {
+    check.checkSequence(sequence);
+    return this.#step('settle', incarnation, sequence);
+  }
+
+  forgetNetwork(incarnation: number): Promise<boolean> {
+    return this.#step('forgetNetwork', incarnation);
   }
 
   readRoster(): Promise<SignedRecord | undefined> {
@@ -120,15 +134,15 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('listKeyChain');
   }
 
-  putToken(token: Omit<contract.StoredToken, 'usedBy'>): Promise<void> {
+  putToken(token: Omit<StoredToken, 'usedBy'>): Promise<void> {
     return this.#step('putToken', token);
   }
 
-  getToken(tokenId: string): Promise<contract.StoredToken | undefined> {
+  getToken(tokenId: string): Promise<StoredToken | undefined> {
     return this.#step('getToken', tokenId);
   }
 
-  listTokens(): Promise<readonly contract.StoredToken[]> {
+  listTokens(): Promise<readonly StoredToken[]> {
     return this.#step('listTokens');
   }
 
@@ -136,7 +150,7 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('removeToken', tokenId);
   }
 
-  takeToken(tokenId: string, key: KeyHash): Promise<contract.TakeTokenOutcome> {
+  takeToken(tokenId: string, key: KeyHash): Promise<TakeTokenOutcome> {
     return this.#step('takeToken', tokenId, key);
   }
 
@@ -144,8 +158,12 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('readLease');
   }
 
-  takeLease(holder: contract.LeaseHolder, seen: contract.LeaseSeen | undefined): Promise<contract.Lease | undefined> {
-    return this.#step('takeLease', holder, seen);
+  takeLease(
+    holder: contract.LeaseHolder,
+    seen: contract.LeaseSeen | undefined,
+    above = 0n,
+  ): Promise<contract.Lease | undefined> {
+    return this.#step('takeLease', holder, seen, above);
   }
 
   renewLease(epoch: bigint, instance: string): Promise<contract.Lease | undefined> {

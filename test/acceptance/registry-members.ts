@@ -6,6 +6,7 @@ import type { RegistryTest } from './registry.ts';
 
 export const testRegistryMembers = (it: RegistryTest): void => {
   testLife(it);
+  testLoss(it);
   testRosters(it);
   testMembers(it);
   testKeys(it);
@@ -45,8 +46,64 @@ const testLife = (it: RegistryTest): void => {
     assert.equal((await registry.raiseIncarnation(2, 17))?.incarnation, 17);
     assert.equal(await registry.raiseIncarnation(2), undefined);
     assert.equal(await registry.appendLayout({ number: 2, layout: build.record('l') }, 2), false);
+    assert.equal(await registry.settle(17, 0n), true);
     const change = build.put('a', build.newVersion());
     assert.equal(build.codeOf(await build.commitOne(registry, change)), 'stale-incarnation');
+  });
+};
+
+const testLoss = (it: RegistryTest): void => {
+  it('answers no names between raising the incarnation and settling it, and takes what is restored', async (run) => {
+    const { registry } = run;
+    await build.createNetwork(registry);
+    const put = await build.putName(registry, 'a');
+    assert.equal((await registry.readLife()).settled, true);
+    const raised = await registry.raiseIncarnation(1, 5);
+    assert.deepEqual([raised?.settled, raised?.raisedUnder], [false, raised?.lifeId]);
+    const second = run.other();
+    const stale = { code: 'stale-incarnation' };
+    await assert.rejects(second.getNames(['a']), stale);
+    await assert.rejects(second.listNames({ prefix: '', limit: 1 }), stale);
+    await assert.rejects(second.listPendingOf(['a']), stale);
+    await assert.rejects(second.retireLayouts(1, 5), stale);
+    assert.equal(await second.appendLayout({ number: 2, layout: build.record('l') }, 5), false);
+    const change = build.remove('a', put.version, put.sequence);
+    assert.equal(build.codeOf(await build.commitOne(second, change, { incarnation: 5 })), 'stale-incarnation');
+    await assert.rejects(second.restore({ incarnation: 4 }), stale);
+    await second.restore({ incarnation: 5, dead: [{ name: 'a', sequence: put.sequence + 1n }] });
+    assert.equal(await registry.settle(4, 0n), false);
+    const sequence = put.sequence + 1_000_000_000_000n;
+    assert.equal(await registry.settle(5, sequence), true);
+    assert.equal(await second.settle(5, 1n), true);
+    assert.deepEqual(await second.getNames(['a']), [undefined]);
+    const life = await second.readLife();
+    assert.deepEqual([life.settled, life.sequence], [true, sequence]);
+  });
+
+  it('forgets a network, and makes it again with nothing of what it held', async ({ registry, other }) => {
+    await build.createNetwork(registry);
+    await registry.putMember(build.member('n1'));
+    await build.putName(registry, 'a', ['n1:1']);
+    await registry.putKeyChain(1, new Uint8Array(77));
+    const holder = { memberId: build.member('m').memberId, instance: 'i', address: 'm:1' };
+    await registry.takeLease(holder, undefined);
+    assert.equal(await registry.forgetNetwork(2), false);
+    assert.equal(await registry.forgetNetwork(1), true);
+    await assert.rejects(registry.readLife(), { code: 'registry-lost' });
+    const again = await Promise.allSettled(
+      [registry, other()].map((each) => each.createNetwork(build.networkId, build.firstRoster, { incarnation: 9 })),
+    );
+    assert.ok(again.some(({ status }) => status === 'fulfilled'));
+    const life = await registry.readLife();
+    assert.deepEqual([life.incarnation, life.settled, life.sequence], [9, false, 0n]);
+    assert.deepEqual(await build.publicKeysOf(registry), {});
+    assert.deepEqual(
+      [await registry.countNames(), (await registry.listMembers()).length, (await registry.listKeyChain()).size],
+      [0, 0, 0],
+    );
+    assert.deepEqual(await registry.readLayouts(), { unretired: [], retiredUpTo: 0 });
+    assert.equal((await registry.takeLease(holder, undefined, 40n))?.epoch, 41n);
+    assert.equal(await registry.settle(9, 0n), true);
   });
 };
 

@@ -72,6 +72,8 @@ withServer(
     const change = build.remove('a', put.version, put.sequence);
     assert.equal(build.codeOf(await build.commitOne(registry, change)), 'stale-incarnation');
     assert.equal((await registry.raiseIncarnation(1))?.incarnation, 2);
+    await assert.rejects(registry.getNames(['a']), { code: 'stale-incarnation' });
+    assert.equal(await registry.settle(2, 0n), true);
     assert.equal((await registry.getNames(['a']))[0]?.version, put.version);
     assert.equal(build.codeOf(await build.commitOne(registry, change, { incarnation: 2 })), 'done');
   },

@@ -1,8 +1,17 @@
 // SqliteRegistry against the acceptance suite, and what a file promises alone: its mode, its replacement, its views.
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdtempSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { after, test } from 'node:test';
 import type { Registry } from '../../src/registry/registry.ts';
 import { SqliteRegistry } from '../../src/registry/sqlite.ts';
@@ -84,6 +93,7 @@ test('a file put back from a copy answers no names until its incarnation is rais
     const life = await registry.readLife();
     assert.notEqual(life.lifeId, life.raisedUnder);
     assert.equal((await registry.raiseIncarnation(life.incarnation))?.incarnation, 2);
+    assert.equal(await registry.settle(2, 0n), true);
     const [found, lost] = await registry.getNames(['kept', 'newer']);
     assert.deepEqual([found?.version, lost], [kept.version, undefined]);
   });
@@ -100,8 +110,33 @@ test('a sequence that went back within one file is taken for a rollback', async 
     assert.notEqual(life.lifeId, life.raisedUnder);
     const raised = await registry.raiseIncarnation(life.incarnation);
     assert.equal(raised?.lifeId, raised?.raisedUnder);
+    assert.equal(await registry.settle(raised?.incarnation ?? 0, 0n), true);
     assert.equal((await registry.listNames({ prefix: '', limit: 1 })).records.length, 1);
     database.close();
+  });
+});
+
+test('a damaged file is a lost registry, and is kept beside the one that takes its place', async () => {
+  await withFile(async (registry, path) => {
+    for (let at = 0; at < 50; at++) await build.putName(registry, `file ${at}`);
+    const other = new SqliteRegistry({ path, clock: new ManualClock() });
+    await other.readLife();
+    const database = await openSqlite(path, { busyTimeoutMs: 100 });
+    database.pragma('wal_checkpoint(TRUNCATE)');
+    database.close();
+    // Every page but the first: what is read of it cannot be trusted, and some of it cannot be read at all.
+    const bytes = readFileSync(path);
+    writeFileSync(path, bytes.fill(0xee, 4096));
+    await assert.rejects(registry.listNames({ prefix: '', limit: 100 }), { code: 'registry-lost' });
+    await assert.rejects(registry.readLife(), { code: 'registry-lost' });
+    const life = await registry.createNetwork(build.networkId, build.firstRoster, { incarnation: 7 });
+    assert.deepEqual([life.incarnation, life.settled], [7, false]);
+    assert.equal((await other.readLife()).incarnation, 7);
+    const kept = readdirSync(folder).filter((name) => name.startsWith(`${basename(path)}.damaged-`));
+    assert.ok(kept.some((name) => readFileSync(join(folder, name)).equals(bytes)));
+    await other.close();
+    assert.equal(await registry.settle(7, 9n), true);
+    assert.deepEqual(await registry.getNames(['file 1']), [undefined]);
   });
 });
 
@@ -143,6 +178,6 @@ test('a foreign database is refused and left alone', async () => {
   const garbage = newPath();
   writeFileSync(garbage, 'this is no database, but it is long enough to look at'.repeat(40));
   const second = new SqliteRegistry({ path: garbage, clock: new ManualClock() });
-  await assert.rejects(second.readLife(), { code: 'registry-unavailable' });
+  await assert.rejects(second.readLife(), { code: 'registry-lost' });
   await second.close();
 });

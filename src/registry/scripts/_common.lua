@@ -32,6 +32,12 @@ local function lives(run_id, incarnation)
   return life[1] == run_id and (incarnation == '' or life[2] == incarnation)
 end
 
+-- As lives, and also between raising the incarnation and settling it.
+local function begun(run_id, incarnation)
+  local life = redis.call('HMGET', K.life, 'raised_under', 'incarnation')
+  return (life[1] == run_id or life[1] == run_id .. UNSETTLED) and life[2] == incarnation
+end
+
 -- Lists without duplicates: beside each stands a hash value → index, and removal swaps with the last (0.15 ms at
 -- 10^6 entries, where LREM takes 16 ms).
 local function listAdd(list, index, value)

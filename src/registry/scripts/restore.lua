@@ -1,11 +1,11 @@
--- Puts back what nodes know and the registry lost; counters only rise.
+-- Puts back what nodes know and the registry lost; counters only rise. Works before the incarnation is settled.
 -- ARGV: 1 run id, 2 incarnation, 3 sequence, 4 lease epoch, 5 retired up to, 6 number of layouts, then for each
 --   layout: number, packed layout; number of dead names, for each: name, sequence; then for each live name: name,
 --   version, sequence, incarnation, operation id, chunk count, body, '1' when the body stays, wrap, number of nodes,
 --   nodes (without duplicates).
 -- Reply: OK. Errors: registry-lost, stale-incarnation.
 if not known() then return fail('registry-lost') end
-if not lives(ARGV[1], ARGV[2]) then return fail('stale-incarnation') end
+if not begun(ARGV[1], ARGV[2]) then return fail('stale-incarnation') end
 
 local at = 6
 local function take()

@@ -4,7 +4,8 @@ import type { Handlers, IncomingCall, Reply } from '../../client/transport.ts';
 import { OperaError } from '../../errors/errors.ts';
 import { parseToken, signToken, tokenIdOf } from '../../identity/token.ts';
 import { bytesToHex } from '../../model/ids.ts';
-import type { Registry, StoredToken } from '../../registry/registry.ts';
+import type { Registry } from '../../registry/registry.ts';
+import type { StoredToken } from '../../registry/tokens.ts';
 import type { AnswerOf, RequestOf } from '../../wire/routes.ts';
 import type { RoleContext } from '../context.ts';
 

@@ -66,7 +66,9 @@ export class Layouts {
     if (life.lifeId === life.raisedUnder) return;
     const known = Math.max(0, ...[...this.#core.heartbeats.values()].map(({ request }) => request.incarnation));
     const raised = await this.#core.registry.raiseIncarnation(life.incarnation, known + 1);
-    if (raised) this.#core.context.log.warn('incarnation-raised', { incarnation: raised.incarnation });
+    if (!raised) return;
+    this.#core.context.log.warn('incarnation-raised', { incarnation: raised.incarnation });
+    await this.#core.registry.settle(raised.incarnation, raised.sequence);
   }
 
   #mayServe(member: MemberRecord): boolean {
