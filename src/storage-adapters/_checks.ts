@@ -75,6 +75,8 @@ export const checkPage = (partition: number, limit: number): void => {
   requireInteger(limit, 1, limits.storePageMax, 'a page limit');
 };
 
+export const checkWrapEpoch = (wrapEpoch: number): void => requireInteger(wrapEpoch, 0, u32Max, 'a wrap epoch');
+
 export const checkRange = (from: number, to: number): void =>
   require(Number.isInteger(from) &&
     Number.isInteger(to) &&

@@ -19,6 +19,8 @@ import {
   type Page,
   type PartitionDigests,
   type StoredManifest,
+  type WrapPage,
+  type WrapPosition,
 } from './storage-adapter.ts';
 
 interface StoreRow {
@@ -58,6 +60,13 @@ const prepareReads = (database: SqliteDatabase) => ({
       `SELECT ${manifestColumns} FROM manifests WHERE partition = ? AND version > ? ORDER BY version LIMIT ?`,
     )
     .safeIntegers(),
+  below: database
+    .prepare<[number, number, string, number], ManifestRow>(
+      `SELECT ${manifestColumns} FROM manifests WHERE wrap_epoch < ? AND (wrap_epoch, version) > (?, ?)
+       ORDER BY wrap_epoch, version LIMIT ?`,
+    )
+    .safeIntegers(),
+  countBelow: database.prepare<[number], number>('SELECT count(*) FROM manifests WHERE wrap_epoch < ?').pluck(),
   highest: database.prepare<[], bigint | null>('SELECT max(sequence) FROM manifests').pluck().safeIntegers(),
   note: database.prepare<[string], Uint8Array>('SELECT note FROM notes WHERE version = ?').pluck(),
   state: database.prepare<[string], Uint8Array>('SELECT value FROM state WHERE key = ?').pluck(),
@@ -135,6 +144,20 @@ export class StoreReads {
     const rows = this.#statements.manifestPage.all(partition, after ?? '', limit + 1);
     const items = rows.slice(0, limit).map(manifestOfRow);
     return { items, next: rows.length > limit ? items.at(-1)?.version : undefined };
+  }
+
+  listManifestsBelow(wrapEpoch: number, after: WrapPosition | undefined, limit: number): WrapPage {
+    const rows = this.#statements.below.all(wrapEpoch, after?.wrapEpoch ?? -1, after?.version ?? '', limit + 1);
+    const items = rows.slice(0, limit).map(manifestOfRow);
+    const last = items.at(-1);
+    return {
+      items,
+      next: rows.length > limit && last ? { wrapEpoch: last.wrapEpoch, version: last.version } : undefined,
+    };
+  }
+
+  countManifestsBelow(wrapEpoch: number): number {
+    return this.#statements.countBelow.get(wrapEpoch) ?? 0;
   }
 
   highestSequence(): bigint {

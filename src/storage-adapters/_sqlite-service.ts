@@ -10,11 +10,12 @@ import { defineWorkerService, type WorkerService } from '../runtime/worker.ts';
 import { measureDiskSpace } from './_disk-space.ts';
 import { createCheckService, markPathOf, searchTables } from './_sqlite-damage.ts';
 import { WriteGroups } from './_sqlite-groups.ts';
+import { ensureIndexes } from './_sqlite-indexes.ts';
 import { StoreReads } from './_sqlite-reads.ts';
 import type { StoreServiceOptions, WriteCommand } from './_sqlite-rows.ts';
 import { prepareSchema } from './_sqlite-schema.ts';
 import { StoreWrites } from './_sqlite-writes.ts';
-import type { ChunkAddress } from './storage-adapter.ts';
+import type { ChunkAddress, WrapPosition } from './storage-adapter.ts';
 
 const bytesOf = (command: WriteCommand): number => {
   switch (command.kind) {
@@ -62,6 +63,7 @@ const openDatabase = async (options: StoreServiceOptions): Promise<SqliteDatabas
   try {
     prepareSchema(database);
     requireWhole(database, options.folder);
+    ensureIndexes(database);
     if (options.pagesMaxForTests !== undefined) database.pragma(`max_page_count = ${options.pagesMaxForTests}`);
     return database;
   } catch (error) {
@@ -119,6 +121,10 @@ const createStoreService = async (options: StoreServiceOptions): Promise<WorkerS
     listManifests: read((partition: number, after: string | undefined, limit: number) =>
       reads.listManifests(partition, after, limit),
     ),
+    listManifestsBelow: read((wrapEpoch: number, after: WrapPosition | undefined, limit: number) =>
+      reads.listManifestsBelow(wrapEpoch, after, limit),
+    ),
+    countManifestsBelow: read((wrapEpoch: number) => reads.countManifestsBelow(wrapEpoch)),
     highestSequence: read(() => reads.highestSequence()),
     note: read((version: string) => reads.note(version)),
     state: read((key: string) => reads.state(key)),

@@ -25,6 +25,8 @@ const methods: Readonly<Record<Exclude<keyof StorageAdapter, 'durable'>, true>> 
   getManifest: true,
   listManifests: true,
   deleteManifests: true,
+  listManifestsBelow: true,
+  countManifestsBelow: true,
   highestSequence: true,
   putNote: true,
   getNote: true,

@@ -21,6 +21,8 @@ import {
   type StoredManifest,
   type StoreOpening,
   type StoreUsage,
+  type WrapPage,
+  type WrapPosition,
 } from './storage-adapter.ts';
 
 interface StoredChunk {
@@ -179,6 +181,28 @@ export class MemoryStorage implements StorageAdapter {
   async deleteManifests(versions: readonly VersionId[]): Promise<void> {
     this.#write();
     for (const version of versions) this.#removeManifest(version);
+  }
+
+  async listManifestsBelow(wrapEpoch: number, after: WrapPosition | undefined, limit: number): Promise<WrapPage> {
+    check.checkWrapEpoch(wrapEpoch);
+    check.checkPage(0, limit);
+    this.#ready();
+    const order = (at: WrapPosition): string => at.wrapEpoch.toString(16).padStart(8, '0') + at.version;
+    const below = this.#below(wrapEpoch).map((manifest) => [order(manifest), manifest] as const);
+    const page = pageOf(new Map(below), after && order(after), limit, ({ version, wrapEpoch: epoch }) => {
+      return { wrapEpoch: epoch, version };
+    });
+    return { items: page.items.map(copyManifest), next: page.next };
+  }
+
+  async countManifestsBelow(wrapEpoch: number): Promise<number> {
+    check.checkWrapEpoch(wrapEpoch);
+    this.#ready();
+    return this.#below(wrapEpoch).length;
+  }
+
+  #below(wrapEpoch: number): StoredManifest[] {
+    return [...this.#manifests.values()].filter((manifest) => manifest.wrapEpoch < wrapEpoch);
   }
 
   async highestSequence(): Promise<bigint> {

@@ -27,6 +27,8 @@ import type {
   StoredManifest,
   StoreOpening,
   StoreUsage,
+  WrapPage,
+  WrapPosition,
 } from './storage-adapter.ts';
 
 /** Switches that break a promise on purpose, so that the tests of that promise can be seen to fail. */
@@ -70,11 +72,8 @@ export class SqliteStorage implements StorageAdapter {
     if (this.#phase !== 'new') throw new OperaError('not-ready', 'the store was opened before');
     this.#phase = 'opening';
     const { folder, faults } = this.#options;
-    const worker = startWorker('storage', {
-      folder,
-      synchronousForTests: faults?.synchronous,
-      pagesMaxForTests: faults?.databasePagesMax,
-    });
+    const { synchronous: synchronousForTests, databasePagesMax: pagesMaxForTests } = faults ?? {};
+    const worker = startWorker('storage', { folder, synchronousForTests, pagesMaxForTests });
     this.#worker = worker;
     try {
       const store = (await worker.call('store', [])) as ReturnType<StoreReads['store']>;
@@ -138,13 +137,8 @@ export class SqliteStorage implements StorageAdapter {
 
   async setAside(address: ChunkAddress, hash: Uint8Array): Promise<boolean> {
     check.checkAddress(address);
-    const { version, index } = address;
-    const command: WriteCommand = {
-      kind: 'set-aside',
-      address: { version, index },
-      hash: ownBytes(hash),
-      atMs: this.#options.nowMs(),
-    };
+    const plain = { version: address.version, index: address.index };
+    const command = { kind: 'set-aside', address: plain, hash: ownBytes(hash), atMs: this.#options.nowMs() } as const;
     return (await this.#write(command, 0)) as boolean;
   }
 
@@ -175,6 +169,17 @@ export class SqliteStorage implements StorageAdapter {
 
   async deleteManifests(versions: readonly VersionId[]): Promise<void> {
     await this.#write({ kind: 'delete-manifests', versions: [...versions] }, 0);
+  }
+
+  async listManifestsBelow(wrapEpoch: number, after: WrapPosition | undefined, limit: number): Promise<WrapPage> {
+    check.checkWrapEpoch(wrapEpoch);
+    check.checkPage(0, limit);
+    return (await this.#read('listManifestsBelow', wrapEpoch, after, limit)) as WrapPage;
+  }
+
+  async countManifestsBelow(wrapEpoch: number): Promise<number> {
+    check.checkWrapEpoch(wrapEpoch);
+    return (await this.#read('countManifestsBelow', wrapEpoch)) as number;
   }
 
   async highestSequence(): Promise<bigint> {
@@ -274,11 +279,7 @@ export class SqliteStorage implements StorageAdapter {
 
   async #track<Value>(promise: Promise<Value>): Promise<Value> {
     this.#underWay.add(promise);
-    try {
-      return await promise;
-    } finally {
-      this.#underWay.delete(promise);
-    }
+    return promise.finally(() => this.#underWay.delete(promise));
   }
 
   async #read(method: string, ...args: readonly unknown[]): Promise<unknown> {

@@ -73,6 +73,10 @@ export interface ManifestWrite {
 
 export type StoredManifest = ManifestWrite;
 
+/** Place in the order of wraps. */
+export type WrapPosition = Pick<StoredManifest, 'wrapEpoch' | 'version'>;
+export type WrapPage = Page<StoredManifest, WrapPosition>;
+
 /**
  * stored: new or newer by (sequence, wrapEpoch); present: identical order and bytes; stale: a higher one is kept, or
  * one of the same order with other bytes (a master that finished another's commit signed it anew): the first one stays,
@@ -157,6 +161,13 @@ export interface StorageAdapter {
     limit: number,
   ): Promise<Page<StoredManifest, VersionId>>;
   deleteManifests(versions: readonly VersionId[]): Promise<void>;
+  /**
+   * Manifests whose wrap is of a lower key epoch, by (wrapEpoch, version), strictly after `after`; `limit` 1 to 10,000.
+   * Quick when there is none, however many manifests are kept: it is asked every few seconds.
+   */
+  listManifestsBelow(wrapEpoch: number, after: WrapPosition | undefined, limit: number): Promise<WrapPage>;
+  /** How many manifests listManifestsBelow lists in all. */
+  countManifestsBelow(wrapEpoch: number): Promise<number>;
   /** Highest sequence of any manifest kept; 0n when there is none. */
   highestSequence(): Promise<bigint>;
 

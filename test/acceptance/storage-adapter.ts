@@ -9,6 +9,7 @@ import { MemoryStorage } from '../../src/storage-adapters/memory.ts';
 import type { ChunkAddress, StorageAdapter } from '../../src/storage-adapters/storage-adapter.ts';
 import { bytesOf, chunkOf, infoOf, manifestOf, naiveDigests, versionOf } from '../support/storage-data.ts';
 import { compareWithModel, randomSteps } from './_storage-random.ts';
+import { wrapCases } from './storage-wraps.ts';
 
 export interface StoragePlace {
   /** A new adapter over this place, not opened. Called again after the one before was closed. */
@@ -27,12 +28,12 @@ const nowMs = (): number => 1_750_000_000_000;
 const rejectsWith = (promise: Promise<unknown>, code: ErrorCode): Promise<void> =>
   assert.rejects(promise, (error) => isOperaError(error, code), `expected ${code}`);
 
-interface Opened {
+export interface Opened {
   readonly store: StorageAdapter;
   readonly reopen: (store: StorageAdapter) => Promise<StorageAdapter>;
 }
 
-type Case = (opened: Opened) => Promise<void>;
+export type Case = (opened: Opened) => Promise<void>;
 
 const withStore = async (setup: StorageSetup, run: Case): Promise<void> => {
   const place = await setup(nowMs);
@@ -537,7 +538,13 @@ const lifeCases: Readonly<Record<string, Case>> = {
 /** Declares the suite under `name`. */
 export const testStorageAdapter = (name: string, setup: StorageSetup): void => {
   describe(`storage adapter ${name}`, () => {
-    for (const [sentence, run] of Object.entries({ ...chunkCases, ...asideCases, ...recordCases, ...lifeCases })) {
+    for (const [sentence, run] of Object.entries({
+      ...chunkCases,
+      ...asideCases,
+      ...recordCases,
+      ...wrapCases,
+      ...lifeCases,
+    })) {
       test(sentence, () => withStore(setup, run));
     }
 

@@ -161,6 +161,24 @@ class MapStore {
       ({ version }) => version,
     );
   }
+  #below(wrapEpoch, after) {
+    check(isInteger(wrapEpoch, 0, 2 ** 32 - 1), 'an epoch is a u32');
+    this.#ready();
+    const orderOf = ({ wrapEpoch: epoch, version }) => String(epoch).padStart(10, '0') + version;
+    return [...this.#manifests.values()]
+      .filter((manifest) => manifest.wrapEpoch < wrapEpoch && (!after || orderOf(manifest) > orderOf(after)))
+      .sort((a, b) => (orderOf(a) < orderOf(b) ? -1 : 1));
+  }
+  async listManifestsBelow(wrapEpoch, after, limit) {
+    check(isInteger(limit, 1, 10_000), 'a limit is 1 to 10,000');
+    const all = this.#below(wrapEpoch, after);
+    const items = structuredClone(all.slice(0, limit));
+    const { wrapEpoch: epoch, version } = items.at(-1) ?? {};
+    return { items, next: all.length > limit ? { wrapEpoch: epoch, version } : undefined };
+  }
+  async countManifestsBelow(wrapEpoch) {
+    return this.#below(wrapEpoch).length;
+  }
   async deleteManifests(versions) {
     this.#ready(1);
     for (const version of versions) this.#manifests.delete(version);
