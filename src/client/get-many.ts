@@ -6,7 +6,7 @@ import { syncFolder } from '../runtime/files.ts';
 import { fetchParts, partsOf } from './get.ts';
 import { createFolders, pathPartsOf } from './local-path.ts';
 import { LocalTarget, writeWholeFile } from './local-target.ts';
-import { batchesOf, type RemoteFile, resolveNames } from './open-file.ts';
+import { type RemoteFile, type Resolved, resolveNames } from './open-file.ts';
 import { forEachAtOnce } from './parallel.ts';
 import type { Plan } from './plan.ts';
 import { readSmallFiles } from './read-small.ts';
@@ -16,6 +16,7 @@ export interface GetOptions {
   readonly force: boolean;
   /** Large files got at once. */
   readonly width?: number;
+  readonly staleOk?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
   readonly onProgress?: (bytes: number) => void;
 }
@@ -73,7 +74,10 @@ class GetMany {
   }
 
   async run(names: readonly string[]): Promise<void> {
-    for (const batch of batchesOf([...new Set(names)])) await this.#getBatch(batch);
+    const { signal, staleOk } = this.#request;
+    for await (const part of resolveNames(this.#session, [...new Set(names)], { signal, staleOk })) {
+      await this.#getPart(part);
+    }
     for (const folder of this.#folders.values()) await folder.then(syncFolder).catch(() => undefined);
   }
 
@@ -84,9 +88,8 @@ class GetMany {
     onResult(name, error instanceof OperaError ? error : new OperaError('partial', message, { cause: error }));
   }
 
-  async #getBatch(names: readonly string[]): Promise<void> {
+  async #getPart({ names, files, plan }: Resolved): Promise<void> {
     const { signal, width = 1 } = this.#request;
-    const { files, plan } = await resolveNames(this.#session, names, signal);
     const found: RemoteFile[] = [];
     for (const [at, file] of files.entries()) {
       const name = names[at] ?? '';

@@ -11,7 +11,7 @@ import type { WireNameRecord } from '../wire/messages-names.ts';
 import type { AnswerOf } from '../wire/routes.ts';
 import { commitChange, type DoneOutcome, drawOperationId } from './commit.ts';
 import { randomVersionId } from './ids.ts';
-import { batchesOf, openRecord, type RemoteFile, resolveName, resolveNames } from './open-file.ts';
+import { findFiles, type LookOptions, openRecord, type RemoteFile, resolveName } from './open-file.ts';
 import type { Session } from './session.ts';
 
 /** One name of a listing; `error` instead of the facts when its record could not be opened. */
@@ -30,6 +30,7 @@ export interface ListQuery {
   readonly limit?: number;
   /** Whether a name is wanted; others do not count for the limit. */
   readonly accept?: (name: string) => boolean;
+  readonly staleOk?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -47,11 +48,16 @@ const open = async (session: Session, record: WireNameRecord): Promise<ListedFil
 
 /** Names in byte order of their UTF-8. `integrity` when the network answers others than it was asked for. */
 export async function* listFiles(session: Session, query: ListQuery = {}): AsyncGenerator<ListedFile, void, void> {
-  const { prefix = '', limit = Number.POSITIVE_INFINITY, accept, signal } = query;
+  const { prefix = '', limit = Number.POSITIVE_INFINITY, accept, staleOk, signal } = query;
   let { after } = query;
   for (let count = 0; count < limit; ) {
     const page = accept ? limits.listPageMax : Math.min(limits.listPageMax, limit - count);
-    const request = { prefix, limit: page, ...(after === undefined ? {} : { after }) };
+    const request = {
+      prefix,
+      limit: page,
+      ...(after === undefined ? {} : { after }),
+      ...(staleOk ? { staleOk } : {}),
+    };
     const answer = await session.connection.call('name.list', request, signal ? { signal } : {});
     for (const record of answer.records) {
       const name = checkListed(record.name, prefix, after);
@@ -77,17 +83,17 @@ const checkListed = (listed: string, prefix: string, after: string | undefined):
 };
 
 /** Facts of one file. `not-found` when there is none. */
-export const statFile = async (session: Session, name: string, signal?: AbortSignal): Promise<RemoteFile> =>
-  (await resolveName(session, parseName(name), signal)).file;
+export const statFile = async (session: Session, name: string, options?: LookOptions): Promise<RemoteFile> =>
+  (await resolveName(session, parseName(name), options)).file;
 
 /** The file of a name, or undefined. */
 export const findFile = async (
   session: Session,
   name: string,
-  signal?: AbortSignal,
+  options?: LookOptions,
 ): Promise<RemoteFile | undefined> => {
   try {
-    return await statFile(session, name, signal);
+    return await statFile(session, name, options);
   } catch (error) {
     if (isOperaError(error, 'not-found')) return undefined;
     throw error;
@@ -157,7 +163,7 @@ export const removeFile = async (session: Session, name: string, signal?: AbortS
   const wanted = parseName(name);
   const operationId = drawOperationId(session);
   const done = await changeCurrent(session, async () => {
-    const { file } = await resolveName(session, wanted, signal);
+    const { file } = await resolveName(session, wanted, { signal });
     return () =>
       commitChange(session, {
         build: (follows, keyring) => ({
@@ -199,8 +205,7 @@ export const renameFile = async (session: Session, request: RenameRequest): Prom
   if (from === to) throw new OperaError('usage', 'the file has that name already');
   const operationId = drawOperationId(session);
   const done = await changeCurrent(session, async () => {
-    const { files } = await resolveNames(session, [from, to], signal);
-    const [file, target] = files;
+    const [file, target] = await findFiles(session, [from, to], { signal });
     if (file instanceof OperaError) throw file;
     if (!file) throw new OperaError('not-found', `no file is named ${from}`);
     if (target && !replace) throw new OperaError('exists', 'a file has the new name already');
@@ -223,15 +228,4 @@ export const renameFile = async (session: Session, request: RenameRequest): Prom
   session.seen.raise(from, done.sequence);
   session.seen.raise(to, done.sequence);
   return done;
-};
-
-/** Looks many names up, in messages of at most a thousand; order as asked. */
-export const findFiles = async (
-  session: Session,
-  names: readonly string[],
-  signal?: AbortSignal,
-): Promise<(RemoteFile | OperaError | undefined)[]> => {
-  const found: (RemoteFile | OperaError | undefined)[] = [];
-  for (const batch of batchesOf(names)) found.push(...(await resolveNames(session, batch, signal)).files);
-  return found;
 };

@@ -21,6 +21,12 @@ export interface RemoteFile {
   readonly geometry: ChunkGeometry;
 }
 
+export interface LookOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** While the registry is out of reach, take what nodes know, which may be behind. */
+  readonly staleOk?: boolean | undefined;
+}
+
 /** Opens a record; `integrity`, `unknown-key` or `wrong-network` unless everything in it belongs together. */
 export const openRecord = async (session: Session, record: WireNameRecord): Promise<RemoteFile> => {
   const { networkId } = session;
@@ -45,23 +51,26 @@ export const keysOf = (session: Session, file: RemoteFile): FileKeys =>
   deriveFileKeys(session.networkId, file.record.version, file.fileKey, file.content.header);
 
 export interface Resolved {
-  /** In the order asked: the file, undefined where there is none, or why its record was refused. */
+  /** Some of the names asked for, in their order. */
+  readonly names: readonly string[];
+  /** For each of them: the file, undefined where there is none, or why its record was refused. */
   readonly files: readonly (RemoteFile | OperaError | undefined)[];
   /** The right to read all that were found; undefined when none was. */
   readonly plan: Plan | undefined;
 }
 
-/** Looks up to limits.batchEntriesMax distinct names up, in one call. */
-export const resolveNames = async (
-  session: Session,
-  names: readonly string[],
-  signal?: AbortSignal,
-): Promise<Resolved> => {
+/** One call: all of up to limits.batchEntriesMax names, or as many of the first as fit an answer. */
+const resolveSome = async (session: Session, asked: readonly string[], options: LookOptions): Promise<Resolved> => {
   const { connection, view } = session;
-  const request = { names: [...names], haveLayout: view.layoutNumber };
+  const { signal, staleOk } = options;
+  const request = { names: [...asked], haveLayout: view.layoutNumber, ...(staleOk ? { staleOk } : {}) };
   const answer = await connection.call('name.get', request, signal ? { signal } : {});
-  const { records, ticket } = answer;
-  if (records.length !== names.length) throw new OperaError('integrity', 'the network answered another question');
+  const { records, ticket, more = false } = answer;
+  const isPart = more && records.length > 0 && records.length < asked.length;
+  if (records.length !== asked.length && !isPart) {
+    throw new OperaError('integrity', 'the network answered another question');
+  }
+  const names = asked.slice(0, records.length);
   const versions = records.flatMap((record) => (record ? [record.version] : []));
   if (versions.length > 0 && !ticket) throw new OperaError('integrity', 'the network answered without a ticket');
   const plan = ticket ? await Plan.accept(session, answer, ticket, versions) : undefined;
@@ -75,16 +84,40 @@ export const resolveNames = async (
       });
     }),
   );
-  return { files, plan };
+  return { names, files, plan };
+};
+
+/** Looks distinct names up, part by part, as many at a time as one answer holds. */
+export async function* resolveNames(
+  session: Session,
+  names: readonly string[],
+  options: LookOptions = {},
+): AsyncGenerator<Resolved, void, void> {
+  for (let from = 0; from < names.length; ) {
+    const part = await resolveSome(session, names.slice(from, from + limits.batchEntriesMax), options);
+    yield part;
+    from += part.names.length;
+  }
+}
+
+/** The files of distinct names, in the order asked. */
+export const findFiles = async (
+  session: Session,
+  names: readonly string[],
+  options: LookOptions = {},
+): Promise<(RemoteFile | OperaError | undefined)[]> => {
+  const found: (RemoteFile | OperaError | undefined)[] = [];
+  for await (const { files } of resolveNames(session, names, options)) found.push(...files);
+  return found;
 };
 
 /** One file and the right to read it. `not-found` when there is none. */
 export const resolveName = async (
   session: Session,
   name: string,
-  signal?: AbortSignal,
+  options: LookOptions = {},
 ): Promise<{ readonly file: RemoteFile; readonly plan: Plan }> => {
-  const { files, plan } = await resolveNames(session, [name], signal);
+  const { files, plan } = await resolveSome(session, [name], options);
   const file = files[0];
   if (file instanceof OperaError) throw file;
   if (!file || !plan) throw new OperaError('not-found', `no file is named ${name}`);

@@ -7,7 +7,7 @@ import { limits } from '../model/limits.ts';
 import type { WireNameChange } from '../wire/messages-names.ts';
 import { drawOperationId } from './commit.ts';
 import { removeFile } from './names.ts';
-import { batchesOf, type RemoteFile, resolveNames } from './open-file.ts';
+import { batchesOf, type RemoteFile, type Resolved, resolveNames } from './open-file.ts';
 import { forEachAtOnce } from './parallel.ts';
 import type { Session } from './session.ts';
 
@@ -27,13 +27,11 @@ const removal = (session: Session, file: RemoteFile): WireNameChange => {
   return { kind: 'remove', operationId, name: file.name, sealed: { version, body, wrap, follows } };
 };
 
-/** A hundred changes are one step of the registry, and a long catalogue's body must fit many times. */
-const batchSize = limits.stepChangesMax;
-
-const removeBatch = async (session: Session, names: readonly string[], request: RemoveManyRequest): Promise<void> => {
+/** What fitted one answer fits one commit as well: a dead manifest's body is as long as the live one's. */
+const removePart = async (session: Session, part: Resolved, request: RemoveManyRequest): Promise<void> => {
   const { signal, onResult } = request;
   const options = signal ? { signal } : {};
-  const { files } = await resolveNames(session, names, signal);
+  const { names, files } = part;
   const found: RemoteFile[] = [];
   for (const [at, file] of files.entries()) {
     if (file instanceof OperaError) onResult(names[at] ?? '', file);
@@ -75,5 +73,9 @@ export const removeMany = async (
   names: readonly string[],
   request: RemoveManyRequest,
 ): Promise<void> => {
-  for (const batch of batchesOf([...new Set(names)], batchSize)) await removeBatch(session, batch, request);
+  const { signal } = request;
+  // A hundred changes are one step of the registry.
+  for (const batch of batchesOf([...new Set(names)], limits.stepChangesMax)) {
+    for await (const part of resolveNames(session, batch, { signal })) await removePart(session, part, request);
+  }
 };

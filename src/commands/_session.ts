@@ -1,6 +1,7 @@
 // What the verbs about files share: a session for one verb, names from arguments, lists of what failed.
 import { createSession, type Session } from '../client/session.ts';
-import { findFiles, listFiles } from '../client/names.ts';
+import { listFiles } from '../client/names.ts';
+import { findFiles, type LookOptions } from '../client/open-file.ts';
 import { errorTable, OperaError } from '../errors/errors.ts';
 import { isGlob, parseGlob } from '../model/glob.ts';
 import { isName, parseName } from '../model/names.ts';
@@ -44,14 +45,14 @@ const selectNames = async (
   session: Session,
   argument: string,
   recursive: boolean,
-  signal: AbortSignal,
+  options: LookOptions,
 ): Promise<readonly string[]> => {
   if (isGlob(argument)) {
     const glob = parseGlob(argument);
-    return collect(session, { prefix: glob.prefix, accept: (name) => glob.matches(name), signal });
+    return collect(session, { prefix: glob.prefix, accept: (name) => glob.matches(name), ...options });
   }
   const folder = parseName(recursive ? argument.replace(/\/+$/, '') : argument);
-  return recursive ? collect(session, { prefix: `${folder}/`, signal }) : [];
+  return recursive ? collect(session, { prefix: `${folder}/`, ...options }) : [];
 };
 
 /** What the arguments mean, each name once, in the order given. An exact name wins over a glob. */
@@ -59,11 +60,11 @@ export const meantNames = async (
   session: Session,
   args: readonly string[],
   recursive: boolean,
-  signal: AbortSignal,
+  options: LookOptions,
 ): Promise<Meant> => {
   const possible = args.map((argument) => argument.normalize('NFC'));
   const asked = [...new Set(possible.filter(isName))];
-  const found = await findFiles(session, asked, signal);
+  const found = await findFiles(session, asked, options);
   const exact = new Set(asked.filter((_, at) => found[at] !== undefined));
   const [names, absent] = [new Set<string>(), new Set<string>()];
   for (const [at, argument] of args.entries()) {
@@ -71,7 +72,7 @@ export const meantNames = async (
     const isExact = exact.has(name);
     if (isExact) names.add(name);
     if (isExact && (!recursive || isGlob(argument))) continue;
-    const selected = await selectNames(session, argument, recursive, signal);
+    const selected = await selectNames(session, argument, recursive, options);
     if (selected.length === 0 && !isExact && !isGlob(argument)) absent.add(argument);
     for (const one of selected) names.add(one);
   }
@@ -81,6 +82,13 @@ export const meantNames = async (
 
 export const emptyFlag = {
   failEmpty: { type: 'boolean', summary: 'exit 9 when nothing matches' },
+} as const;
+
+export const staleFlag = {
+  staleOk: {
+    type: 'boolean',
+    summary: 'while the registry is out of reach, take what nodes know: it may be behind',
+  },
 } as const;
 
 /** Says that a selection is empty; `nothing-matched` when the user wants that to be an error. */

@@ -2,7 +2,7 @@
 import { fetchFile, parseRange, resolveRange } from '../client/get.ts';
 import { resolveName } from '../client/open-file.ts';
 import { OperaError } from '../errors/errors.ts';
-import { emptyFlag, Fates, meantNames, reportEmpty, withSession } from './_session.ts';
+import { emptyFlag, Fates, meantNames, reportEmpty, staleFlag, withSession } from './_session.ts';
 import { defineVerb } from './_verb.ts';
 
 export const command = defineVerb({
@@ -10,19 +10,21 @@ export const command = defineVerb({
   arguments: [{ name: 'name', summary: 'names or quoted globs', variadic: true }],
   flags: {
     range: { type: 'string', placeholder: 'A-B', summary: 'only these bytes: A-B (inclusive), A- or -N' },
+    ...staleFlag,
     ...emptyFlag,
   },
   run: async (context) => {
     const { args, io, signal, flags } = context;
     const asked = flags.range === undefined ? undefined : parseRange(flags.range);
     await withSession(context, async (session) => {
-      const { names, absent } = await meantNames(session, args.name, false, signal);
+      const options = { signal, staleOk: flags.staleOk };
+      const { names, absent } = await meantNames(session, args.name, false, options);
       if (names.length + absent.length === 0) return reportEmpty(io, flags.failEmpty);
       if (asked && names.length + absent.length > 1) throw new OperaError('usage', '--range is for one file');
       const fates = new Fates(io, names.length + absent.length);
       fates.absent(absent);
       for (const name of names) {
-        const { file, plan } = await resolveName(session, name, signal);
+        const { file, plan } = await resolveName(session, name, options);
         const range = asked && resolveRange(asked, file.geometry.size);
         for await (const bytes of fetchFile(session, plan, file, range, { signal })) await io.bytes(bytes);
         fates.succeeded();

@@ -9,7 +9,17 @@ import { writeWholeFile } from '../client/local-target.ts';
 import { resolveName } from '../client/open-file.ts';
 import type { Session } from '../client/session.ts';
 import { OperaError } from '../errors/errors.ts';
-import { emptyFlag, Fates, type Meant, meantNames, printWhile, reportEmpty, Rows, withSession } from './_session.ts';
+import {
+  emptyFlag,
+  Fates,
+  type Meant,
+  meantNames,
+  printWhile,
+  reportEmpty,
+  Rows,
+  staleFlag,
+  withSession,
+} from './_session.ts';
 import type { Column } from './_table.ts';
 import { defineVerb, type VerbContext } from './_verb.ts';
 
@@ -19,6 +29,7 @@ const flags = {
   range: { type: 'string', placeholder: 'A-B', summary: 'only these bytes: A-B (inclusive), A- or -N' },
   jobs: { type: 'number', short: 'j', min: 1, max: 16, default: 1, summary: 'large files got at once' },
   force: { type: 'boolean', short: 'f', summary: 'replace local files that are there' },
+  ...staleFlag,
   ...emptyFlag,
 } as const;
 
@@ -49,7 +60,7 @@ const getOne = async (
   asked: RangeRequest | undefined,
 ): Promise<void> => {
   const { io, signal, flags: given } = context;
-  const { file, plan } = await resolveName(session, name, signal);
+  const { file, plan } = await resolveName(session, name, { signal, staleOk: given.staleOk });
   const range = asked && resolveRange(asked, file.geometry.size);
   if (given.output === '-') {
     for await (const bytes of fetchFile(session, plan, file, range, { signal })) await io.bytes(bytes);
@@ -86,6 +97,7 @@ const getSelection = async (context: Context, session: Session, { names, absent 
     folder: given.output ?? '.',
     force: given.force,
     width: given.jobs,
+    staleOk: given.staleOk,
     signal,
     onResult,
     onProgress: (bytes: number) => progress.add(bytes),
@@ -115,7 +127,7 @@ export const command = defineVerb({
     const { args, io, signal, flags: given } = context;
     const range = given.range === undefined ? undefined : parseRange(given.range);
     await withSession(context, async (session) => {
-      const meant = await meantNames(session, args.name, given.recursive, signal);
+      const meant = await meantNames(session, args.name, given.recursive, { signal, staleOk: given.staleOk });
       const [only] = meant.names;
       if (only === undefined && meant.absent.length === 0) return reportEmpty(io, given.failEmpty);
       if (only !== undefined && meant.exact && !given.recursive) return getOne(context, session, only, range);

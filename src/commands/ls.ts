@@ -1,11 +1,12 @@
 // `opera ls`: names of the network in byte order, all of them or those of a prefix or glob. An exact name wins over a
 // glob. Sizes and dates come from sealed records, which are opened here.
 import { findFile, type ListedFile, listFiles } from '../client/names.ts';
+import type { LookOptions } from '../client/open-file.ts';
 import type { Session } from '../client/session.ts';
 import { type ErrorCode, OperaError } from '../errors/errors.ts';
 import { isGlob, parseGlob } from '../model/glob.ts';
 import { isName, parseName } from '../model/names.ts';
-import { emptyFlag, reportEmpty, withSession } from './_session.ts';
+import { emptyFlag, reportEmpty, staleFlag, withSession } from './_session.ts';
 import type { Column } from './_table.ts';
 import { defineVerb } from './_verb.ts';
 
@@ -19,11 +20,11 @@ const longColumns: readonly Column<ListedFile>[] = [
 ];
 
 /** A plain text is the beginning of names; a glob is matched, unless a file has that very name. */
-const queryOf = async (session: Session, pattern: string | undefined, signal: AbortSignal) => {
+const queryOf = async (session: Session, pattern: string | undefined, options: LookOptions) => {
   if (pattern === undefined) return {};
   const normal = pattern.normalize('NFC');
   if (!isGlob(pattern)) return { prefix: normal };
-  if (isName(normal) && (await findFile(session, normal, signal))) {
+  if (isName(normal) && (await findFile(session, normal, options))) {
     return { prefix: normal, accept: (name: string) => name === normal };
   }
   const glob = parseGlob(pattern);
@@ -42,16 +43,18 @@ export const command = defineVerb({
     long: { type: 'boolean', short: 'l', summary: 'with size, time, chunks and version' },
     limit: { type: 'number', min: 1, summary: 'at most so many names' },
     after: { type: 'string', placeholder: 'NAME', summary: 'only names behind this one' },
+    ...staleFlag,
     ...emptyFlag,
   },
   run: (context) =>
     withSession(context, async (session) => {
       const { args, io, signal, flags } = context;
+      const options = { signal, staleOk: flags.staleOk };
       const query = {
-        ...(await queryOf(session, args.pattern, signal)),
+        ...(await queryOf(session, args.pattern, options)),
         ...(flags.limit === undefined ? {} : { limit: flags.limit }),
         ...(flags.after === undefined ? {} : { after: parseName(flags.after) }),
-        signal,
+        ...options,
       };
       const problems: { readonly code: ErrorCode }[] = [];
       const listed = async function* (): AsyncGenerator<ListedFile, void, void> {

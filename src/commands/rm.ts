@@ -35,7 +35,7 @@ export const command = defineVerb({
   run: (context) =>
     withSession(context, async (session) => {
       const { args, io, signal, flags } = context;
-      const { names, absent, exact } = await meantNames(session, args.name, flags.recursive, signal);
+      const { names, absent, exact } = await meantNames(session, args.name, flags.recursive, { signal });
       const selects = args.name.some((name) => isGlob(name) && !names.includes(name.normalize('NFC')));
       if (selects && !exact && !flags.recursive) {
         throw new OperaError('usage', `a glob needs -r (it matches ${names.length} files)`);

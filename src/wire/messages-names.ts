@@ -115,11 +115,16 @@ export const nameRecord = v.object({
 });
 export type WireNameRecord = v.InferOutput<typeof nameRecord>;
 
-export const namesGetRequest = v.strictObject({ names: listOf(name, batch, 1), haveLayout: u32 });
+/** While the registry is out of reach: an answer that may be behind is better than none. */
+const staleOk = v.optional(v.boolean());
+
+export const namesGetRequest = v.strictObject({ names: listOf(name, batch, 1), haveLayout: u32, staleOk });
 export const namesGetAnswer = v.object({
   ...plan,
-  /** In the order asked; null where there is no such name. */
+  /** In the order asked; null where there is no such name. With `more` only the first names are answered. */
   records: listOf(v.nullable(nameRecord), batch),
+  /** True when later names were left out because the answer was full: ask for them again. */
+  more: v.optional(v.boolean()),
   /** For the versions found; absent when none was. */
   ticket: v.optional(ticketRecord),
 });
@@ -127,10 +132,13 @@ export const namesListRequest = v.strictObject({
   prefix: text(0, 1_024),
   after: v.optional(name),
   limit: integer(1, limits.listPageMax),
+  staleOk,
 });
+/** `next` also before `limit` names, when the answer was full. */
 export const namesListAnswer = v.object({ records: listOf(nameRecord, limits.listPageMax), next: v.optional(name) });
 
 export const whereRequest = v.strictObject({ name, from: chunkIndex, limit: integer(1, 10_000) });
+/** Fewer chunks than asked for when the answer was full. */
 export const whereAnswer = v.object({
   version: versionId,
   chunkCount: count,
@@ -139,7 +147,13 @@ export const whereAnswer = v.object({
       index: chunkIndex,
       partition: integer(0, 65_535),
       copies: listOf(
-        v.object({ memberId, state: v.picklist(['held', 'missing', 'unreachable']), owner: v.boolean() }),
+        v.object({
+          memberId,
+          state: v.picklist(['held', 'missing', 'unreachable']),
+          owner: v.boolean(),
+          /** When the node last read the copy and found it good; absent when it never did, or did not say. */
+          verifiedMs: v.optional(milliseconds),
+        }),
         1_000,
       ),
     }),
@@ -233,7 +247,11 @@ export const manifestStoreAnswer = v.object({
   outcomes: listOf(v.picklist(['stored', 'present', 'stale']), batch),
 });
 export const manifestReadRequest = v.strictObject({ versions });
-export const manifestReadAnswer = v.object({ manifests: listOf(v.nullable(manifestRecord), batch) });
+/** With `more` only the first versions are answered, because the answer was full: ask for the others again. */
+export const manifestReadAnswer = v.object({
+  manifests: listOf(v.nullable(manifestRecord), batch),
+  more: v.optional(v.boolean()),
+});
 export const manifestListRequest = v.strictObject({
   partitions,
   after: v.optional(v.strictObject({ partition: integer(0, 65_535), version: versionId })),

@@ -169,7 +169,7 @@ test('arguments mean exact names first, then globs, then with -r what is below',
   for (const name of ['a/1', 'a/2', 'a*', 'ab', 'e\u0301'.normalize('NFC')]) await put(session, name, content(3));
   const { signal } = new AbortController();
   const names = async (args: readonly string[], recursive = false) =>
-    (await meantNames(session, args, recursive, signal)).names;
+    (await meantNames(session, args, recursive, { signal })).names;
   assert.deepEqual(await names(['a*']), ['a*'], 'an exact name wins over the glob');
   assert.deepEqual(await names(['a?']), ['a*', 'ab']);
   assert.deepEqual(await names(['a/*', 'ab', 'a/1']), ['a/1', 'a/2', 'ab'], 'each once');
@@ -177,11 +177,11 @@ test('arguments mean exact names first, then globs, then with -r what is below',
   assert.deepEqual(await names(['e\u0301']), ['\u00e9']);
   assert.deepEqual(await names(['none*']), []);
   const absent = async (args: readonly string[], recursive = false) =>
-    (await meantNames(session, args, recursive, signal)).absent;
+    (await meantNames(session, args, recursive, { signal })).absent;
   assert.deepEqual(await absent(['none', 'ab', 'a', 'none*', 'gone', 'none']), ['none', 'a', 'gone']);
   assert.deepEqual(await names(['none', 'ab', 'gone']), ['ab'], 'the others are done');
   assert.deepEqual(await absent(['none', 'a'], true), ['none']);
   await rejects(names(['a//b']), 'bad-name');
-  assert.equal((await meantNames(session, ['ab'], false, signal)).exact, true);
-  assert.equal((await meantNames(session, ['a[b]'], false, signal)).exact, false);
+  assert.equal((await meantNames(session, ['ab'], false, { signal })).exact, true);
+  assert.equal((await meantNames(session, ['a[b]'], false, { signal })).exact, false);
 });

@@ -3,6 +3,7 @@
 import { parseManifest, verifyManifest } from '../../crypto/manifest.ts';
 import { OperaError } from '../../errors/errors.ts';
 import type { KeyHash } from '../../model/ids.ts';
+import { limits } from '../../model/limits.ts';
 import { parseWireName } from '../../model/names.ts';
 import { readersOf } from '../../placement/coverage.ts';
 import { partitionOf } from '../../placement/partition.ts';
@@ -13,7 +14,12 @@ import type { AnswerOf, RequestOf } from '../../wire/routes.ts';
 import type { MasterCore, View } from './core.ts';
 import type { ManifestWriter } from './durable.ts';
 import { listCopies } from './holdings.ts';
+import { NamePage } from './name-page.ts';
 import { planPart, ticketFor } from './plans.ts';
+
+/** Upper bounds of the bytes that a chunk, and each of its copies, take in an answer. */
+const chunkPlaceBytes = 80;
+const copyPlaceBytes = 130;
 
 export class Names {
   readonly #core: MasterCore;
@@ -27,28 +33,38 @@ export class Names {
   async get(client: KeyHash, request: RequestOf<'name.get'>): Promise<AnswerOf<'name.get'>> {
     const names = request.names.map((name) => parseWireName(name));
     const [view, life] = await Promise.all([this.#core.view(), this.#core.life()]);
-    const found = await this.#read(names);
-    const records = await Promise.all(found.map(async (record) => (record ? this.#toWire(view, record) : null)));
+    const page = new NamePage((record) => this.#toWire(view, record));
+    const whole = await page.add(await this.#read(names));
+    const { records } = page;
     const versions = records.flatMap((record) => (record ? [record.version] : []));
     const at = { layoutNumber: view.newest.number, incarnation: life.incarnation };
     return {
       ...planPart(this.#core, view, life, request.haveLayout),
       records,
+      ...(whole ? {} : { more: true }),
       ...(versions.length > 0 ? { ticket: { ...ticketFor(this.#core, 'get', client, versions, at) } } : {}),
     };
   }
 
   async list(request: RequestOf<'name.list'>): Promise<AnswerOf<'name.list'>> {
     await this.#core.life();
-    const { prefix, after, limit } = request;
-    const query = { prefix, limit, ...(after === undefined ? {} : { after }) };
-    const page = await this.#core.registry.listNames(query);
-    const pending = page.records.flatMap((record) => (record.pending === undefined ? [] : [record.pending]));
-    await this.#writer.finishAll([...new Set(pending)]);
-    if (page.records.length === 0) return { records: [] };
-    const view = await this.#core.view();
-    const records = await Promise.all(page.records.map((record) => this.#toWire(view, record)));
-    return { records, ...(page.next === undefined ? {} : { next: page.next }) };
+    const { prefix, limit } = request;
+    let { after } = request;
+    // Without names no layout is needed, and a network without nodes has none.
+    let view: View | undefined;
+    const answer = new NamePage(async (record) => this.#toWire((view ??= await this.#core.view()), record));
+    for (;;) {
+      const step = Math.min(limit - answer.records.length, limits.listStepMax);
+      const query = { prefix, limit: step, ...(after === undefined ? {} : { after }) };
+      const page = await this.#core.registry.listNames(query);
+      const pending = page.records.flatMap((record) => (record.pending === undefined ? [] : [record.pending]));
+      await this.#writer.finishAll([...new Set(pending)]);
+      const whole = await answer.add(page.records);
+      const records = answer.records.filter((record) => record !== null);
+      after = whole ? page.next : records.at(-1)?.name;
+      if (after === undefined) return { records };
+      if (!whole || records.length >= limit) return { records, next: after };
+    }
   }
 
   async where(request: RequestOf<'name.where'>): Promise<AnswerOf<'name.where'>> {
@@ -59,7 +75,7 @@ export class Names {
     const from = Math.min(request.from, chunkCount);
     const range = { version, from, to: Math.min(chunkCount, from + request.limit) };
     const memberIds = new Map(view.members.map(({ keyHash, memberId }) => [keyHash, memberId]));
-    const chunks = (await listCopies(this.#core, view, range)).map(({ index, partition, copies }) => ({
+    const places = (await listCopies(this.#core, view, range)).map(({ index, partition, copies }) => ({
       index,
       partition,
       copies: copies.flatMap(({ keyHash, owner, state }) => {
@@ -67,6 +83,11 @@ export class Names {
         return memberId ? [{ memberId, owner, state }] : [];
       }),
     }));
+    let bytes = 0;
+    const chunks = places.filter(({ copies }) => {
+      bytes += chunkPlaceBytes + copies.length * copyPlaceBytes;
+      return bytes <= limits.messageBytesMax / 2;
+    });
     return { version, chunkCount, chunks, nodes: this.#core.nodesOf(view), layoutNumber: view.newest.number };
   }
 
