@@ -187,6 +187,8 @@ export const limits = {
   layoutsUnretiredMax: 4,
   /** Chunks a node pulls at once after a layout change. */
   pullsInFlight: 4,
+  /** Entries of one page that a node lists at another: 150 bytes each, a third of a message. */
+  pullPageChunks: 5_000,
   /** Listed chunks held in memory at once by one that pulls, about 300 bytes each; 20,000 full ones are 80 GB. */
   pullWindowChunks: 20_000,
   /**

@@ -234,6 +234,8 @@ export const chunkListAnswer = v.object({
   /** True when there is more after the last chunk. */
   more: v.boolean(),
   layoutNumber: u32,
+  /** False when the store proves nothing by what it has and lacks. */
+  sound: v.boolean(),
 });
 
 const manifestRecord = signedRecord(240, limits.manifestBodyBytesMax + 240);
@@ -261,4 +263,5 @@ export const manifestListAnswer = v.object({
   manifests: listOf(v.object({ partition: integer(0, 65_535), record: manifestRecord }), 1_000),
   more: v.boolean(),
   layoutNumber: u32,
+  sound: v.boolean(),
 });

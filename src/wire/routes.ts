@@ -6,6 +6,7 @@ import { limits } from '../model/limits.ts';
 import type { Role } from '../model/roles.ts';
 import * as members from './messages-members.ts';
 import * as names from './messages-names.ts';
+import * as repair from './messages-repair.ts';
 import * as watch from './messages-watch.ts';
 
 export type ListenerKind = 'join' | 'mesh';
@@ -286,6 +287,13 @@ export const routes = {
     ...small,
     request: names.manifestListRequest,
     answer: names.manifestListAnswer,
+  }),
+  'manifest.index': route({
+    on: 'node',
+    allow: ['node'],
+    ...small,
+    request: repair.manifestIndexRequest,
+    answer: repair.manifestIndexAnswer,
   }),
   'leader.promise': route({
     on: 'node',

@@ -248,7 +248,7 @@ describe('joins', () => {
     const { sha256 } = await import('../../src/crypto/digest.ts');
     const { versionIdFromBytes } = await import('../../src/model/ids.ts');
     const { partitionOf } = await import('../../src/placement/partition.ts');
-    const { storage } = cluster.node(0);
+    const storage = cluster.node(0).disk.open();
     const body = Buffer.alloc(64, 7);
     for (let batch = 0; batch < 10; batch++) {
       const chunks = Array.from({ length: 1_000 }, () => {

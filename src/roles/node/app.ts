@@ -14,7 +14,7 @@ import { WriteBarrier } from './barrier.ts';
 import type { NodeCore } from './core.ts';
 import { Contact, contactTickMs, Heart } from './heart.ts';
 import { NodeMemory } from './memory.ts';
-import { Puller } from './pull.ts';
+import { Puller, type PullRules } from './pull.ts';
 import { servingHandlers } from './serve.ts';
 import { newWitness, Soundness, type SoundnessOptions } from './soundness.ts';
 import { adoptLayouts, followIncarnation, followLeader, type HeldLayout, newestLayout, promise } from './state.ts';
@@ -31,6 +31,7 @@ export interface NodeDependencies {
   readonly witness?: SoundnessOptions;
   /** Tests pass a broken one, to see that they notice. */
   readonly barrier?: WriteBarrier;
+  readonly pullRules?: Partial<PullRules>;
 }
 
 export interface RunningRole {
@@ -117,7 +118,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
     },
   };
   const intake = new ChunkIntake(core);
-  const puller = new Puller(core);
+  const puller = new Puller(core, dependencies.pullRules);
   const contact = new Contact(context, book);
   const heart = new Heart(core, puller, contact);
   const report = (): void => {

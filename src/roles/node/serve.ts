@@ -112,6 +112,7 @@ const chunkListHandler =
   async ({ request }) => {
     const { partitions, limit } = request;
     const layoutNumber = acknowledgedLayout(core);
+    const { sound } = core.soundness;
     const chunks: AnswerOf<'chunk.list'>['chunks'] = [];
     let { after } = request;
     for (const partition of partitionsFrom(partitions, after?.partition)) {
@@ -119,10 +120,10 @@ const chunkListHandler =
       for (const { version, index, length, hash, servedHour } of page.items) {
         chunks.push({ partition, version, index, length, hash, servedHour });
       }
-      if (chunks.length >= limit) return { answer: { chunks, more: true, layoutNumber } };
+      if (chunks.length >= limit) return { answer: { chunks, more: true, layoutNumber, sound } };
       after = undefined;
     }
-    return { answer: { chunks, more: false, layoutNumber } };
+    return { answer: { chunks, more: false, layoutNumber, sound } };
   };
 
 const signed = ({ record, signerSpki }: StoredManifest): ManifestRecord => ({ bytes: record, signerSpki });
@@ -132,6 +133,7 @@ const manifestListHandler =
   async ({ request }) => {
     const { partitions, limit } = request;
     const layoutNumber = acknowledgedLayout(core);
+    const { sound } = core.soundness;
     const manifests: AnswerOf<'manifest.list'>['manifests'] = [];
     let { after } = request;
     let bytes = 0;
@@ -141,14 +143,34 @@ const manifestListHandler =
       for (const item of page.items) {
         bytes += item.record.length * 1.4;
         if (manifests.length > 0 && bytes > limits.messageBytesMax / 2) {
-          return { answer: { manifests, more: true, layoutNumber } };
+          return { answer: { manifests, more: true, layoutNumber, sound } };
         }
         manifests.push({ partition, record: signed(item) });
       }
-      if (manifests.length >= limit) return { answer: { manifests, more: true, layoutNumber } };
+      if (manifests.length >= limit) return { answer: { manifests, more: true, layoutNumber, sound } };
       after = undefined;
     }
-    return { answer: { manifests, more: false, layoutNumber } };
+    return { answer: { manifests, more: false, layoutNumber, sound } };
+  };
+
+/** As a listing, without the records: enough to know what is missing. */
+const manifestIndexHandler =
+  (core: NodeCore): Handler<'manifest.index'> =>
+  async ({ request }) => {
+    const { partitions, limit } = request;
+    const layoutNumber = acknowledgedLayout(core);
+    const { sound } = core.soundness;
+    const manifests: AnswerOf<'manifest.index'>['manifests'] = [];
+    let { after } = request;
+    for (const partition of partitionsFrom(partitions, after?.partition)) {
+      const page = await core.storage.listManifests(partition, after?.version, limit - manifests.length);
+      for (const { version, sequence, wrapEpoch, record } of page.items) {
+        manifests.push({ partition, version, sequence, wrapEpoch, length: record.length });
+      }
+      if (manifests.length >= limit) return { answer: { manifests, more: true, layoutNumber, sound } };
+      after = undefined;
+    }
+    return { answer: { manifests, more: false, layoutNumber, sound } };
   };
 
 const manifestReadHandler =
@@ -217,4 +239,5 @@ export const servingHandlers = (core: NodeCore): Handlers => ({
   'manifest.store': manifestStoreHandler(core),
   'manifest.read': manifestReadHandler(core),
   'manifest.list': manifestListHandler(core),
+  'manifest.index': manifestIndexHandler(core),
 });

@@ -5,7 +5,7 @@ import { networkIdFromBytes, type KeyHash } from '../../../src/model/ids.ts';
 import { encodeLayout, hashOfLayout, parseLayout } from '../../../src/placement/layout.ts';
 import { partitionCount } from '../../../src/placement/partition.ts';
 import { WriteBarrier } from '../../../src/roles/node/barrier.ts';
-import { planPull } from '../../../src/roles/node/pull.ts';
+import { planPull } from '../../../src/roles/node/repair.ts';
 import {
   admitWrite,
   adoptLayouts,
