@@ -41,8 +41,9 @@ export interface HttpTransportOptions {
 /** Longest answer: one binary part, one message, and the length field. */
 const answerBytesMax = limits.binaryBytesMax + limits.messageBytesMax + 4;
 
-const keyOf = (to: Destination): string =>
-  `${to.address} ${'memberId' in to.expect ? to.expect.memberId : to.expect.role}`;
+/** Pings have connections of their own: they ask whether a member lives, and must not wait behind transfers. */
+const keyOf = (to: Destination, route: RouteName): string =>
+  `${to.address} ${'memberId' in to.expect ? to.expect.memberId : to.expect.role}${route === 'ping' ? ' ping' : ''}`;
 
 type BodyReadable = Dispatcher.ResponseData['body'];
 
@@ -74,7 +75,7 @@ export class HttpTransport implements Transport {
     const deadline = startDeadline(options.timeoutMs ?? facts.timeoutMs, options.signal);
     try {
       const parts = encodeFrame(request, options.binary);
-      const response = await this.#pool(to).request({
+      const response = await this.#pool(to, route).request({
         method: 'POST',
         path: pathOf(route),
         headers: {
@@ -142,10 +143,10 @@ export class HttpTransport implements Transport {
     await Promise.allSettled(pools.map(end));
   }
 
-  #pool(to: Destination): Pool {
+  #pool(to: Destination, route: RouteName): Pool {
     // A keep-alive connection was checked against the roster of its day.
     if (this.#options.roster() !== this.#checkedRoster) void this.dropRevoked();
-    const key = keyOf(to);
+    const key = keyOf(to, route);
     const known = this.#connections.get(key);
     if (known) return known.pool;
     const oldest = this.#connections.keys().next();

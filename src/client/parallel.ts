@@ -2,15 +2,30 @@
 // The first failure aborts the others and is what the caller gets; no task is left running when a call returns.
 import { setMaxListeners } from 'node:events';
 
-/** A signal that ends with `outer` and that its owner can end by itself. */
-export const childSignal = (
-  outer: AbortSignal | undefined,
-): { signal: AbortSignal; abort: (reason?: unknown) => void } => {
+export interface ChildSignal {
+  readonly signal: AbortSignal;
+  readonly abort: (reason?: unknown) => void;
+  /** To be called when nothing waits on the signal any more: `outer` keeps what it holds until then. */
+  readonly release: () => void;
+}
+
+/**
+ * A signal that ends with `outer` and that its owner can end by itself. AbortSignal.any would do, but Node 20 keeps such
+ * signals and all that listens on them until they abort: a transfer would keep every chunk it ever sent.
+ */
+export const childSignal = (outer: AbortSignal | undefined): ChildSignal => {
   const controller = new AbortController();
-  const signal = outer ? AbortSignal.any([outer, controller.signal]) : controller.signal;
+  const { signal } = controller;
   // One signal ends many calls at once; Node would take more than ten listeners for a leak.
   setMaxListeners(0, signal);
-  return { signal, abort: (reason) => controller.abort(reason) };
+  const follow = (): void => controller.abort(outer?.reason);
+  if (outer?.aborted) follow();
+  outer?.addEventListener('abort', follow, { once: true });
+  return {
+    signal,
+    abort: (reason) => controller.abort(reason),
+    release: () => outer?.removeEventListener('abort', follow),
+  };
 };
 
 /** Runs `task` for each item, `width` at once. Rejects with the first failure after all that had begun have ended. */
@@ -20,7 +35,7 @@ export const forEachAtOnce = async <T>(
   outer: AbortSignal | undefined,
   task: (item: T, signal: AbortSignal) => Promise<void>,
 ): Promise<void> => {
-  const { signal, abort } = childSignal(outer);
+  const { signal, abort, release } = childSignal(outer);
   const running = new Set<Promise<void>>();
   let failure: { readonly error: unknown } | undefined;
   const fail = (error: unknown): void => {
@@ -42,6 +57,7 @@ export const forEachAtOnce = async <T>(
     fail(error);
   }
   await Promise.all(running);
+  release();
   if (failure) throw failure.error;
 };
 
@@ -52,7 +68,7 @@ export async function* inOrder<T>(
   outer: AbortSignal | undefined,
   task: (index: number, signal: AbortSignal) => Promise<T>,
 ): AsyncGenerator<T, void, void> {
-  const { signal, abort } = childSignal(outer);
+  const { signal, abort, release } = childSignal(outer);
   const ahead: Promise<T>[] = [];
   let next = 0;
   try {
@@ -69,5 +85,6 @@ export async function* inOrder<T>(
   } finally {
     abort();
     await Promise.allSettled(ahead);
+    release();
   }
 }

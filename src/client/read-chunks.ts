@@ -1,4 +1,4 @@
-// Reading chunks: from the first live owner, then from the next copy on an error, a wrong hash or tag, or slowness.
+// Reading chunks: from the first live owner, then from the next copy on an error, a wrong hash or tag, or silence.
 // Invariant: only plaintext whose every tag was right leaves this file; a copy that does not open counts as absent.
 // When every copy that answers fails so, the error is `integrity`; when copies could not be asked, `unavailable`.
 import { equalBytes, sha256 } from '../crypto/digest.ts';
@@ -11,6 +11,7 @@ import type { RemoteFile } from './open-file.ts';
 import { Patience, remedyOf } from './patience.ts';
 import type { Plan } from './plan.ts';
 import type { Session } from './session.ts';
+import { tryInTurn } from './silence.ts';
 import type { Owner } from './view.ts';
 
 /** Plaintext bytes [from, to) of one chunk. */
@@ -99,13 +100,16 @@ class ChunkRead {
       this.#altered = undefined;
       this.#renewed = false;
       const { version, index } = this.#asked;
-      for (const owner of this.#session.view.readersOf(version, index)) {
-        const plaintext = await this.#try(owner, round, signal);
-        if (plaintext) {
-          patience.progress();
-          return plaintext;
-        }
-        if (this.#renewed) break;
+      const plaintext = await tryInTurn(
+        this.#session,
+        this.#session.view.readersOf(version, index),
+        signal,
+        (owner, inner) => this.#try(owner, round, inner),
+        () => this.#renewed,
+      );
+      if (plaintext) {
+        patience.progress();
+        return plaintext;
       }
       this.#throwIfDamaged();
       const error = this.#last ?? new OperaError('unavailable', 'no copy of a chunk can be reached');

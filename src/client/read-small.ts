@@ -7,14 +7,17 @@ import { isOperaError, OperaError, toOperaError } from '../errors/errors.ts';
 import type { KeyHash } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import { keysOf, type RemoteFile } from './open-file.ts';
-import { forEachAtOnce } from './parallel.ts';
+import { childSignal, forEachAtOnce } from './parallel.ts';
 import type { Plan } from './plan.ts';
 import { readChunk } from './read-chunks.ts';
 import type { Session } from './session.ts';
+import { watchSilence } from './silence.ts';
 import type { Owner } from './view.ts';
 
 /** Told of each file once: its content, or why it cannot be had. */
 export type OnSmallFile = (file: RemoteFile, content: Uint8Array | OperaError, signal: AbortSignal) => Promise<void>;
+
+type Contents = Map<RemoteFile, Uint8Array>;
 
 interface Group {
   readonly owner: Owner | undefined;
@@ -40,15 +43,15 @@ const groupByOwner = (session: Session, files: readonly RemoteFile[]): Group[] =
   return groups;
 };
 
-/** Contents as far as one message gave them; the others are missing from the map. */
+/** Contents as far as one message gave them, into `contents`. */
 const askTogether = async (
   session: Session,
   plan: Plan,
   { owner, files }: Group,
   signal: AbortSignal,
-): Promise<Map<RemoteFile, Uint8Array>> => {
-  const contents = new Map<RemoteFile, Uint8Array>();
-  if (!owner) return contents;
+  contents: Contents,
+): Promise<void> => {
+  if (!owner) return;
   const grant = await plan.grant(signal);
   const request = { ...grant, chunks: files.map(({ record }) => ({ version: record.version, index: 0 })) };
   const options = { signal, timeoutMs: limits.chunkFirstTryMs };
@@ -67,7 +70,36 @@ const askTogether = async (
       if (!isOperaError(error, 'integrity')) throw error;
     }
   }
-  return contents;
+};
+
+/** As askTogether, without failing; false when the owner did not answer, and is asked last from then on. */
+const tryTogether = async (
+  session: Session,
+  plan: Plan,
+  group: Group,
+  outer: AbortSignal,
+  contents: Contents,
+): Promise<boolean> => {
+  const { signal, abort, release } = childSignal(outer);
+  let silent = false;
+  const stop =
+    group.owner &&
+    watchSilence(session, group.owner, signal, () => {
+      silent = true;
+      abort();
+    });
+  try {
+    await askTogether(session, plan, group, signal, contents);
+    return true;
+  } catch (error) {
+    if (outer.aborted || (isOperaError(error, 'aborted') && !silent)) throw error;
+    const gone = silent || isOperaError(error, 'unavailable', 'timeout');
+    if (gone && group.owner) session.view.avoid(group.owner.keyHash);
+    return !gone;
+  } finally {
+    stop?.();
+    release();
+  }
 };
 
 /** One file by itself: from every copy, with patience. */
@@ -95,11 +127,11 @@ export const readSmallFiles = (
   onFile: OnSmallFile,
 ): Promise<void> =>
   forEachAtOnce(groupByOwner(session, files), limits.chunksInFlight, outer, async (group, signal) => {
-    const contents = await askTogether(session, plan, group, signal).catch((error: unknown) => {
-      if (isOperaError(error, 'aborted') || signal.aborted) throw error;
-      if (group.owner && isOperaError(error, 'unavailable', 'timeout')) session.view.avoid(group.owner.keyHash);
-      return new Map<RemoteFile, Uint8Array>();
-    });
+    const contents: Contents = new Map();
+    if (!(await tryTogether(session, plan, group, signal, contents))) {
+      // Their next copies lie with several other owners.
+      for (const next of groupByOwner(session, group.files)) await tryTogether(session, plan, next, signal, contents);
+    }
     for (const file of group.files) {
       const content = contents.get(file) ?? (await readAlone(session, plan, file, signal));
       contents.delete(file);

@@ -5,10 +5,11 @@ import { isOperaError, OperaError, toOperaError } from '../errors/errors.ts';
 import type { KeyHash, VersionId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import type { WireChangeOutcome, WireNameChange } from '../wire/messages-names.ts';
-import { forEachAtOnce } from './parallel.ts';
+import { childSignal, forEachAtOnce } from './parallel.ts';
 import { Patience, remedyOf } from './patience.ts';
 import type { Plan } from './plan.ts';
 import type { Session } from './session.ts';
+import { watchSilence } from './silence.ts';
 import type { Owner } from './view.ts';
 
 export interface SealedChunk {
@@ -44,6 +45,8 @@ interface OpenChunk {
   error: OperaError;
   /** True when some owner of this round may take it later. */
   hope: boolean;
+  /** Stored or given up: what another attempt says of it no longer counts. */
+  done: boolean;
 }
 
 interface Group {
@@ -90,6 +93,8 @@ class ChunkStore {
   #open: OpenChunk[];
   #rounds = 0;
   #renewals = 0;
+  /** Plans asked for because a node knew better. */
+  #plans = 0;
 
   constructor(session: Session, plan: Plan, chunks: readonly SealedChunk[], options: StoreOptions) {
     this.#session = session;
@@ -102,6 +107,7 @@ class ChunkStore {
       failed: new Set<KeyHash>(),
       error: new OperaError('no-nodes', 'no owner of the chunk is known'),
       hope: false,
+      done: false,
     }));
   }
 
@@ -137,11 +143,43 @@ class ChunkStore {
   }
 
   #giveUp(open: OpenChunk): void {
+    if (open.done) return;
+    open.done = true;
     this.#results[open.at] = { stored: false, error: open.error };
     this.#open = this.#open.filter((other) => other !== open);
   }
 
-  async #send(group: Group, signal: AbortSignal): Promise<void> {
+  /** Sends a group to its owner, and beside that to the next ones while the owner is silent; the first one counts. */
+  async #send(group: Group, outer: AbortSignal): Promise<void> {
+    const { signal, abort, release } = childSignal(outer);
+    const running: Promise<void>[] = [];
+    const plans = this.#plans;
+    const endWhenDone = (): void => {
+      // Under a newer plan the chunks may belong elsewhere: a silent owner is not worth the wait.
+      if (this.#plans > plans || group.chunks.every(({ done }) => done)) abort();
+    };
+    const stop = watchSilence(this.#session, group.owner, signal, () => {
+      const error = new OperaError('timeout', `${group.owner.to.address} gives no sign of life`);
+      const open = group.chunks.filter(({ done }) => !done);
+      for (const chunk of open) Object.assign(chunk, { error, hope: true }).failed.add(group.owner.keyHash);
+      for (const next of groupByOwner(this.#session, open)) running.push(this.#send(next, signal).finally(endWhenDone));
+    });
+    running.push(this.#try(group, signal).finally(endWhenDone));
+    let failure: { readonly error: unknown } | undefined;
+    // More may begin while the first ones are waited for.
+    for (let at = 0; at < running.length; at++) {
+      await running[at]?.catch((error: unknown) => {
+        // Those that were ended because another one was quicker did not fail.
+        if (!outer.aborted && isOperaError(error, 'aborted')) return;
+        failure ??= { error };
+      });
+      if (at === 0) stop();
+    }
+    release();
+    if (failure) throw failure.error;
+  }
+
+  async #try(group: Group, signal: AbortSignal): Promise<void> {
     const { connection, view } = this.#session;
     let shown = this.#plan.last;
     try {
@@ -170,13 +208,15 @@ class ChunkStore {
     this.#patience.progress();
     this.#renewals = 0;
     const answers = [...(outcomes ?? [])];
-    const done = new Set<OpenChunk>(group.chunks);
-    for (const [position, { at, chunk }] of group.chunks.entries()) {
+    for (const [position, open] of group.chunks.entries()) {
+      const { at, chunk } = open;
       const outcome = chunk.commit ? answers.shift() : undefined;
+      if (open.done) continue;
+      open.done = true;
       this.#results[at] = { stored: true, copies: copies[position] ?? 0, ...(outcome ? { outcome } : {}) };
       this.#options.onStored?.(chunk.body.length);
     }
-    this.#open = this.#open.filter((open) => !done.has(open));
+    this.#open = this.#open.filter(({ done }) => !done);
   }
 
   async #failed(group: Group, shown: Plan['last']['ticket'], thrown: unknown): Promise<void> {
@@ -189,6 +229,7 @@ class ChunkStore {
       return;
     }
     if (remedy === 'renew') {
+      this.#plans++;
       // A node may know a layout before the masters tell of it: from the second time on, wait a little.
       if (++this.#renewals > 1) await this.#patience.wait(this.#renewals, error, this.#options.signal);
       await this.#renew(shown);

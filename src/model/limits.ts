@@ -72,10 +72,16 @@ export const limits = {
   chunksInFlight: 4,
   /** Without any progress for so long a transfer gives up: a node killed and back after 10 s is ridden out. */
   transferPatienceMs: 30 * second,
-  /** First try of a chunk at one owner; a paused node must not hold a transfer for the whole deadline of a call. */
+  /** First try of a chunk at one owner that is alive: its disk may hang. */
   chunkFirstTryMs: 20 * second,
-  /** An owner that failed is asked last for so long, so that not every chunk waits for it again. */
-  ownerAvoidedMs: 5 * second,
+  /**
+   * A node that has not answered a transfer for so long is asked for a sign of life, which it has so long to give; then
+   * another owner is tried beside it. Together 3 s, which a pause costs. Half would take a busy disk for a pause.
+   */
+  silenceMs: 1_500,
+  silencePingMs: 1_500,
+  /** An owner that failed or is silent is asked last for so long, so that not every chunk waits for it again. */
+  ownerAvoidedMs: 15 * second,
   /** Plaintext of small files sealed in memory at once; two such batches are under way. */
   batchPlaintextMax: 16 * 1024 * 1024,
   /** Names whose newest sequence a client remembers to notice a rollback; about 100 bytes each on disk. */

@@ -7,6 +7,7 @@ import { putFile } from '../../src/client/put.ts';
 import { isOperaError, OperaError } from '../../src/errors/errors.ts';
 import { parseVersionId } from '../../src/model/ids.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
+import { limits } from '../../src/model/limits.ts';
 import { content, mebibyte, put, read } from '../support/client-files.ts';
 
 const sizes = [0, 1, 65_535, 65_536, 65_537, 4 * mebibyte - 1, 4 * mebibyte, 4 * mebibyte + 1, 8 * mebibyte + 5];
@@ -88,7 +89,7 @@ test('an owner that did not answer is avoided for a while, and then asked again'
   const session = await cluster.session();
   for (let at = 0; at < 30; at++) await put(session, `f${at}`, content(10));
   assert.equal(asked, 1);
-  cluster.clock.advance(10_000);
+  cluster.clock.advance(limits.ownerAvoidedMs);
   for (let at = 0; at < 30; at++) await put(session, `g${at}`, content(10));
   assert.equal(asked, 2);
 });
