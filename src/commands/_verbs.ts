@@ -81,6 +81,7 @@ export const verbTable: VerbTable = table<Entry>({
     ls: verb('Members and nodes', 'list nodes with state, zone and use', () => import('./nodes-ls.ts')),
   }),
   status: verb('Watching and mending', 'health of the network and why', () => import('./status.ts')),
+  verify: verb('Watching and mending', 'read copies and check them', () => import('./verify.ts')),
   events: verb('Watching and mending', 'what happened: failures, repairs, members', () => import('./events.ts')),
   config: group('Help', 'settings and where they come from', {
     view: verb('Help', 'print each setting with its origin', () => import('./config-view.ts')),
