@@ -73,6 +73,10 @@ export const advice: Readonly<Record<ErrorCode, Advice>> = {
     'A condition such as --if-version does not hold: another write came first.',
     'See its state: opera stat NAME',
   ),
+  refused: advise(
+    'What was ordered would leave data with fewer copies than the network is set to. Nothing was changed.',
+    'Do first what the message names, or repeat it with --force',
+  ),
   'hash-conflict': advise(
     'A node holds other bytes at the address of a chunk, and kept them.',
     'Put it without resuming: --no-resume',

@@ -144,7 +144,10 @@ const startNode = async (
 const startMaster = (composed: ComposedRole, options: StartOptions, addresses: RoleAddresses): StartedRole => {
   const registry = registryOf(options, composed.open.home);
   const book = bookOf(composed, addresses);
-  const master = createMaster(composed.context, { registry, book, address: () => addresses.advertised });
+  const master = createMaster(composed.context, {
+    ...{ registry, book, timing: options.timing },
+    address: () => addresses.advertised,
+  });
   const end = async (): Promise<void> => {
     await master.resign();
     await registry.close();

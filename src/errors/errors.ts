@@ -40,6 +40,7 @@ export const errorTable = {
   'not-found': row(404, 3, false, 'not found'),
   exists: row(409, 10, false, 'it exists already'),
   conflict: row(409, 10, false, 'the condition does not hold'),
+  refused: row(409, 10, false, 'it would leave data with too few copies'),
   'hash-conflict': row(409, 10, false, 'another chunk is stored at that address'),
   stale_follows: row(409, 5, true, 'the name moved on; reseal the manifest and repeat'),
   stale_epoch: row(409, 5, true, 'the file key is wrapped under an old network key; rewrap and repeat'),

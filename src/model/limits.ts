@@ -139,6 +139,42 @@ export const limits = {
   storeStateKeyLengthMax: 200,
   /** One sealed note: a header line with a column map of some thousand columns. */
   noteBytesMax: 1024 * 1024,
+  /** Names of one question about a name between nodes, and of one look into the registry: bodies fit the answers. */
+  traceNamesMax: 200,
+  /** Manifests of one page of a sweep; 1 KiB each. */
+  sweepPageManifests: 200,
+  /** A sweep begins every so many served hours: it opens every manifest, 50 µs each. */
+  sweepEveryHours: 4,
+  /** Served hours from knowing that a version is dead to deleting its chunks: a day to notice a mistake. */
+  deadHours: 24,
+  /** Its manifest stays longer than an upload can be open (72 h), so that a chunk without one is no dead version's. */
+  deadManifestHours: 24 + 72,
+  /** Tombstones go at the latest then; a node that was away for 20 of these days is not trusted any more. */
+  tombstoneHours: 30 * 24,
+  /** Chunks without any manifest go after so long; an upload may be open for 3 of these 7 days. */
+  orphanHours: 7 * 24,
+  /** Evidence kept with a mark; a state record holds 1 MiB, base64 included. */
+  evidenceBytesMax: 512 * 1024,
+  /** Partitions compared by one question, and items of one answer about one of them. */
+  digestPartitionsMax: 1_024,
+  digestItemsMax: 10_000,
+  /** Items stored in this last time are not compared: their copies are on their way. */
+  settleMs: minute,
+  /** Partitions are compared this often, digestPartitionsMax at a time: all of them in a minute. */
+  compareTickMs: 15 * second,
+  /** Whether a sweep is due is asked this often. */
+  sweepTickMs: minute,
+  /** The scrub reads so much every so often, 4 MiB/s, besides keeping to the budget of background work. */
+  scrubTickMs: second,
+  scrubBytesPerRound: 4 * 1024 * 1024,
+  /** What looking into one partition counts as; 64 of 4,096 a second when all are empty. */
+  scrubPartitionCost: 64 * 1024,
+  /** A process that just began has better things to read. */
+  scrubFirstMs: 10 * minute,
+  /** A pass begins no sooner after the one before began, and the database itself is checked as often. */
+  scrubPassMs: 24 * hour,
+  /** The cursor is written this often; what is read twice after a crash is a minute's worth. */
+  scrubSaveMs: minute,
   /** Rows up to which a store's tables are searched for damage at each open: about 100 ms at this number. */
   storeSearchRowsMax: 100_000,
   /** Another connection (a person with `sqlite3`) may hold the write lock for so long before `overloaded`. */
@@ -187,7 +223,11 @@ export const limits = {
   /** Lease of the leading master; another takes over after watching it unchanged for this long. */
   leaseMs: 5 * second,
   leaseRenewMs: second,
-  /** Joins within this become one layout. */
+  /** A node's capacity must change by this part before copies move for it: a disk that fills moves nothing. */
+  capacityChangeMin: 0.05,
+  /** An hour of the network's age: what deletion is counted in. */
+  servedHourMs: hour,
+  /** Joins, losses and changes of capacity within this become one layout. */
   layoutGatherMs: second,
   /** Unretired layouts at once. */
   layoutsUnretiredMax: 4,
@@ -211,9 +251,37 @@ export const limits = {
   awayHoursMax: 20 * 24,
   /** A leader's word that deleting is safe counts for so long; ten heartbeats. */
   mayDeleteMs: 10 * second,
+  /** Manifests a node reads at once when it lists them as evidence; their bodies are in memory meanwhile. */
+  evidencePageManifests: 500,
+  /** Partitions listed together in a rebuild: 16,000 of a million names, about 10 MB with their bodies. */
+  rebuildPartitions: 64,
+  /** The leader compares the registry with what nodes know this often. */
+  lifeTickMs: 500,
+  /** An empty registry is made again after it was found empty for so long: a file is also missing while it is moved. */
+  registryLostMs: 2 * second,
+  /** Once the view is covered, a rebuild waits for silent nodes so long: they may know what nobody else was told. */
+  rebuildPatienceMs: 10 * second,
+  /** A registry that is further behind the nodes is forgotten: tombstones of what it lists may be gone. They live 24 h. */
+  registryBehindMaxMs: hour,
   /** Pending manifests are finished by a timer if no reader met them. */
   pendingSweepMs: 2 * second,
   probeIntervalMs: second,
+  /** The leader looks at dead and returned nodes this often. */
+  verdictTickMs: second,
+  /** A leader whose verdicts paused for longer starts all graces anew: it slept, and proved nothing meanwhile. */
+  verdictGapMs: 5 * second,
+  /** A node that was out must be heard for so long before it is up: two heartbeats and a probe. */
+  returnMs: 2 * second,
+  /** Part of the nodes that may be gone before the leader moves copies no more by itself; one always may. */
+  goneShareMax: 0.25,
+  /** A node that was down this often within the window flaps: each time its copies would move away and back. */
+  flapDownsMax: 5,
+  flapWindowMs: 10 * minute,
+  /** First quarantine, and what doubling it ends at; a node must stay up for so long before it gets copies again. */
+  quarantineMs: 5 * minute,
+  quarantineMaxMs: hour,
+  /** Quarantines longer ago than this are forgiven. */
+  quarantineMemoryMs: 24 * hour,
   /** A sentinel compares its opinions with the registry this often; half a probe, so that it adds little delay. */
   sentinelRoundMs: 500,
   /** Another sentinel that does not say its opinion by then abstains; it needs no registry and no disk for it. */

@@ -155,7 +155,14 @@ export const nodeStatus = v.object({
   readOnly: v.boolean(),
   layoutNumber: u32,
   completeLayout: u32,
+  sound: v.boolean(),
+  /** What it still has to copy for the newest layout. */
+  repair: v.object({ chunks: count, bytes: count }),
+  /** Wall clock; when its quarantine ends if it stays up. */
+  quarantineUntilMs: v.optional(milliseconds),
 });
+/** What the leader cannot or must not put right by itself. */
+export const alarmEntry = v.object({ kind: text(1, 40), sinceMs: milliseconds, text: text(1, 300) });
 export const statusAnswer = v.object({
   networkId,
   incarnation: u32,
@@ -174,6 +181,16 @@ export const statusAnswer = v.object({
   pending: count,
   members: listOf(memberEntry, 10_000),
   nodes: listOf(nodeStatus, 10_000),
+  /** What the leader cannot put right by itself. */
+  alarms: listOf(alarmEntry, 100),
+  /** Partitions with fewer than R′ owners that are heard and hold all they should; of 4,096. */
+  underReplicated: count,
+  /** What the leader would change about the layout, and what that waits for. */
+  wanted: v.optional(v.object({ joining: count, leaving: count, blocked: v.optional(text(1, 40)) })),
+  /** Nodes that an operator can remove without losing a copy. */
+  safeToRemove: listOf(memberId, 10_000),
+  registryMode: v.picklist(['normal', 'safe']),
+  servedHour: u32,
   nowMs: milliseconds,
 });
 export const eventsRequest = v.strictObject({ after: v.optional(text(1, 64)), limit: integer(1, 1_000) });

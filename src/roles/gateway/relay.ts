@@ -22,7 +22,10 @@ type Relayed =
   | 'name.get'
   | 'name.list'
   | 'name.where'
-  | 'network.status';
+  | 'network.status'
+  | 'node.drain'
+  | 'node.resume'
+  | 'node.remove';
 
 /** A master that answers so may be asked later; another one may do it now. */
 const nextMaster = [
@@ -36,6 +39,7 @@ const nextMaster = [
   'unauthenticated',
   'revoked',
   'forbidden',
+  'not-leader',
 ] as const;
 /** Between this gateway and a master; a client would take them for a word about itself. */
 const betweenRoles = ['peer-mismatch', 'unauthenticated', 'revoked', 'forbidden'] as const;
@@ -55,6 +59,9 @@ const checks: { readonly [N in Relayed]: (request: RequestOf<N>) => void } = {
   'name.list': ({ after }) => checkNames(after === undefined ? [] : [after]),
   'name.where': ({ name }) => checkNames([name]),
   'network.status': () => undefined,
+  'node.drain': () => undefined,
+  'node.resume': () => undefined,
+  'node.remove': () => undefined,
 };
 
 export class Relay {
@@ -77,6 +84,9 @@ export class Relay {
       'name.list': this.#relay('name.list'),
       'name.where': this.#relay('name.where'),
       'network.status': this.#relay('network.status'),
+      'node.drain': this.#relay('node.drain'),
+      'node.resume': this.#relay('node.resume'),
+      'node.remove': this.#relay('node.remove'),
     };
   }
 

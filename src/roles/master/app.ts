@@ -1,28 +1,41 @@
 // The master: placement, the name steps, layouts. Any master answers; only the leader gives orders to nodes.
 // This file wires its parts to routes and runs its loops. It holds no keys: everything it passes on is sealed.
-import type { Handlers } from '../../client/transport.ts';
+import type { Handler, Handlers } from '../../client/transport.ts';
 import { limits } from '../../model/limits.ts';
+import { type Timing, timingOf } from '../../model/timing.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { errorFacts } from '../../runtime/log.ts';
 import { commonHandlers, every } from '../common.ts';
 import type { RoleContext } from '../context.ts';
 import type { PeerBook } from '../peer-book.ts';
+import { Alarms } from './alarms.ts';
 import { Committer } from './commit.ts';
 import { MasterCore } from './core.ts';
 import { ManifestWriter } from './durable.ts';
-import { Layouts } from './layouts.ts';
+import { Judge, type JudgeOptions } from './judge.ts';
+import { Layouts, type LayoutsOptions } from './layouts.ts';
 import { Leadership } from './leadership.ts';
 import { Names } from './names.ts';
+import { LifeWatch } from './life.ts';
+import { Rebuilder, type RebuildRules } from './rebuild.ts';
 import { openUploads, renew, uploadHeld } from './plans.ts';
-import { networkStatus } from './status.ts';
+import { NodeOrders } from './orders.ts';
+import { ServedHours } from './served-hours.ts';
+import { networkStatus, type StatusParts } from './status.ts';
+import { Timeline } from './timeline.ts';
 
 export interface MasterDependencies {
   readonly registry: Registry;
   readonly book: PeerBook;
   /** Own mesh address, for the lease. */
   readonly address: () => string;
-  /** Tests pass a broken one, to see that they notice. */
+  /** Tests pass broken ones, to see that they notice. */
+  readonly rebuildRules?: RebuildRules;
   readonly isDurable?: MasterCore['isDurable'];
+  readonly stepVerdicts?: JudgeOptions['stepVerdicts'];
+  readonly dueActions?: LayoutsOptions['dueActions'];
+  /** How long silence may last; `lan` when not given. */
+  readonly timing?: Timing;
 }
 
 export interface RunningMaster {
@@ -38,15 +51,14 @@ const layoutsTickMs = 200;
 /** Uploads are expired this often, a page at a time. */
 const expireTickMs = 60_000;
 
-interface Parts {
-  readonly core: MasterCore;
+interface Parts extends StatusParts {
   readonly writer: ManifestWriter;
   readonly committer: Committer;
   readonly names: Names;
-  readonly leadership: Leadership;
+  readonly orders: NodeOrders;
 }
 
-const nameHandlers = ({ core, writer, committer, names, leadership }: Parts): Handlers => ({
+const nameHandlers = ({ core, writer, committer, names }: Parts): Handlers => ({
   'master.upload.open': async ({ request: { client, request } }) => ({
     answer: await openUploads(core, writer, client, request),
   }),
@@ -60,28 +72,39 @@ const nameHandlers = ({ core, writer, committer, names, leadership }: Parts): Ha
   'master.name.get': async ({ request: { client, request } }) => ({ answer: await names.get(client, request) }),
   'master.name.list': async ({ request: { request } }) => ({ answer: await names.list(request) }),
   'master.name.where': async ({ request: { request } }) => ({ answer: await names.where(request) }),
-  'master.network.status': async () => ({ answer: await networkStatus(core, leadership) }),
 });
 
-const memberHandlers = ({ core, leadership }: Parts): Handlers => ({
+const memberHandlers = (parts: Parts): Handlers => ({
+  'master.network.status': async () => ({ answer: await networkStatus(parts) }),
+  'master.node.drain': async ({ request: { request } }) => ({ answer: await parts.orders.drain(request) }),
+  'master.node.resume': async ({ request: { request } }) => ({ answer: await parts.orders.resume(request) }),
+  'master.node.remove': async ({ request: { request } }) => ({ answer: await parts.orders.remove(request) }),
+  'node.heartbeat': heartbeatHandler(parts),
   'member.changed': async () => {
-    core.forgetMembers();
+    parts.core.forgetMembers();
     return { answer: {} };
   },
-  'node.heartbeat': async ({ request, peer }) => {
+});
+
+const heartbeatHandler =
+  ({ core, leadership, served }: Parts): Handler<'node.heartbeat'> =>
+  async ({ request, peer }) => {
     const { clock, rosters } = core.context;
     const before = peer && core.heartbeats.get(peer.memberId);
     const writeCounterSeen = Math.max(before?.writeCounterSeen ?? 0, before?.request.writeCounter ?? 0);
     const at = { atMs: clock.nowMs(), atMonotonicMs: clock.monotonicMs() };
     if (peer) core.heartbeats.set(peer.memberId, { request, writeCounterSeen, ...at });
+    const { highestSequence: sequence, promisedEpoch: epoch, incarnation, layoutNumber } = request;
+    if (peer) core.learn({ sequence, epoch, incarnation, layoutNumber });
     const [life, state] = await Promise.all([core.life(), core.layouts()]);
     const lease = leadership.lease;
     return {
       answer: {
         nowMs: clock.nowMs(),
         epoch: leadership.epoch ?? 0n,
-        servedHour: Math.max(0, ...[...core.heartbeats.values()].map((beat) => beat.request.servedHour)),
-        mayDelete: false,
+        servedHour: served.now(),
+        // Settled means that a complete view was had in this incarnation.
+        mayDelete: leadership.epoch !== undefined && life.settled && core.safety.mode === 'normal',
         incarnation: life.incarnation,
         layoutNumber: state.layouts.at(-1)?.layout.number ?? 0,
         retiredUpTo: state.retiredUpTo,
@@ -91,8 +114,20 @@ const memberHandlers = ({ core, leadership }: Parts): Handlers => ({
         ...(lease && !lease.released ? { leader: { memberId: lease.holder, address: lease.address } } : {}),
       },
     };
-  },
-});
+  };
+
+/** The parts that watch nodes and lay them out. */
+const createWatch = (core: MasterCore, leadership: Leadership, dependencies: MasterDependencies) => {
+  const { timing = timingOf(undefined), stepVerdicts, dueActions } = dependencies;
+  const timeline = new Timeline(core.context, core.registry);
+  const alarms = new Alarms(core, timeline);
+  const judge = new Judge(core, leadership, { timing, timeline, alarms, ...(stepVerdicts ? { stepVerdicts } : {}) });
+  const isMassFailure = (): boolean => judge.state.massFailure !== undefined;
+  const layoutRules = { timeline, alarms, isMassFailure, ...(dueActions ? { dueActions } : {}) };
+  const layouts = new Layouts(core, leadership, layoutRules);
+  const orders = new NodeOrders(core, leadership, timeline);
+  return { timeline, alarms, judge, layouts, orders, served: new ServedHours(core, leadership) };
+};
 
 export const createMaster = (context: RoleContext, dependencies: MasterDependencies): RunningMaster => {
   const { registry, book, address } = dependencies;
@@ -101,8 +136,11 @@ export const createMaster = (context: RoleContext, dependencies: MasterDependenc
   const committer = new Committer(core, writer);
   const names = new Names(core, writer);
   const leadership = new Leadership(core, address);
-  const layouts = new Layouts(core, leadership);
-  const parts: Parts = { core, writer, committer, names, leadership };
+  const rebuilder = new Rebuilder(core, writer, leadership, dependencies.rebuildRules);
+  const lifeWatch = new LifeWatch(core, leadership, rebuilder);
+  const watch = createWatch(core, leadership, dependencies);
+  const { judge, layouts, served } = watch;
+  const parts: Parts = { core, writer, committer, names, leadership, ...watch };
   const notReady = (): string | undefined => (book.announced ? undefined : 'no gateway has taken the announcement yet');
 
   context.metrics.gauge('opera_leads', '1 while this master leads.', () => (leadership.epoch === undefined ? 0 : 1));
@@ -113,7 +151,10 @@ export const createMaster = (context: RoleContext, dependencies: MasterDependenc
     run: async () => {
       await Promise.all([
         book.run(),
+        every(context, 'life', limits.lifeTickMs, () => lifeWatch.tick()),
         every(context, 'lease', limits.leaseRenewMs, () => leadership.tick()),
+        every(context, 'verdicts', limits.verdictTickMs, () => judge.tick()),
+        every(context, 'served-hours', limits.verdictTickMs, async () => served.tick()),
         every(context, 'layouts', layoutsTickMs, () => layouts.tick()),
         every(context, 'pending', limits.pendingSweepMs, () => writer.sweep()),
         every(context, 'uploads', expireTickMs, async () => {

@@ -26,6 +26,9 @@ export interface Heartbeat {
   readonly atMonotonicMs: number;
 }
 
+/** A node counts as heard when a heartbeat came within this many of them. */
+const aliveBeats = 5;
+
 /** The unretired layouts and the members that a decision is made upon, read together. */
 export interface View {
   /** Ascending; at least one, the last is the newest. */
@@ -35,13 +38,27 @@ export interface View {
   readonly members: readonly MemberRecord[];
 }
 
+/** What nodes know of the order of things. */
+export interface Known {
+  readonly sequence: bigint;
+  readonly incarnation: number;
+  readonly epoch: bigint;
+  readonly layoutNumber: number;
+}
+
 export class MasterCore {
   readonly context: RoleContext;
   readonly registry: Registry;
   readonly book: PeerBook;
   readonly heartbeats = new Map<MemberId, Heartbeat>();
+  /** In safe mode nothing is committed, deleted or laid out, and nobody is put out. */
+  safety: { readonly mode: 'normal' | 'safe'; readonly reason: string } = { mode: 'normal', reason: '' };
   readonly #parsed = new Map<number, HeldLayout>();
   #members: { readonly records: readonly MemberRecord[]; readonly atMs: number } | undefined;
+
+  #known: Known = { sequence: 0n, incarnation: 0, epoch: 0n, layoutNumber: 0 };
+  /** Why the registry is known to have gone back, until its incarnation was raised for it. */
+  lag: string | undefined;
 
   /** The rule by which copies are counted; tests pass a broken one, to see that they notice. */
   readonly isDurable: typeof isDurable;
@@ -53,7 +70,23 @@ export class MasterCore {
     this.isDurable = durable;
   }
 
-  /** The registry's life; `registry-lost` or `wrong-network` when it is not this network's. */
+  /** The highest that any node was ever heard to know: a registry that knows less went back. */
+  get known(): Known {
+    return this.#known;
+  }
+
+  learn(said: Partial<Known>): void {
+    const before = this.#known;
+    const higher = (a: bigint, b: bigint = 0n): bigint => (a > b ? a : b);
+    this.#known = {
+      sequence: higher(before.sequence, said.sequence),
+      incarnation: Math.max(before.incarnation, said.incarnation ?? 0),
+      epoch: higher(before.epoch, said.epoch),
+      layoutNumber: Math.max(before.layoutNumber, said.layoutNumber ?? 0),
+    };
+  }
+
+  /** The registry's life; `registry-lost` when there is none or it is another network's. */
   async life(): Promise<RegistryLife> {
     const life = await this.registry.readLife();
     if (life.networkId !== this.context.networkId) {
@@ -117,3 +150,9 @@ export class MasterCore {
     return node && destinationOf(node);
   }
 }
+
+/** True when the node was heard of within the last few heartbeats. */
+export const isBeating = (core: MasterCore, memberId: MemberId): boolean => {
+  const beat = core.heartbeats.get(memberId);
+  return beat !== undefined && core.context.clock.monotonicMs() - beat.atMonotonicMs < aliveBeats * limits.heartbeatMs;
+};

@@ -1,30 +1,41 @@
 // Carries out what state.ts decides about layouts, as the leader of an epoch that is checked again before each order.
 // Orders repeat until heartbeats show that they arrived, so a lost message delays and never loses.
-import type { KeyHash } from '../../model/ids.ts';
+import { isValidMember } from '../../identity/roster.ts';
+import { isOperaError } from '../../errors/errors.ts';
+import type { KeyHash, MemberId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { encodeLayout, hashOfLayout } from '../../placement/layout.ts';
 import { nodesOfFile } from '../../placement/movement.ts';
 import { partitionCount } from '../../placement/partition.ts';
-import { planLayout } from '../../placement/plan.ts';
-import { isValidMember } from '../../identity/roster.ts';
-import { bytesToHex } from '../../model/ids.ts';
+import { type LayoutPlan, planLayout } from '../../placement/plan.ts';
 import type { MemberRecord } from '../../registry/registry.ts';
 import { errorFacts } from '../../runtime/log.ts';
 import { destinationOf } from '../peer-book.ts';
 import type { HeldLayout, MasterCore } from './core.ts';
 import type { Leadership } from './leadership.ts';
-import { dueActions, joiningNodes, type LayoutAction, type NodeView } from './state.ts';
+import type { Alarms } from './alarms.ts';
+import { nodeViews, Shapes } from './node-views.ts';
+import { dueActions, type LayoutAction, type LayoutsView, type NodeView, type Wanted, wantedLayout } from './state.ts';
+import type { Timeline } from './timeline.ts';
 
 /** An order whose effect no heartbeat shows is repeated after so long. */
 const orderAgainMs = limits.heartbeatMs;
-/** A node counts as alive when it was heard of within this many heartbeats. */
-const aliveBeats = 5;
-/** Weight of a node that named no capacity; all nodes of a laptop are alike. */
-const defaultCapacityBytes = 2 ** 40;
+type PlanAction = Extract<LayoutAction, { kind: 'plan' }>;
+
+export interface LayoutsOptions {
+  readonly timeline: Timeline;
+  readonly alarms: Alarms;
+  /** True while too many nodes are gone for anything automatic. */
+  readonly isMassFailure: () => boolean;
+  /** Tests pass a broken one, to see that they notice. */
+  readonly dueActions?: typeof dueActions;
+}
 
 export class Layouts {
   readonly #core: MasterCore;
   readonly #leadership: Leadership;
+  readonly #options: LayoutsOptions;
+  readonly #shapes = new Shapes();
   #waitingSinceMs: number | undefined;
   /** The table of addresses that each node was last told, and in which epoch. */
   readonly #told = new Map<KeyHash, string>();
@@ -33,9 +44,10 @@ export class Layouts {
   /** Addresses of the newest layout's nodes when the public keys were last looked at. */
   #placed: string | undefined;
 
-  constructor(core: MasterCore, leadership: Leadership) {
+  constructor(core: MasterCore, leadership: Leadership, options: LayoutsOptions) {
     this.#core = core;
     this.#leadership = leadership;
+    this.#options = options;
   }
 
   /** One round of a leader; does nothing when this master does not lead. */
@@ -45,97 +57,115 @@ export class Layouts {
       this.#waitingSinceMs = undefined;
       return;
     }
-    await this.#followLife();
     this.#core.forgetMembers();
-    const { layouts, retiredUpTo } = await this.#core.layouts();
-    const members = (await this.#core.members()).filter((member) => this.#mayServe(member));
-    const nowMs = this.#core.context.clock.monotonicMs();
-    const nodes = members.map((member) => this.#nodeView(member, nowMs));
+    const { layouts } = await this.#core.layouts();
+    const all = await this.#core.members();
+    const members = all.filter((member) => this.#mayServe(member));
     const parsed = layouts.map(({ layout }) => layout);
-    if (joiningNodes({ layouts: parsed, nodes }).length === 0) this.#waitingSinceMs = undefined;
-    else this.#waitingSinceMs ??= nowMs;
-    const view = { layouts: parsed, retiredUpTo, nodes, waitingSinceMs: this.#waitingSinceMs, nowMs };
-    for (const action of dueActions(view)) await this.#carryOut(action, layouts, members, epoch);
+    const nodes = nodeViews(this.#core, all, parsed);
+    const view = this.#viewOf(parsed, nodes);
+    await this.#tellBlocked(view.wanted);
+    const decide = this.#options.dueActions ?? dueActions;
+    for (const action of decide(view)) await this.#carryOut(action, layouts, members, nodes, epoch);
+    // A registry that lags behind the nodes must tell them nothing.
+    if (view.safeMode) return;
     await this.#followAddresses(layouts, members, nodes, epoch);
     await this.#followPlacements(layouts.at(-1));
   }
 
-  /** After a restart or replacement of the database its incarnation is raised before anything else is done. */
-  async #followLife(): Promise<void> {
-    const life = await this.#core.life();
-    if (life.lifeId === life.raisedUnder) return;
-    const known = Math.max(0, ...[...this.#core.heartbeats.values()].map(({ request }) => request.incarnation));
-    const raised = await this.#core.registry.raiseIncarnation(life.incarnation, known + 1);
-    if (!raised) return;
-    this.#core.context.log.warn('incarnation-raised', { incarnation: raised.incarnation });
-    await this.#core.registry.settle(raised.incarnation, raised.sequence);
-  }
-
+  /** May be sent orders. */
   #mayServe(member: MemberRecord): boolean {
     const { roster } = this.#core.context.rosters;
     const valid = isValidMember(roster, member.keyHash, 'node');
     return valid && member.state !== 'removed' && member.addresses.length > 0;
   }
 
-  #nodeView(member: MemberRecord, nowMs: number): NodeView {
-    const beat = this.#core.heartbeats.get(member.memberId);
-    return {
-      keyHash: member.keyHash,
-      layoutNumber: beat?.request.layoutNumber ?? 0,
-      completeLayout: beat?.request.completeLayout ?? 0,
-      alive: beat !== undefined && nowMs - beat.atMonotonicMs < aliveBeats * limits.heartbeatMs,
-      out: member.state === 'out' || member.state === 'draining',
+  #viewOf(layouts: LayoutsView['layouts'], nodes: readonly NodeView[]): LayoutsView & { readonly wanted?: Wanted } {
+    const { copies, writeCopies } = this.#core.context.rosters.roster.settings;
+    const nowMs = this.#core.context.clock.monotonicMs();
+    const seen = {
+      ...{ layouts, nodes, copies, writeCopies },
+      reshaped: this.#shapes.isReshaped(layouts.at(-1), nodes),
+      massFailure: this.#options.isMassFailure(),
+      safeMode: this.#core.safety.mode === 'safe',
     };
+    const wanted = wantedLayout(seen);
+    if (!wanted || wanted.blocked) this.#waitingSinceMs = undefined;
+    else this.#waitingSinceMs ??= nowMs;
+    return { ...seen, waitingSinceMs: this.#waitingSinceMs, nowMs, ...(wanted ? { wanted } : {}) };
+  }
+
+  /** A layout that cannot be made for want of nodes waits for them, or for an operator's word. */
+  async #tellBlocked(wanted: Wanted | undefined): Promise<void> {
+    const short = wanted?.blocked === 'write-quorum' ? wanted.nodes.length : undefined;
+    const text = short === undefined ? undefined : `${short} nodes are left, too few for a layout that writes safely`;
+    await this.#options.alarms.set('write-quorum', text, short === undefined ? {} : { nodes: short });
   }
 
   async #carryOut(
     action: LayoutAction,
     layouts: readonly HeldLayout[],
     members: readonly MemberRecord[],
+    nodes: readonly NodeView[],
     epoch: bigint,
   ): Promise<void> {
     // The epoch is checked when the order runs, not only when it was decided.
     if (this.#leadership.epoch !== epoch) return;
     switch (action.kind) {
       case 'plan':
-        return this.#plan(layouts, members, action.joining, epoch);
+        return this.#plan(layouts, members, nodes, action, epoch);
       case 'announce':
         await this.#announce(layouts, members, this.#notSentLately('announce', layouts, action.to), epoch);
         return;
       case 'covered':
         return this.#tellCovered(layouts, members, this.#notSentLately('covered', layouts, action.to), epoch);
-      case 'retire': {
-        const { incarnation } = await this.#core.life();
-        await this.#core.registry.retireLayouts(action.upTo, incarnation);
-        this.#core.context.log.info('layout-retired', { upTo: action.upTo });
-        await this.#event('layout-retired', { upTo: action.upTo });
-        const left = layouts.filter(({ layout }) => layout.number > action.upTo);
-        await this.#announce(left, members, action.to, epoch);
-        return;
-      }
+      case 'retire':
+        return this.#retire(action, layouts, members, epoch);
+    }
+  }
+
+  async #retire(
+    { upTo, to }: Extract<LayoutAction, { kind: 'retire' }>,
+    layouts: readonly HeldLayout[],
+    members: readonly MemberRecord[],
+    epoch: bigint,
+  ): Promise<void> {
+    const { incarnation } = await this.#core.life();
+    await this.#core.registry.retireLayouts(upTo, incarnation);
+    this.#core.context.log.info('layout-retired', { upTo });
+    const left = layouts.filter(({ layout }) => layout.number > upTo);
+    await this.#tellComplete(left.at(-1), members);
+    await this.#announce(left, members, to, epoch);
+  }
+
+  /** The end of what began with a death, a join or an order, under the cause it began with. */
+  async #tellComplete(newest: HeldLayout | undefined, members: readonly MemberRecord[]): Promise<void> {
+    if (!newest) return;
+    const { timeline } = this.#options;
+    const { number: layout, nodes } = newest.layout;
+    await timeline.read();
+    const { causeId, repairs } = timeline.causeOfLayout(layout) ?? { causeId: timeline.freshCause(), repairs: false };
+    await timeline.append('layout-complete', causeId, undefined, { layout });
+    if (repairs) await timeline.append('repair-complete', causeId, undefined, { layout });
+    for (const { memberId, keyHash, state } of members) {
+      if (state !== 'draining' || nodes.includes(keyHash)) continue;
+      await timeline.append('safe-to-remove', causeId, memberId, { layout });
     }
   }
 
   async #plan(
     layouts: readonly HeldLayout[],
     members: readonly MemberRecord[],
-    joining: readonly KeyHash[],
+    nodes: readonly NodeView[],
+    action: PlanAction,
     epoch: bigint,
   ): Promise<void> {
     const { context, registry } = this.#core;
     const before = layouts.at(-1);
-    const { settings } = context.rosters.roster;
-    const wanted = new Set([...(before?.layout.nodes ?? []), ...joining]);
-    const placed = members
-      .filter(({ keyHash }) => wanted.has(keyHash))
-      .map(({ keyHash, capacityBytes, zone }) => ({ keyHash, weight: capacityBytes || defaultCapacityBytes, zone }));
-    const { copies, writeCopies } = settings;
-    const table = planLayout(before?.layout, placed, {
-      copies,
-      writeCopies,
-      partitions: partitionCount,
-      reason: 'join',
-    });
+    const { copies, writeCopies } = context.rosters.roster.settings;
+    const placed = nodes.filter(({ keyHash }) => action.nodes.includes(keyHash));
+    const settings = { copies, writeCopies, partitions: partitionCount, reason: action.reason };
+    const table = planLayout(action.from, placed, settings);
     const { incarnation } = await this.#core.life();
     const number = (before?.layout.number ?? 0) + 1;
     const { signer } = context.identity();
@@ -157,11 +187,23 @@ export class Layouts {
     const appended = await registry.appendLayout({ number, layout: { bytes, signerSpki: signer.spki } }, incarnation);
     if (!appended) return;
     this.#waitingSinceMs = undefined;
-    const facts = { layout: number, nodes: table.nodes.length, copies: table.copies, moved: table.moved };
-    context.log.info('layout-made', facts);
-    await this.#event('layout-made', facts);
+    await this.#tellMade(number, table, action, members);
     const { layouts: fresh } = await this.#core.layouts();
     await this.#announce(fresh, members, table.nodes, epoch);
+  }
+
+  async #tellMade(
+    layout: number,
+    { nodes, copies, moved }: LayoutPlan,
+    { leaving, reason }: PlanAction,
+    members: readonly MemberRecord[],
+  ): Promise<void> {
+    const { timeline } = this.#options;
+    const facts = { layout, nodes: nodes.length, copies, moved, reason };
+    this.#core.context.log.info('layout-made', facts);
+    await timeline.read();
+    const lost = members.find(({ keyHash }) => leaving.includes(keyHash));
+    await timeline.append('layout-made', timeline.causeOf(lost?.memberId), undefined, facts);
   }
 
   /** Orders repeat until a heartbeat shows their effect, and not more often than heartbeats come. */
@@ -227,11 +269,18 @@ export class Layouts {
           await send(destinationOf({ memberId, address }));
           reached.push(keyHash);
         } catch (error) {
+          if (isOperaError(error, 'conflict')) await this.#tellConflict(memberId);
           this.#core.context.log.warn('order-undelivered', { node: memberId, ...errorFacts(error) });
         }
       }),
     );
     return reached;
+  }
+
+  /** Two layouts of one number exist: nobody's order can mend that, and the node is right to refuse. */
+  async #tellConflict(memberId: MemberId): Promise<void> {
+    const text = `${memberId} holds another layout of the same number and refuses this one`;
+    await this.#options.alarms.set('layout-conflict', text, { node: memberId });
   }
 
   /** Nodes dial each other by the table that comes with layouts: a node that moved is made known with the same ones. */
@@ -267,11 +316,5 @@ export class Layouts {
     await registry.rebuildPlacements(newest.layout.number, ({ version, chunkCount }) =>
       nodesOfFile(newest.layout, version, chunkCount).flatMap((keyHash) => addresses.get(keyHash) ?? []),
     );
-  }
-
-  async #event(kind: string, facts: Readonly<Record<string, number>>): Promise<void> {
-    const { context, registry } = this.#core;
-    const causeId = bytesToHex(context.random.bytes(16));
-    await registry.appendEvent({ atMs: context.clock.nowMs(), kind, causeId, memberId: undefined, facts });
   }
 }

@@ -1,13 +1,89 @@
 // The state of the network as this master sees it: registry, layouts, members, and what nodes last said.
 import { isValidMember } from '../../identity/roster.ts';
 import type { AnswerOf } from '../../wire/routes.ts';
+import type { Layout } from '../../placement/layout.ts';
+import type { MemberRecord } from '../../registry/registry.ts';
+import type { Alarms } from './alarms.ts';
 import type { MasterCore } from './core.ts';
+import type { Judge } from './judge.ts';
 import type { Leadership } from './leadership.ts';
+import { nodeViews } from './node-views.ts';
+import { isSafeToRemove } from './orders.ts';
+import type { ServedHours } from './served-hours.ts';
+import { countUnderReplicated, wantedLayout } from './state.ts';
+import type { Timeline } from './timeline.ts';
+import { releaseMsOf } from './verdicts.ts';
 
 /** Pending changes are counted up to this many; more is "many" to a reader. */
 const pendingCounted = 1_000;
 
-export const networkStatus = async (core: MasterCore, leadership: Leadership): Promise<AnswerOf<'network.status'>> => {
+export interface StatusParts {
+  readonly core: MasterCore;
+  readonly leadership: Leadership;
+  readonly alarms: Alarms;
+  readonly judge: Judge;
+  readonly timeline: Timeline;
+  readonly served: ServedHours;
+}
+
+type Status = AnswerOf<'network.status'>;
+
+const nodesOf = ({ core, judge, timeline }: StatusParts): Status['nodes'] => {
+  const { clock } = core.context;
+  return [...core.heartbeats].map(([memberId, { request, atMs }]) => {
+    const { sentenced, quarantines } = timeline.flapsOf(memberId);
+    const releaseMs = sentenced ? releaseMsOf(judge.state, memberId, quarantines) : undefined;
+    return {
+      memberId,
+      heardMs: atMs,
+      chunks: request.chunks,
+      manifests: request.manifests,
+      chunkBytes: request.chunkBytes,
+      ...(request.freeBytes === undefined ? {} : { freeBytes: request.freeBytes }),
+      readOnly: request.readOnly,
+      layoutNumber: request.layoutNumber,
+      completeLayout: request.completeLayout,
+      sound: request.sound,
+      repair: request.repair,
+      ...(releaseMs === undefined
+        ? {}
+        : { quarantineUntilMs: Math.round(clock.nowMs() + releaseMs - clock.monotonicMs()) }),
+    };
+  });
+};
+
+/** What is planned, and how much of the newest layout is not held by all who should. */
+const progressOf = (
+  { core, judge }: StatusParts,
+  layouts: readonly Layout[],
+  members: readonly MemberRecord[],
+): Pick<Status, 'underReplicated' | 'wanted' | 'safeToRemove'> => {
+  const nodes = nodeViews(core, members, layouts);
+  const newest = layouts.at(-1);
+  const { copies, writeCopies } = core.context.rosters.roster.settings;
+  const massFailure = judge.state.massFailure !== undefined;
+  const safeMode = core.safety.mode === 'safe';
+  const wanted = wantedLayout({ layouts, nodes, copies, writeCopies, reshaped: false, massFailure, safeMode });
+  return {
+    underReplicated: newest ? countUnderReplicated(newest, nodes) : 0,
+    ...(wanted
+      ? {
+          wanted: {
+            joining: wanted.joining.length,
+            leaving: wanted.leaving.length,
+            ...(wanted.blocked ? { blocked: wanted.blocked } : {}),
+          },
+        }
+      : {}),
+    safeToRemove: members.flatMap((member) => {
+      const leaves = member.role === 'node' && (member.state === 'draining' || member.state === 'out');
+      return leaves && isSafeToRemove(core, member.keyHash, layouts, nodes) ? [member.memberId] : [];
+    }),
+  };
+};
+
+export const networkStatus = async (parts: StatusParts): Promise<Status> => {
+  const { core, leadership, alarms, served } = parts;
   const { registry, context } = core;
   const [life, { layouts, retiredUpTo }, members, files, pending, placementsLayout] = await Promise.all([
     core.life(),
@@ -41,17 +117,15 @@ export const networkStatus = async (core: MasterCore, leadership: Leadership): P
       addresses: [...addresses],
       revoked: !isValidMember(roster, member.keyHash, member.role),
     })),
-    nodes: [...core.heartbeats].map(([memberId, { request, atMs }]) => ({
-      memberId,
-      heardMs: atMs,
-      chunks: request.chunks,
-      manifests: request.manifests,
-      chunkBytes: request.chunkBytes,
-      ...(request.freeBytes === undefined ? {} : { freeBytes: request.freeBytes }),
-      readOnly: request.readOnly,
-      layoutNumber: request.layoutNumber,
-      completeLayout: request.completeLayout,
-    })),
+    nodes: nodesOf(parts),
+    alarms: [...alarms.list()],
+    ...progressOf(
+      parts,
+      layouts.map(({ layout }) => layout),
+      members,
+    ),
+    registryMode: core.safety.mode,
+    servedHour: served.now(),
     nowMs: context.clock.nowMs(),
   };
 };

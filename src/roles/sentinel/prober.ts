@@ -1,7 +1,6 @@
 // Asking members whether they are there: one probe at a time to each, at its own pace, so that one that hangs delays
 // nobody else's; and how long our own process stood still meanwhile.
-// Invariant: a probe never rejects; whatever goes wrong is a failure with a word. Conclusions are drawn in state.ts.
-import { isOperaError } from '../../errors/errors.ts';
+// Conclusions are drawn in state.ts.
 import type { Roster } from '../../identity/roster.ts';
 import { isValidMember } from '../../identity/roster.ts';
 import type { MemberId } from '../../model/ids.ts';
@@ -11,7 +10,8 @@ import type { Timing } from '../../model/timing.ts';
 import type { MemberRecord } from '../../registry/registry.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { RoleContext } from '../context.ts';
-import type { ProbeFailure, SentinelEvent } from './state.ts';
+import { probe } from '../probe.ts';
+import type { SentinelEvent } from './state.ts';
 
 const probedRoles: readonly Role[] = ['node', 'gateway', 'master'];
 
@@ -29,15 +29,6 @@ export const membersToProbe = (
       state !== 'removed' &&
       isValidMember(roster, keyHash, role),
   );
-
-const failureOf = (error: unknown): ProbeFailure | undefined => {
-  if (!isOperaError(error)) return 'cut-off';
-  // The other side's own error came over a connection that proved its identity: it lives, whatever it says.
-  if (error.requestId !== undefined) return undefined;
-  if (error.code === 'peer-mismatch' || error.code === 'timeout') return error.code;
-  if (error.code === 'unauthenticated' || error.code === 'revoked') return 'untrusted';
-  return error.details?.['reason'] === 'ECONNREFUSED' ? 'refused' : 'cut-off';
-};
 
 /** Probes each watched member once per interval, or as soon as the probe before has ended. */
 export class Prober {
@@ -65,7 +56,8 @@ export class Prober {
     this.#running.add(memberId);
     for (let address = this.#addresses.get(memberId); address !== undefined && !stopping.aborted; ) {
       const sentMs = clock.monotonicMs();
-      const failure = await this.#probe(memberId, address);
+      // Waited for as long as the verdict takes: a late answer is an answer.
+      const failure = await probe(this.#context, memberId, address, this.#timing.downMaxMs);
       const now = clock.monotonicMs();
       if (stopping.aborted) break;
       if (failure === undefined) this.#report({ kind: 'answered', memberId, tookMs: now - sentMs });
@@ -75,18 +67,6 @@ export class Prober {
       address = this.#addresses.get(memberId);
     }
     this.#running.delete(memberId);
-  }
-
-  async #probe(memberId: MemberId, address: string): Promise<ProbeFailure | undefined> {
-    const { transport, stopping } = this.#context;
-    try {
-      // Waited for as long as the verdict takes: a late answer is an answer.
-      const options = { timeoutMs: this.#timing.downMaxMs, signal: stopping };
-      await transport.call({ address, expect: { memberId } }, 'ping', {}, options);
-      return undefined;
-    } catch (error) {
-      return failureOf(error);
-    }
   }
 }
 

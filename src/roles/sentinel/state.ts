@@ -6,10 +6,8 @@ import type { MemberId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { Timing } from '../../model/timing.ts';
 import type { MemberState } from '../../registry/registry.ts';
+import { majorityOf, type ProbeFailure } from '../probe.ts';
 import { boundsOf, type Rhythm, withAnswer } from './detector.ts';
-
-/** Why a probe failed: `refused` is a port that nobody listens on, `cut-off` any other lost connection. */
-export type ProbeFailure = 'refused' | 'timeout' | 'cut-off' | 'peer-mismatch' | 'untrusted';
 
 export type SentinelEvent =
   /** The members to watch from now on. */
@@ -125,9 +123,6 @@ export const wishesOf = (
     return state ? [{ memberId, from, state, reason: opinion.failure ?? 'answers probes' }] : [];
   });
 };
-
-/** Sentinels that must say the same: a majority of those in the roster, whether they answer or not. */
-export const majorityOf = (sentinels: number): number => Math.floor(sentinels / 2) + 1;
 
 /** True when enough of the ballots carry the move. Who says down also says suspect. */
 export const isAgreed = (move: Move, ballots: readonly Ballot[], sentinels: number): boolean => {

@@ -1,14 +1,9 @@
 // Who leads: the lease, the promises of the nodes, and what becomes of a leader that was paused or cut off.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { type KeyHash, networkIdFromBytes } from '../../../src/model/ids.ts';
 import { limits } from '../../../src/model/limits.ts';
-import { encodeLayout, parseLayout } from '../../../src/placement/layout.ts';
-import { partitionCount } from '../../../src/placement/partition.ts';
-import { dueActions, joiningNodes, type NodeView } from '../../../src/roles/master/state.ts';
 import { get, newestLayoutOf, put } from '../../support/cluster-client.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
-import { createSeededMember, SeededRandom } from '../../support/seeded.ts';
 
 const leaderOf = (cluster: MemoryCluster): number =>
   cluster.masters.findIndex(({ address }) => address === cluster.store.lease?.address);
@@ -120,54 +115,5 @@ describe('leadership', () => {
     assert.equal(cluster.store.incarnation, 2);
     assert.equal(Buffer.from((await cluster.during(get(session, 'a'))) ?? []).toString(), 'x');
     cluster.stopAll();
-  });
-});
-
-describe('what is due', () => {
-  const random = new SeededRandom('due');
-  const members = Array.from({ length: 4 }, () => createSeededMember('node', random).signer.keyHash).sort();
-  const layoutOf = (number: number, nodes: readonly KeyHash[]) => {
-    const copies = Math.min(3, nodes.length);
-    const owners = new Uint16Array(partitionCount * copies).map((_, slot) => slot % copies);
-    const fields = { networkId: networkIdFromBytes(random.bytes(16)), number, leaderEpoch: 1n, incarnation: 1 };
-    const table = { copies, writeCopies: Math.min(2, copies), nodes, owners, previousHash: new Uint8Array(32) };
-    return parseLayout(encodeLayout({ ...fields, ...table }, createSeededMember('master', random).signer));
-  };
-  const nodesAt = (layoutNumber: number, completeLayout: number, keys: readonly KeyHash[] = members): NodeView[] =>
-    keys.map((keyHash) => ({ keyHash, layoutNumber, completeLayout, alive: true, out: false }));
-  const [first, second] = [layoutOf(1, members.slice(0, 3)), layoutOf(2, members)];
-  const kindsOf = (view: Partial<Parameters<typeof dueActions>[0]>) =>
-    dueActions({
-      layouts: [first, second],
-      retiredUpTo: 0,
-      nodes: [],
-      waitingSinceMs: undefined,
-      nowMs: 0,
-      ...view,
-    }).map(({ kind }) => kind);
-
-  test('is to announce, then to say what is covered, then to retire', () => {
-    assert.deepEqual(kindsOf({ nodes: nodesAt(1, 1) }), ['announce']);
-    assert.deepEqual(kindsOf({ nodes: nodesAt(2, 1) }), ['covered']);
-    assert.deepEqual(kindsOf({ nodes: nodesAt(2, 2) }), ['retire']);
-    assert.deepEqual(kindsOf({ nodes: nodesAt(2, 2), layouts: [second] }), []);
-  });
-
-  test('is not to retire while an owner that is not out is incomplete, alive or not', () => {
-    const [slow, ...others] = nodesAt(2, 2);
-    if (!slow) throw new Error('no node');
-    const away = { ...slow, completeLayout: 1, alive: false };
-    assert.deepEqual(kindsOf({ nodes: [away, ...others] }), ['covered']);
-    assert.deepEqual(kindsOf({ nodes: [{ ...away, out: true }, ...others] }), ['retire']);
-  });
-
-  test('is no layout before joins were gathered, and none of a fifth unretired one', () => {
-    const nodes = nodesAt(1, 1);
-    const waiting = { layouts: [first], nodes, waitingSinceMs: 1_000 };
-    assert.deepEqual(joiningNodes({ layouts: [first], nodes }), [members[3]]);
-    assert.deepEqual(kindsOf({ ...waiting, nowMs: 1_999 }), []);
-    assert.deepEqual(kindsOf({ ...waiting, nowMs: 2_000 }), ['plan']);
-    const four = [1, 2, 3, 4].map((number) => layoutOf(number, members.slice(0, 3)));
-    assert.ok(!kindsOf({ layouts: four, nodes: nodesAt(4, 1), waitingSinceMs: 0, nowMs: 9_000 }).includes('plan'));
   });
 });

@@ -5,12 +5,12 @@ import type { MemberId } from '../../../src/model/ids.ts';
 import { limits } from '../../../src/model/limits.ts';
 import { timings } from '../../../src/model/timing.ts';
 import type { MemberState } from '../../../src/registry/registry.ts';
+import { majorityOf } from '../../../src/roles/probe.ts';
 import {
   type Ballot,
   ballotOf,
   emptySentinelState,
   isAgreed,
-  majorityOf,
   type Opinion,
   type SentinelEvent,
   type SentinelState,

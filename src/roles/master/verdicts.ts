@@ -1,0 +1,145 @@
+// Who is out, who is back, who flaps, and when so many are gone that nothing is done by itself: a pure step over what
+// the leader has just seen, counted on its monotonic clock.
+// Invariants: `out` needs the sentinels' majority, the leader's own failed ping and an unbroken grace; a leader that
+// slept begins every count anew; more than a quarter of the nodes gone is an alarm and nobody is put out; returning
+// needs heartbeats and an answer. It moves states only: layouts follow from them in state.ts.
+import type { MemberId } from '../../model/ids.ts';
+import { limits } from '../../model/limits.ts';
+import type { Timing } from '../../model/timing.ts';
+import type { MemberState } from '../../registry/registry.ts';
+
+/** What was seen of one node in this round. */
+export interface Evidence {
+  readonly memberId: MemberId;
+  readonly state: MemberState;
+  /** A heartbeat came within the last few seconds. */
+  readonly alive: boolean;
+  /** The leader's own ping; undefined when there was no reason to send one. */
+  readonly ping: 'answered' | 'refused' | 'silent' | undefined;
+  /** What the sentinels say when asked now: a majority says down, or even that the port refuses. */
+  readonly sentinels: 'down' | 'refused' | undefined;
+  /** Named by an unretired layout: its copies are still counted on. */
+  readonly placed: boolean;
+  /** Times it went down within the window of flapping. */
+  readonly downs: number;
+  /** Times it was quarantined lately, and whether the last one is not served yet. */
+  readonly quarantines: number;
+  readonly sentenced: boolean;
+}
+
+/** Monotonic ms since when it has been so without a break; undefined when it is not so. */
+interface Watch {
+  readonly deadSinceMs: number | undefined;
+  readonly refusedSinceMs: number | undefined;
+  readonly aliveSinceMs: number | undefined;
+}
+
+export interface MassFailure {
+  readonly gone: number;
+  readonly nodes: number;
+}
+
+export interface VerdictState {
+  readonly watches: ReadonlyMap<MemberId, Watch>;
+  readonly massFailure: MassFailure | undefined;
+  readonly lastMs: number | undefined;
+}
+
+export interface Verdict {
+  readonly memberId: MemberId;
+  /** Another state by now makes it void. */
+  readonly from: MemberState;
+  readonly state: 'up' | 'out' | 'quarantine';
+  readonly reason: string;
+}
+
+export const noVerdicts: VerdictState = { watches: new Map(), massFailure: undefined, lastMs: undefined };
+
+/** Nodes whose copies cannot be counted on: down and silent, or out with their copies not made elsewhere yet. */
+const isGone = ({ state, ping, placed }: Evidence): boolean =>
+  (state === 'down' && ping !== 'answered') || (state === 'out' && placed);
+
+/** Nodes that are gone, when they are too many to be a few accidents. */
+export const massFailureOf = (nodes: readonly Evidence[]): MassFailure | undefined => {
+  const counted = nodes.filter(({ state, placed }) => state !== 'removed' && (state !== 'out' || placed));
+  const gone = nodes.filter(isGone).length;
+  return gone > Math.max(1, counted.length * limits.goneShareMax) ? { gone, nodes: counted.length } : undefined;
+};
+
+const isDead = ({ ping, sentinels }: Evidence): boolean =>
+  sentinels !== undefined && (ping === 'refused' || ping === 'silent');
+
+const watchOf = (before: Watch | undefined, node: Evidence, now: number): Watch => {
+  const since = (holds: boolean, was: number | undefined): number | undefined => (holds ? (was ?? now) : undefined);
+  const dead = isDead(node);
+  const refused = dead && node.ping === 'refused' && node.sentinels === 'refused';
+  return {
+    deadSinceMs: since(dead, before?.deadSinceMs),
+    refusedSinceMs: since(refused, before?.refusedSinceMs),
+    aliveSinceMs: since(node.alive && node.ping !== 'refused' && node.ping !== 'silent', before?.aliveSinceMs),
+  };
+};
+
+const lasted = (sinceMs: number | undefined, ms: number, now: number): boolean =>
+  sinceMs !== undefined && now - sinceMs >= ms;
+
+/** How long a node that was quarantined so often must stay up. */
+export const quarantineMsOf = (quarantines: number): number =>
+  Math.min(limits.quarantineMaxMs, limits.quarantineMs * 2 ** Math.max(0, Math.min(quarantines, 30) - 1));
+
+const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
+
+const judge = (node: Evidence, watch: Watch, mayPutOut: boolean, timing: Timing, now: number): Verdict | undefined => {
+  const { memberId, state: from } = node;
+  const move = (state: Verdict['state'], reason: string): Verdict => ({ memberId, from, state, reason });
+  const graceOver = lasted(watch.deadSinceMs, timing.graceMs, now);
+  const refusalOver = lasted(watch.refusedSinceMs, timing.graceRefusedMs, now);
+  const flaps = node.downs >= limits.flapDownsMax && !node.sentenced;
+  switch (from) {
+    case 'up':
+    case 'suspect':
+      return flaps ? move('quarantine', `down ${node.downs} times`) : undefined;
+    case 'down':
+      if (flaps) return move('quarantine', `down ${node.downs} times`);
+      if (!mayPutOut || !(graceOver || refusalOver)) return undefined;
+      return move('out', refusalOver ? `refused for ${seconds(timing.graceRefusedMs)}` : 'silent past the grace');
+    case 'quarantine':
+      if (mayPutOut && (graceOver || refusalOver)) return move('out', 'silent in quarantine');
+      return lasted(watch.aliveSinceMs, quarantineMsOf(node.quarantines), now)
+        ? move('up', 'stayed up in quarantine')
+        : undefined;
+    case 'out':
+      if (!lasted(watch.aliveSinceMs, limits.returnMs, now)) return undefined;
+      return node.sentenced ? move('quarantine', 'back, and not yet trusted') : move('up', 'answers again');
+    default:
+      return undefined;
+  }
+};
+
+/**
+ * The state after a round of a leader, and the states to be moved. `mayPutOut` is false while nobody may be declared
+ * lost (safe mode of the registry); counting goes on.
+ */
+export const stepVerdicts = (
+  before: VerdictState,
+  nodes: readonly Evidence[],
+  timing: Timing,
+  mayPutOut: boolean,
+  now: number,
+): { readonly state: VerdictState; readonly verdicts: readonly Verdict[] } => {
+  const slept = before.lastMs !== undefined && now - before.lastMs > limits.verdictGapMs;
+  const known: VerdictState['watches'] = slept ? new Map() : before.watches;
+  const watches = new Map(nodes.map((node) => [node.memberId, watchOf(known.get(node.memberId), node, now)]));
+  const massFailure = massFailureOf(nodes);
+  const verdicts = nodes.flatMap((node) => {
+    const watch = watches.get(node.memberId);
+    return (watch && judge(node, watch, mayPutOut && !massFailure, timing, now)) ?? [];
+  });
+  return { state: { watches, massFailure, lastMs: now }, verdicts };
+};
+
+/** When a node in quarantine may be up, on the monotonic clock, if it stays as it is; undefined while it is silent. */
+export const releaseMsOf = (state: VerdictState, memberId: MemberId, quarantines: number): number | undefined => {
+  const since = state.watches.get(memberId)?.aliveSinceMs;
+  return since === undefined ? undefined : since + quarantineMsOf(quarantines);
+};
