@@ -15,6 +15,8 @@ export const limits = {
    * first record always goes in, and the longest body with base64 and such a plan still fits a message.
    */
   namesAnswerBytes: 2 * 1024 * 1024,
+  /** What a gateway wraps a request in: whose it is. Masters take so much more than gateways do. */
+  relayEnvelopeBytes: 1024,
   /** Small messages (join listener, probes): a CSR and addresses fit ten times. */
   messageBytesSmall: 64 * 1024,
   /** Nesting depth of JSON; our deepest message has 6. */

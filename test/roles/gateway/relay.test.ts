@@ -4,6 +4,8 @@ import { after, test } from 'node:test';
 import type { Handlers } from '../../../src/client/transport.ts';
 import { OperaError } from '../../../src/errors/errors.ts';
 import type { OperationId, VersionId } from '../../../src/model/ids.ts';
+import { limits } from '../../../src/model/limits.ts';
+import { formatJson } from '../../../src/wire/json.ts';
 import type { RequestOf } from '../../../src/wire/routes.ts';
 import { GatewayWorld } from '../../support/gateway-world.ts';
 import { rejects } from '../../support/refuses.ts';
@@ -113,4 +115,33 @@ test('names that are not in their one spelling never reach a master, in any plac
     await rejects(operator.call('name.commit', { changes: [rename] }), 'bad-name');
   }
   assert.ok(world.network.calls.slice(seen).every(({ route }) => !route.startsWith('master.')));
+});
+
+test('the largest request that a gateway takes is taken by the master, and one byte more by neither', async () => {
+  const { world, operator } = await create();
+  let asked = 0;
+  await world.joinRole(operator, 'master', {
+    'master.name.commit': async ({ request }) => {
+      asked++;
+      return { answer: { outcomes: request.request.changes.map(() => ({ done: false, code: 'not-found' })) } };
+    },
+  });
+  const removal = (name: string): RequestOf<'name.commit'>['changes'][number] => ({
+    kind: 'remove',
+    operationId: '00'.repeat(16) as OperationId,
+    name,
+    sealed: {
+      version: '00'.repeat(16) as VersionId,
+      body: new Uint8Array(1_572_400),
+      wrap: new Uint8Array(76),
+      follows: 0n,
+    },
+  });
+  const lengthOf = (name: string): number => Buffer.byteLength(formatJson({ changes: [removal('a'), removal(name)] }));
+  const most = 'b'.repeat(limits.messageBytesMax - lengthOf(''));
+  assert.equal(lengthOf(most), limits.messageBytesMax);
+  const { outcomes } = await operator.call('name.commit', { changes: [removal('a'), removal(most)] });
+  assert.equal(outcomes.length, 2);
+  await rejects(operator.call('name.commit', { changes: [removal('a'), removal(`${most}b`)] }), 'too-large');
+  assert.equal(asked, 1, 'the gateway itself refused');
 });
