@@ -4,6 +4,8 @@
 import type * as v from 'valibot';
 import { limits } from '../model/limits.ts';
 import type { Role } from '../model/roles.ts';
+import * as hygiene from './messages-hygiene.ts';
+import * as evidence from './messages-evidence.ts';
 import * as members from './messages-members.ts';
 import * as names from './messages-names.ts';
 import * as repair from './messages-repair.ts';
@@ -42,14 +44,16 @@ const users: readonly Role[] = ['client', 'operator'];
 const readers: readonly Role[] = ['client', 'operator', 'gateway', 'node'];
 const everyone: readonly Role[] = ['gateway', 'master', 'sentinel', 'node', 'client', 'operator'];
 const small = { messageBytesMax: limits.messageBytesSmall };
-/** What a gateway passes on to a master: as large as what it takes, and its word on whose it is. */
-const relayed = {
+const joining = { on: 'gateway', listener: 'join', allow: 'anyone', ...small } as const;
+const chunkBody = { binaryBytesMax: limits.binaryBytesMax, timeoutMs: limits.chunkTimeoutMs };
+/** What a gateway passes on to a master: as large as what it takes, with its word on whose it is. */
+const byGateway = {
   on: 'master',
   allow: ['gateway'],
   messageBytesMax: limits.messageBytesMax + limits.relayEnvelopeBytes,
 } as const;
-const joining = { on: 'gateway', listener: 'join', allow: 'anyone', ...small } as const;
-const chunkBody = { binaryBytesMax: limits.binaryBytesMax, timeoutMs: limits.chunkTimeoutMs };
+const nodeOrder = { ...small, request: watch.nodeOrder, answer: watch.nodeOrderAnswer };
+const nodeOrderFor = { ...nodeOrder, request: names.onBehalf(watch.nodeOrder) };
 
 export const routes = {
   // ---- gateway, join listener
@@ -169,51 +173,48 @@ export const routes = {
     request: members.nothing,
     answer: members.statusAnswer,
   }),
+  'node.drain': route({ on: 'gateway', allow: ['operator'], ...nodeOrder }),
+  'node.resume': route({ on: 'gateway', allow: ['operator'], ...nodeOrder }),
+  'node.remove': route({ on: 'gateway', allow: ['operator'], ...nodeOrder }),
 
   // ---- master
-  'master.upload.open': route({
-    ...relayed,
-    request: names.onBehalf(names.openRequest),
-    answer: names.openAnswer,
-  }),
+  'master.upload.open': route({ ...byGateway, request: names.onBehalf(names.openRequest), answer: names.openAnswer }),
   'master.ticket.renew': route({
-    ...relayed,
+    ...byGateway,
     request: names.onBehalf(names.ticketRenewRequest),
     answer: names.ticketRenewAnswer,
   }),
   'master.upload.held': route({
-    ...relayed,
+    ...byGateway,
     request: names.onBehalf(names.uploadHeldRequest),
     answer: names.uploadHeldAnswer,
   }),
   'master.name.commit': route({
-    ...relayed,
+    ...byGateway,
     allow: ['gateway', 'node'],
     request: names.onBehalf(names.commitRequest),
     answer: names.commitAnswer,
   }),
   'master.name.get': route({
-    ...relayed,
+    ...byGateway,
     request: names.onBehalf(names.namesGetRequest),
     answer: names.namesGetAnswer,
   }),
   'master.name.list': route({
-    ...relayed,
+    ...byGateway,
     request: names.onBehalf(names.namesListRequest),
     answer: names.namesListAnswer,
   }),
-  'master.name.where': route({
-    ...relayed,
-    request: names.onBehalf(names.whereRequest),
-    answer: names.whereAnswer,
-  }),
+  'master.name.where': route({ ...byGateway, request: names.onBehalf(names.whereRequest), answer: names.whereAnswer }),
   'master.network.status': route({
-    on: 'master',
-    allow: ['gateway'],
+    ...byGateway,
     ...small,
     request: names.onBehalf(members.nothing),
     answer: members.statusAnswer,
   }),
+  'master.node.drain': route({ ...byGateway, ...nodeOrderFor }),
+  'master.node.resume': route({ ...byGateway, ...nodeOrderFor }),
+  'master.node.remove': route({ ...byGateway, ...nodeOrderFor }),
   'node.heartbeat': route({
     on: 'master',
     allow: ['node'],
@@ -294,6 +295,48 @@ export const routes = {
     ...small,
     request: repair.manifestIndexRequest,
     answer: repair.manifestIndexAnswer,
+  }),
+  'version.fate': route({
+    on: 'node',
+    allow: ['node'],
+    ...small,
+    request: hygiene.fateRequest,
+    answer: hygiene.fateAnswer,
+  }),
+  'name.trace': route({ on: 'node', allow: ['node'], request: hygiene.traceRequest, answer: hygiene.traceAnswer }),
+  'digest.read': route({
+    on: 'node',
+    allow: ['node'],
+    ...small,
+    request: hygiene.digestReadRequest,
+    answer: hygiene.digestReadAnswer,
+  }),
+  'digest.list': route({
+    on: 'node',
+    allow: ['node'],
+    ...small,
+    request: hygiene.digestListRequest,
+    answer: hygiene.digestListAnswer,
+  }),
+  'evidence.state': route({
+    on: 'node',
+    allow: ['master'],
+    ...small,
+    timeoutMs: limits.holdTimeoutMs,
+    request: evidence.evidenceStateRequest,
+    answer: evidence.evidenceStateAnswer,
+  }),
+  'evidence.list': route({
+    on: 'node',
+    allow: ['master'],
+    request: evidence.evidenceListRequest,
+    answer: evidence.evidenceListAnswer,
+  }),
+  'evidence.read': route({
+    on: 'node',
+    allow: ['master'],
+    request: evidence.evidenceReadRequest,
+    answer: evidence.evidenceReadAnswer,
   }),
   'leader.promise': route({
     on: 'node',
