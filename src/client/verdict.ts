@@ -1,5 +1,6 @@
 // The health of a network in one word and its reasons, as a pure function of what a master tells.
 // healthy: everything works at its target; degraded: it works below target; down: writes or reads fail.
+import { formatByteSize } from '../model/units.ts';
 import type { AnswerOf } from '../wire/routes.ts';
 
 export type NetworkStatus = AnswerOf<'network.status'>;
@@ -15,35 +16,63 @@ const heartbeatMaxMs = 10_000;
 
 const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
+const copiesOf = (count: number): string => (count === 1 ? '1 copy' : `${count} copies`);
+
+/** What stops reads or writes altogether. */
+const fatalReasons = (status: NetworkStatus, reachable: number): string[] => {
+  if (status.layoutNumber === 0) return ['no node has joined yet'];
+  const reasons: string[] = [];
+  if (reachable < status.layoutWriteCopies) {
+    reasons.push(`${plural(reachable, 'node')} up, ${status.layoutWriteCopies} are needed to write`);
+  }
+  if (status.registryMode === 'safe')
+    reasons.push('the registry is being rebuilt from the nodes: nothing is committed');
+  return reasons;
+};
+
+/** What the layout and its copies lack. */
+const copyReasons = (status: NetworkStatus): string[] => {
+  const reasons: string[] = [];
+  if (status.layoutNumber === 0) return reasons;
+  if (status.layoutCopies < status.copies) {
+    reasons.push(`${copiesOf(status.layoutCopies)} instead of ${status.copies}: too few nodes`);
+  }
+  if (status.underReplicated > 0) reasons.push(`${status.underReplicated} of 4096 partitions lack a copy`);
+  const left = status.nodes.reduce(
+    (sum, { repair }) => ({ chunks: sum.chunks + repair.chunks, bytes: sum.bytes + repair.bytes }),
+    { chunks: 0, bytes: 0 },
+  );
+  const moving = status.layoutNumber - status.retiredUpTo > 1;
+  if (left.chunks > 0) reasons.push(`${plural(left.chunks, 'chunk')}, ${formatByteSize(left.bytes)} to copy`);
+  else if (moving) reasons.push(`layout ${status.layoutNumber} is being filled`);
+  if (status.placementsLayout < status.layoutNumber) reasons.push('the public placement keys lag behind the layout');
+  return reasons;
+};
+
+/**
+ * A node that is out, draining or in quarantine is no reason by itself: once its copies are elsewhere the network is
+ * whole without it. Down and suspect ones are, because their copies are counted on.
+ */
 export const judge = (status: NetworkStatus): Verdict => {
-  const fatal: string[] = [];
   const reasons: string[] = [];
   const nodes = status.members.filter(({ role, revoked, state }) => role === 'node' && !revoked && state !== 'removed');
-  const away = nodes.filter(({ state }) => state === 'down' || state === 'out');
-  const suspects = nodes.filter(({ state }) => state === 'suspect');
+  const inState = (state: string) => nodes.filter((node) => node.state === state).length;
+  const away = inState('down') + inState('out');
   const silent = nodes.filter(({ memberId, state }) => {
     const heard = status.nodes.find((node) => node.memberId === memberId)?.heardMs;
     return state === 'up' && (heard === undefined || status.nowMs - heard > heartbeatMaxMs);
   });
-  if (status.layoutNumber === 0) fatal.push('no node has joined yet');
+  const fatal = fatalReasons(status, nodes.length - away);
+  reasons.push(...status.alarms.map(({ text }) => text));
   if (!status.leader) reasons.push('no master leads');
-  const reachable = nodes.length - away.length;
-  if (status.layoutNumber > 0 && reachable < status.layoutWriteCopies) {
-    fatal.push(`${plural(reachable, 'node')} up, ${status.layoutWriteCopies} are needed to write`);
-  }
-  if (away.length > 0) reasons.push(`${plural(away.length, 'node')} of ${nodes.length} down`);
-  if (suspects.length > 0) reasons.push(`${plural(suspects.length, 'node')} suspected`);
+  if (inState('down') > 0) reasons.push(`${plural(inState('down'), 'node')} of ${nodes.length} down`);
+  if (inState('suspect') > 0) reasons.push(`${plural(inState('suspect'), 'node')} suspected`);
   if (silent.length > 0) reasons.push(`${plural(silent.length, 'node')} without a heartbeat`);
-  if (status.layoutNumber > 0 && status.layoutCopies < status.copies) {
-    reasons.push(
-      `${plural(status.layoutCopies, 'copy').replace('copys', 'copies')} instead of ${status.copies}: too few nodes`,
-    );
-  }
+  reasons.push(...copyReasons(status));
+  const doubtful = status.nodes.filter(({ sound }) => !sound);
+  if (doubtful.length > 0) reasons.push(`${plural(doubtful.length, 'node')} with a blank or restored store`);
   const full = status.nodes.filter(({ readOnly }) => readOnly);
   if (full.length > 0) reasons.push(`${plural(full.length, 'node')} read-only`);
-  const moving = status.layoutNumber - status.retiredUpTo > 1;
-  if (moving) reasons.push(`layout ${status.layoutNumber} is being filled`);
-  if (status.placementsLayout < status.layoutNumber) reasons.push('the public placement keys lag behind the layout');
   const others = status.members.filter(
     ({ role, revoked, state }) => (role === 'gateway' || role === 'master') && !revoked && state === 'down',
   );

@@ -79,6 +79,9 @@ export const verbTable: VerbTable = table<Entry>({
   }),
   nodes: group('Members and nodes', 'nodes of the network', {
     ls: verb('Members and nodes', 'list nodes with state, zone and use', () => import('./nodes-ls.ts')),
+    drain: verb('Members and nodes', 'empty a node so that it can be removed', () => import('./nodes-drain.ts')),
+    resume: verb('Members and nodes', 'take a drain or a removal back', () => import('./nodes-resume.ts')),
+    rm: verb('Members and nodes', 'remove a node', () => import('./nodes-rm.ts')),
   }),
   status: verb('Watching and mending', 'health of the network and why', () => import('./status.ts')),
   verify: verb('Watching and mending', 'read copies and check them', () => import('./verify.ts')),

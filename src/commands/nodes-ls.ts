@@ -1,7 +1,13 @@
 // `opera nodes ls`: the nodes with state, zone, use and what they hold.
 import { openProfile } from '../client/connection.ts';
 import type { NetworkStatus } from '../client/verdict.ts';
+import type { Style } from './_table.ts';
 import { defineVerb } from './_verb.ts';
+
+const styleOf = ({ state }: NetworkStatus['members'][number]): Style | undefined => {
+  if (state === 'up') return 'good';
+  return state === 'down' || state === 'out' ? 'bad' : 'warn';
+};
 
 export const command = defineVerb({
   examples: ['opera nodes ls', 'opera nodes ls --json', 'opera nodes ls -q'],
@@ -20,11 +26,14 @@ export const command = defineVerb({
         [
           { key: 'id', id: true, value: (row: Row) => row.memberId },
           { key: 'address', value: (row) => row.addresses[0] },
-          { key: 'state', value: (row) => (row.revoked ? 'revoked' : row.state) },
+          { key: 'state', value: (row) => (row.revoked ? 'revoked' : row.state), style: styleOf },
+          { key: 'why', value: (row) => (row.state === 'up' ? undefined : row.stateReason) },
+          { key: 'since', kind: 'time', value: (row) => row.stateSinceMs },
           { key: 'zone', value: (row) => row.zone },
           { key: 'chunks', kind: 'number', value: (row) => of(row)?.chunks },
           { key: 'used', kind: 'bytes', value: (row) => of(row)?.chunkBytes },
           { key: 'free', kind: 'bytes', value: (row) => of(row)?.freeBytes },
+          { key: 'toCopy', title: 'TO COPY', kind: 'bytes', value: (row) => of(row)?.repair.bytes },
           { key: 'layout', kind: 'number', value: (row) => of(row)?.completeLayout },
           { key: 'heard', kind: 'time', value: (row) => of(row)?.heardMs },
         ],

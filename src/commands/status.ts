@@ -10,13 +10,15 @@ const rank = { down: 0, degraded: 1, healthy: 2 } as const;
 
 const linesOf = (status: NetworkStatus, verdict: Verdict): string[] => {
   const why = verdict.reasons.length > 0 ? `: ${verdict.reasons.join('; ')}` : '';
-  const nodes = status.members.filter(({ role, revoked }) => role === 'node' && !revoked);
-  const up = nodes.filter(({ state }) => state === 'up').length;
+  const nodes = status.members.filter(({ role, revoked, state }) => role === 'node' && !revoked && state !== 'removed');
+  const states = new Map<string, number>();
+  for (const { state } of nodes) states.set(state, (states.get(state) ?? 0) + 1);
+  const others = [...states].filter(([state]) => state !== 'up').map(([state, count]) => `, ${count} ${state}`);
   return [
     `${verdict.health}${why}`,
     `network    ${status.networkId}`,
     `files      ${status.files}${status.pending > 0 ? ` (${status.pending} pending)` : ''}`,
-    `nodes      ${up} of ${nodes.length} up`,
+    `nodes      ${states.get('up') ?? 0} of ${nodes.length} up${others.join('')}`,
     `copies     ${status.layoutCopies} of ${status.copies}, ${status.layoutWriteCopies} to write`,
     `layout     ${status.layoutNumber}, retired up to ${status.retiredUpTo}`,
     `leader     ${status.leader ? `${status.leader.memberId}, epoch ${status.leader.epoch}` : 'none'}`,
