@@ -247,6 +247,8 @@ export const limits = {
   backgroundBytesPerSecond: 16 * 1024 * 1024,
   /** Clients count as served until so long after their last request. */
   backgroundQuietMs: second,
+  /** A former owner looks for what it may drop this often; nothing waits for it. */
+  formerTickMs: 10 * second,
   /** The identity folder learns the store's write counter this often; masters learn it with each heartbeat. */
   witnessSaveMs: minute,
   /** Served hours away after which a node's store counts for nothing: 20 of the 30 days that tombstones live. */

@@ -296,6 +296,19 @@ export const routes = {
     request: repair.manifestIndexRequest,
     answer: repair.manifestIndexAnswer,
   }),
+  'chunk.confirm': route({
+    on: 'node',
+    allow: ['node'],
+    request: repair.confirmRequest,
+    answer: repair.confirmAnswer,
+  }),
+  'chunk.give': route({
+    on: 'node',
+    allow: ['node'],
+    ...chunkBody,
+    request: repair.giveRequest,
+    answer: repair.giveAnswer,
+  }),
   'version.fate': route({
     on: 'node',
     allow: ['node'],

@@ -23,6 +23,7 @@ import { createMaster, type MasterDependencies, type RunningMaster } from '../..
 import { RoleMetrics } from '../../src/roles/metrics.ts';
 import { createNode, drawStoreId, type NodeDependencies, type RunningRole } from '../../src/roles/node/app.ts';
 import type { WriteBarrier } from '../../src/roles/node/barrier.ts';
+import { judgeOpening, type StoreWitness } from '../../src/roles/node/soundness.ts';
 import { PeerBook } from '../../src/roles/peer-book.ts';
 import { createSentinel, type Sentinel } from '../../src/roles/sentinel/app.ts';
 import { createLogger } from '../../src/runtime/log.ts';
@@ -71,6 +72,8 @@ export class ClusterProcess<Running = unknown> {
 
 export class ClusterNode extends ClusterProcess<RunningRole> {
   readonly disk: MemoryDisk;
+  /** What its identity folder says of the store; it outlives the disk. */
+  witness: StoreWitness | undefined;
 
   constructor(member: TestMember, address: string, time: MachineTime, disk: MemoryDisk) {
     super(member, address, time);
@@ -342,10 +345,17 @@ export class MemoryCluster {
     const storage = life.bound<StorageAdapter>(storageOf?.(opened, at) ?? opened);
     const storeId = drawStoreId(context);
     Object.assign(node, { life });
+    const opening = { ...(await opened.open()), highestSequence: await opened.highestSequence() };
+    const { witness } = judgeOpening(node.witness, opening, storeId);
+    const save = async (next: StoreWitness): Promise<void> => {
+      if (!life.ended) node.witness = next;
+    };
+    await save(witness);
     await storage.adoptStoreId(storeId);
     const book = this.#book(context, node.address);
     const barrier = barrierOf ? { barrier: barrierOf() } : {};
-    const running = await createNode(context, { storage, keys: this.#keys(), book, storeId, ...barrier, ...nodeWith });
+    const seams = { storage, keys: this.#keys(), book, storeId, witness: { witness, save } };
+    const running = await createNode(context, { ...seams, ...barrier, ...nodeWith });
     Object.assign(node, { running });
     const handlers = handlersOf?.(running.handlers, at) ?? running.handlers;
     this.#listen(node, life, { ...running, handlers });

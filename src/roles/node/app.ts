@@ -12,6 +12,7 @@ import type { RoleContext } from '../context.ts';
 import type { PeerBook } from '../peer-book.ts';
 import { WriteBarrier } from './barrier.ts';
 import type { NodeCore } from './core.ts';
+import { FormerOwner, formerOwnerHandlers, type FormerRules } from './former-owner.ts';
 import { Contact, contactTickMs, Heart } from './heart.ts';
 import { NodeMemory } from './memory.ts';
 import { Puller, type PullRules } from './pull.ts';
@@ -32,6 +33,7 @@ export interface NodeDependencies {
   /** Tests pass a broken one, to see that they notice. */
   readonly barrier?: WriteBarrier;
   readonly pullRules?: Partial<PullRules>;
+  readonly formerRules?: Partial<FormerRules>;
 }
 
 export interface RunningRole {
@@ -99,6 +101,20 @@ const coveredHandler =
     return { answer: {} };
   };
 
+const addGauges = (
+  { context: { metrics }, memory, soundness }: NodeCore,
+  puller: Puller,
+  former: FormerOwner,
+): void => {
+  metrics.gauge('opera_layout_number', 'Newest layout acknowledged.', () => newestLayout(memory.state)?.number ?? 0);
+  metrics.gauge('opera_layout_complete', 'Newest layout held completely.', () => memory.state.completeLayout);
+  metrics.gauge('opera_chunks_pulled_total', 'Chunks copied from other nodes.', () => puller.pulled);
+  metrics.gauge('opera_repair_chunks', 'Chunks listed and not yet copied.', () => puller.left.chunks);
+  metrics.gauge('opera_repair_bytes', 'Bytes of them.', () => puller.left.bytes);
+  metrics.gauge('opera_former_chunks_dropped_total', 'Copies dropped that others own now.', () => former.dropped);
+  metrics.gauge('opera_store_sound', '1 while the store is believed.', () => (soundness.sound ? 1 : 0));
+};
+
 /** Makes a node of its parts; `storage` is open and carries the store id already. */
 export const createNode = async (context: RoleContext, dependencies: NodeDependencies): Promise<RunningRole> => {
   const { storage, keys, book } = dependencies;
@@ -119,6 +135,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
   };
   const intake = new ChunkIntake(core);
   const puller = new Puller(core, dependencies.pullRules);
+  const former = new FormerOwner(core, dependencies.formerRules);
   const contact = new Contact(context, book);
   const heart = new Heart(core, puller, contact);
   const report = (): void => {
@@ -132,17 +149,12 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
     if (!keys.hasKeys) return 'no network key is held yet';
     return newestLayout(memory.state) ? undefined : 'no layout yet';
   };
-  context.metrics.gauge(
-    'opera_layout_number',
-    'Newest layout acknowledged.',
-    () => newestLayout(memory.state)?.number ?? 0,
-  );
-  context.metrics.gauge('opera_layout_complete', 'Newest layout held completely.', () => memory.state.completeLayout);
-  context.metrics.gauge('opera_chunks_pulled_total', 'Chunks copied from other nodes.', () => puller.pulled);
+  addGauges(core, puller, former);
   return {
     handlers: {
       ...commonHandlers(context, notReady),
       ...servingHandlers(core),
+      ...formerOwnerHandlers(core),
       'chunk.store': (call) => core.throttle.serve(() => intake.store(call)),
       'chunk.copy': (call) => core.throttle.serve(() => intake.copy(call)),
       'leader.promise': promiseHandler(core),
@@ -161,6 +173,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
         every(context, 'contact', contactTickMs, async () => contact.tick()),
         book.whenAnnounced.then(() => every(context, 'heartbeat', limits.heartbeatMs, () => heart.beat())),
         every(context, 'pull', limits.heartbeatMs, () => puller.round()),
+        every(context, 'former', limits.formerTickMs, () => former.round()),
       ]);
     },
   };

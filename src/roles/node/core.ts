@@ -32,7 +32,15 @@ export interface NodeCore {
   /** Served hours of the network (u32), in which ages are counted; 0 until a leader said. Follows `memory`. */
   readonly servedHour: number;
   /** The last word of a leader on deleting; undefined until one spoke. */
-  deletion: { readonly allowed: boolean; readonly incarnation: number; readonly atMs: number } | undefined;
+  deletion:
+    | {
+        readonly allowed: boolean;
+        readonly incarnation: number;
+        /** The newest layout that it was said under. */
+        readonly layoutNumber: number;
+        readonly atMs: number;
+      }
+    | undefined;
 }
 
 /**

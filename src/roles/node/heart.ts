@@ -132,14 +132,14 @@ export class Heart {
     const core = this.#core;
     const { context, memory, soundness } = core;
     await soundness.compare(answer.writeCounterSeen ?? 0, writeCounter, highestSequence);
-    const { epoch, incarnation, mayDelete: allowed } = answer;
+    const { epoch, incarnation, layoutNumber, mayDelete: allowed } = answer;
     if (epoch === 0n || epoch < memory.state.promisedEpoch) return;
     const away = answer.servedHour - memory.state.servedHour;
     if (memory.state.layouts.length > 0 && away > limits.awayHoursMax) {
       await soundness.distrust('away-too-long', highestSequence);
     }
     await memory.change((before) => followHeartbeat(before, answer));
-    core.deletion = { allowed, incarnation, atMs: context.clock.monotonicMs() };
+    core.deletion = { allowed, incarnation, layoutNumber, atMs: context.clock.monotonicMs() };
   }
 
   async #fetchRoster(from: Pick<PeerEntry, 'memberId' | 'address'>): Promise<void> {

@@ -166,7 +166,7 @@ const copyManifestGroup = async (
 };
 
 /** Any state of the master: one that was revoked since had signed it rightly then. Undefined for anything else. */
-const signedByMaster = (core: NodeCore, record: Uint8Array, signerSpki: Uint8Array) => {
+export const signedByMaster = (core: NodeCore, record: Uint8Array, signerSpki: Uint8Array) => {
   try {
     const write = manifestToStore(core, record, signerSpki);
     return core.context.rosters.roster.byKeyHash.get(write.signer)?.role === 'master' ? write : undefined;
