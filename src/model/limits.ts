@@ -169,8 +169,6 @@ export const limits = {
   /** The scrub reads so much every so often, 4 MiB/s, besides keeping to the budget of background work. */
   scrubTickMs: second,
   scrubBytesPerRound: 4 * 1024 * 1024,
-  /** What looking into one partition counts as; 64 of 4,096 a second when all are empty. */
-  scrubPartitionCost: 64 * 1024,
   /** A process that just began has better things to read. */
   scrubFirstMs: 10 * minute,
   /** A pass begins no sooner after the one before began, and the database itself is checked as often. */
@@ -203,6 +201,8 @@ export const limits = {
   clockToleranceMs: 5 * second,
   /** A revocation reaches connected roles by then; roles poll the roster this often. */
   rosterPollMs: 2 * second,
+  /** A client asks for key boxes and gateways this often; each answer says whether its roster is old. */
+  profileFreshMs: hour,
   /** A change of the roster waits so long for members that must have it; a revocation is answered by then. */
   rosterSpreadMs: 5 * second,
   /** A node or sentinel without contact for so long answers strangers 503. */

@@ -74,6 +74,7 @@ const prepareReads = (database: SqliteDatabase) => ({
   stateKeys: database
     .prepare<[string, string], string>('SELECT key FROM state WHERE key >= ? AND key < ? || char(127) ORDER BY key')
     .pluck(),
+  partitions: database.prepare<[], number>('SELECT DISTINCT partition FROM digests ORDER BY partition').pluck(),
   digests: database.prepare<[number], { bucket: number; chunks: Uint8Array; manifests: Uint8Array }>(
     'SELECT bucket, chunks, manifests FROM digests WHERE partition = ?',
   ),
@@ -176,6 +177,10 @@ export class StoreReads {
 
   listState(prefix: string): string[] {
     return this.#statements.stateKeys.all(prefix, prefix);
+  }
+
+  listPartitions(): number[] {
+    return this.#statements.partitions.all();
   }
 
   digests(partition: number): PartitionDigests {

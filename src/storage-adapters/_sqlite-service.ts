@@ -129,6 +129,7 @@ const createStoreService = async (options: StoreServiceOptions): Promise<WorkerS
     note: read((version: string) => reads.note(version)),
     state: read((key: string) => reads.state(key)),
     listState: read((prefix: string) => reads.listState(prefix)),
+    listPartitions: read(() => reads.listPartitions()),
     digests: read((partition: number) => reads.digests(partition)),
     files: read((folder: string) => reads.files(folder)),
     /** What decides durability on this very connection, for tests and `opera status`. */

@@ -31,6 +31,7 @@ const methods: Readonly<Record<Exclude<keyof StorageAdapter, 'durable'>, true>> 
   putNote: true,
   getNote: true,
   deleteNote: true,
+  listPartitions: true,
   digests: true,
   putState: true,
   getState: true,

@@ -228,6 +228,11 @@ export class MemoryStorage implements StorageAdapter {
     this.#notes.delete(version);
   }
 
+  async listPartitions(): Promise<number[]> {
+    this.#ready();
+    return [...this.#partitions.keys()].sort((a, b) => a - b);
+  }
+
   async digests(partition: number): Promise<PartitionDigests> {
     check.checkPartition(partition);
     this.#ready();

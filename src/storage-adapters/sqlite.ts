@@ -199,6 +199,10 @@ export class SqliteStorage implements StorageAdapter {
     await this.#write({ kind: 'delete-note', version }, 0);
   }
 
+  async listPartitions(): Promise<number[]> {
+    return (await this.#read('listPartitions')) as number[];
+  }
+
   async digests(partition: number): Promise<PartitionDigests> {
     check.checkPartition(partition);
     return (await this.#read('digests', partition)) as PartitionDigests;

@@ -176,6 +176,8 @@ export interface StorageAdapter {
   getNote(version: VersionId): Promise<Uint8Array | undefined>;
   deleteNote(version: VersionId): Promise<void>;
 
+  /** Partitions that hold chunks or manifests, ascending; may name some that once did. */
+  listPartitions(): Promise<number[]>;
   /** Digests of one partition, kept in the transaction that changes them. */
   digests(partition: number): Promise<PartitionDigests>;
 

@@ -275,6 +275,18 @@ const chunkCases: Readonly<Record<string, Case>> = {
 };
 
 const asideCases: Readonly<Record<string, Case>> = {
+  'partitions in use are named once each, in order': async ({ store, reopen }) => {
+    assert.deepEqual(await store.listPartitions(), []);
+    const chunks = [9, 4_000].map((partition, index) => chunkOf({ partition, index }));
+    await store.putChunks(chunks);
+    await store.putManifests([manifestOf({ partition: 9 }), manifestOf({ version: 2, partition: 12 })]);
+    const current = store.durable ? await reopen(store) : store;
+    if (store.durable) assert.deepEqual(await current.listPartitions(), [9, 12, 4_000]);
+    await current.deleteManifests([versionOf(2)]);
+    const left = await current.listPartitions();
+    assert.ok(left.includes(9) && left.includes(4_000), 'one that holds something is always named');
+  },
+
   'a copy that is set aside is absent for every call until a put of its address replaces it': async ({
     store,
     reopen,

@@ -201,6 +201,11 @@ class MapStore {
     this.#notes.delete(version);
   }
 
+  async listPartitions() {
+    this.#ready();
+    const items = [...[...this.#chunks.values()].map(({ info }) => info), ...this.#manifests.values()];
+    return [...new Set(items.map(({ partition }) => partition))].sort((a, b) => a - b);
+  }
   async digests(partition) {
     this.#ready();
     const of = (items) => items.filter((item) => item.partition === partition);

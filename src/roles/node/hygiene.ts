@@ -1,0 +1,79 @@
+// What keeps a node's store clean while nobody looks: comparing with the other owners, reading everything back,
+// deleting what is dead. This file wires the parts to their routes, loops and metrics.
+import type { Handlers } from '../../client/transport.ts';
+import { limits } from '../../model/limits.ts';
+import { every } from '../common.ts';
+import { AntiEntropy, type AntiEntropyFaults } from './anti-entropy.ts';
+import type { NodeCore } from './core.ts';
+import { DeadMarks } from './dead-marks.ts';
+import { EvidenceSearch } from './evidence-search.ts';
+import { Fates } from './fates.ts';
+import type { NameIndex } from './name-index.ts';
+import { Scrub, type ScrubFaults } from './scrub.ts';
+import { Sweep, type SweepFaults } from './sweep.ts';
+
+/** Switches for tests that must fail; production passes none. */
+export interface HygieneFaults {
+  readonly sweep?: SweepFaults;
+  readonly antiEntropy?: AntiEntropyFaults;
+  readonly scrub?: ScrubFaults;
+}
+
+export class Hygiene {
+  readonly core: NodeCore;
+  readonly marks: DeadMarks;
+  readonly sweep: Sweep;
+  readonly antiEntropy: AntiEntropy;
+  readonly scrub: Scrub;
+  readonly handlers: Handlers;
+  #aside = 0;
+
+  constructor(core: NodeCore, names: NameIndex, faults: HygieneFaults = {}) {
+    this.core = core;
+    this.marks = new DeadMarks(core.storage);
+    const fates = new Fates(core, this.marks);
+    const search = new EvidenceSearch(core, fates, names);
+    this.sweep = new Sweep(core, this.marks, fates, search, faults.sweep);
+    this.antiEntropy = new AntiEntropy(core, this.marks, fates, faults.antiEntropy);
+    this.scrub = new Scrub(core, faults.scrub);
+    this.handlers = {
+      'version.fate': fates.handler,
+      'name.trace': search.handler,
+      'digest.read': this.antiEntropy.handlers.read,
+      'digest.list': this.antiEntropy.handlers.list,
+    };
+    this.#declareMetrics();
+  }
+
+  async run(): Promise<void> {
+    const { context } = this.core;
+    await Promise.all([
+      every(context, 'sweep', limits.sweepTickMs, () => this.sweep.round()),
+      every(context, 'compare', limits.compareTickMs, () => this.antiEntropy.round()),
+      every(context, 'scrub', limits.scrubTickMs, async () => {
+        await this.scrub.round();
+        this.#aside = (await this.core.storage.usage()).chunksAside;
+      }),
+    ]);
+  }
+
+  #declareMetrics(): void {
+    const { metrics } = this.core.context;
+    const { sweep, antiEntropy, scrub } = this;
+    metrics.gauge('opera_chunks_deleted_total', 'Chunks of dead versions deleted.', () => sweep.chunksDeleted);
+    metrics.gauge(
+      'opera_versions_unknown',
+      'Versions of which the last sweep could not tell what they are; kept.',
+      () => sweep.last.unknown,
+    );
+    metrics.gauge('opera_chunks_compared_in_total', 'Chunks pulled by comparing.', () => antiEntropy.chunksPulled);
+    metrics.gauge('opera_chunk_conflicts', 'Addresses with two contents.', () => antiEntropy.conflicts.size);
+    metrics.gauge('opera_chunks_verified_total', 'Chunks read back and found whole.', () => scrub.verified);
+    metrics.gauge('opera_copies_altered_total', 'Chunks and manifests found altered.', () => scrub.altered);
+    metrics.gauge('opera_copies_repaired_total', 'Altered copies replaced by good ones.', () => scrub.repaired);
+    metrics.gauge('opera_chunks_aside', 'Altered copies kept out of sight.', () => this.#aside);
+    metrics.gauge('opera_store_damaged', '1 when damage was found in the database.', () =>
+      Number(scrub.damage.length > 0),
+    );
+  }
+}

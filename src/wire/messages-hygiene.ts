@@ -1,0 +1,63 @@
+// Messages between nodes that keep the store clean: what became of versions, who knows a name, digests of partitions
+// and the lists behind them. Names travel between nodes because nodes open bodies; no master is asked for any of this.
+import * as v from 'valibot';
+import { limits } from '../model/limits.ts';
+import { bytes, chunkIndex, count, integer, listOf, signedRecord, text, u32, u64, versionId } from './schema.ts';
+
+const record = signedRecord(240, limits.manifestBodyBytesMax + 240);
+const partition = integer(0, 4_095);
+
+// ---- what became of a version, asked of the owners of its chunk 0
+export const fateRequest = v.strictObject({ versions: listOf(versionId, limits.batchEntriesMax, 1) });
+export const fate = v.variant('kind', [
+  v.object({ kind: v.literal('none') }),
+  v.object({ kind: v.literal('live'), sequence: u64 }),
+  /** `manifest` is the version's own; `evidence` is another of the same name when that one is still live. */
+  v.object({ kind: v.literal('dead'), manifest: record, evidence: v.optional(record) }),
+  /** Did not fit this answer. */
+  v.object({ kind: v.literal('later') }),
+]);
+export type WireFate = v.InferOutput<typeof fate>;
+export const fateAnswer = v.object({
+  /** In the order asked. */
+  fates: listOf(fate, limits.batchEntriesMax),
+  /** False from a store that is blank or was restored: what it lacks proves nothing. */
+  sound: v.boolean(),
+});
+
+// ---- who knows a name
+export const traceRequest = v.strictObject({
+  names: listOf(v.strictObject({ name: text(1, 1_024), sequence: u64 }), limits.traceNamesMax, 1),
+  /** Whether manifests that follow are wanted too. */
+  evidence: v.boolean(),
+});
+export const traceAnswer = v.object({
+  traces: listOf(
+    v.object({
+      /** A live manifest of that name with a lower sequence is held, or it cannot be said. */
+      older: v.boolean(),
+      /** A manifest of that name with a higher sequence that follows it. */
+      newer: v.optional(record),
+    }),
+    limits.traceNamesMax,
+  ),
+  sound: v.boolean(),
+});
+
+// ---- digests
+export const digestReadRequest = v.strictObject({ partitions: listOf(partition, limits.digestPartitionsMax, 1) });
+export const digestReadAnswer = v.object({
+  layoutNumber: u32,
+  /** In the order asked: SHA-256 over both digests of the partition, or the digests themselves when one was asked. */
+  digests: listOf(bytes(32, 4_096), limits.digestPartitionsMax),
+});
+export const digestListRequest = v.strictObject({ partition, buckets: listOf(integer(0, 63), 64, 1) });
+export const digestListAnswer = v.object({
+  layoutNumber: u32,
+  /** What was stored in the last minute is left out; so is what exceeds the page, until the rest is equal. */
+  chunks: listOf(
+    v.object({ version: versionId, index: chunkIndex, length: count, hash: bytes(32), servedHour: u32 }),
+    limits.digestItemsMax,
+  ),
+  manifests: listOf(v.object({ version: versionId, sequence: u64, wrapEpoch: u32 }), limits.digestItemsMax),
+});
