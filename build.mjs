@@ -147,9 +147,9 @@ const buildExecutable = async (esbuild) => {
   recordCodeCache();
 };
 
-/** Bundles every entry into dist/<folder>, mirroring its path; packages stay external, sources are shared by splitting. */
-const buildEntries = async (esbuild, folder, accept) => {
-  const target = join(out, folder);
+/** Bundles every entry into dist/<name>, mirroring its path; packages stay external, sources are shared by splitting. */
+const buildEntries = async (esbuild, folder, accept, name = folder) => {
+  const target = join(out, name);
   const entries = walk(folder, accept);
   if (entries.length === 0) {
     process.stderr.write(`opera: no entries in ${folder}/: nothing to build is an error\n`);
@@ -195,5 +195,11 @@ if (flags.has('--bench')) {
   const inputs = [...sources(), ...walk('bench', isSource)];
   if (!ensure || !fresh(inputs, join(out, 'bench', 'entries.json'))) {
     await buildEntries(esbuild, 'bench', (path) => path.endsWith('.bench.ts'));
+  }
+}
+if (flags.has('--sim')) {
+  const inputs = [...sources(), ...walk('test', isSource)];
+  if (!ensure || !fresh(inputs, join(out, 'sim', 'entries.json'))) {
+    await buildEntries(esbuild, 'test/sim', (path) => path.endsWith('/main.ts'), 'sim');
   }
 }

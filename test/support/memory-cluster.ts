@@ -25,7 +25,7 @@ import { createNode, drawStoreId, type NodeDependencies, type RunningRole } from
 import type { WriteBarrier } from '../../src/roles/node/barrier.ts';
 import { judgeOpening, type StoreWitness } from '../../src/roles/node/soundness.ts';
 import { PeerBook } from '../../src/roles/peer-book.ts';
-import { createSentinel, type Sentinel } from '../../src/roles/sentinel/app.ts';
+import { createSentinel, type Sentinel, type SentinelDependencies } from '../../src/roles/sentinel/app.ts';
 import { createLogger } from '../../src/runtime/log.ts';
 import type { MemoryStorage } from '../../src/storage-adapters/memory.ts';
 import type { StorageAdapter } from '../../src/storage-adapters/storage-adapter.ts';
@@ -97,6 +97,8 @@ export interface ClusterOptions {
   readonly settings?: Partial<NetworkSettings>;
   /** Replaces a node's store seen by the role; for faults of stores and for mutants. */
   readonly storageOf?: (storage: StorageAdapter, index: number) => StorageAdapter;
+  /** Replaces the database as everyone reaches it; for looking at its steps. */
+  readonly databaseOf?: (registry: Registry) => Registry;
   /** Replaces a master's registry; for faults between its steps, and for mutants. */
   readonly registryOf?: (registry: Registry, index: number) => Registry;
   /** Replaces what a node serves; for mutants. */
@@ -107,6 +109,7 @@ export interface ClusterOptions {
   /** More dependencies of a role; for mutants. */
   readonly nodeWith?: Partial<NodeDependencies>;
   readonly masterWith?: Partial<MasterDependencies>;
+  readonly sentinelWith?: Partial<SentinelDependencies>;
   /** Mutant: disks answer before a write is durable. */
   readonly noFsync?: boolean;
 }
@@ -248,7 +251,8 @@ export class MemoryCluster {
   /** The database as a process reaches it. */
   #registryOf({ address }: ClusterProcess, life: Life): Registry {
     const { links, clock, random, weather } = this;
-    return life.bound(linkRegistry(this.registry(), address, { links, clock, random, weather }));
+    const database = this.#options.databaseOf?.(this.registry()) ?? this.registry();
+    return life.bound(linkRegistry(database, address, { links, clock, random, weather }));
   }
 
   #listen({ member, address }: ClusterProcess, life: Life, served: Pick<RunningRole, 'handlers' | 'admit'>): void {
@@ -272,7 +276,7 @@ export class MemoryCluster {
     const directory = new MemberDirectory(context, registry, () => [gatewayAddress]);
     const relay = new Relay(context, directory);
     Object.assign(gateway, { life });
-    await this.#note(this.registry(), peerOf(gateway.member), [gatewayAddress]);
+    await this.#note(this.registry(), peerOf(gateway.member), [gatewayAddress]).catch(() => undefined);
     const handlers: RunningRole['handlers'] = {
       ...relay.handlers,
       ping: async () => {
@@ -329,8 +333,8 @@ export class MemoryCluster {
     const life = new Life(this.strange);
     const context = this.#context(sentinel, life);
     const registry = this.#registryOf(sentinel, life);
-    await this.#note(this.registry(), peerOf(sentinel.member), [sentinel.address]);
-    const running = createSentinel(context, { registry });
+    await this.#note(this.registry(), peerOf(sentinel.member), [sentinel.address]).catch(() => undefined);
+    const running = createSentinel(context, { registry, ...this.#options.sentinelWith });
     Object.assign(sentinel, { running, life });
     this.#listen(sentinel, life, running);
     await running.start();

@@ -1,0 +1,163 @@
+// The clients of a simulation: several at once on the same few names, each operation noted with its place in the
+// history, its outcome and what was seen. Contents are unlike any other, so that a read tells which put it saw.
+import { listFiles, removeFile, renameFile } from '../../src/client/names.ts';
+import type { Session } from '../../src/client/session.ts';
+import { isOperaError, toOperaError } from '../../src/errors/errors.ts';
+import { get, put } from '../support/cluster-client.ts';
+import type { Call, NameOperation } from '../support/linearizability.ts';
+import { SeededRandom } from '../support/seeded.ts';
+import type { Trace } from './_trace.ts';
+
+/** Renames stay within a group, so that groups can be checked apart. */
+const groups = [
+  ['a', 'b'],
+  ['c/d', 'é'],
+] as const;
+export const allNames: readonly string[] = groups.flat();
+
+/** Errors that no fault excuses. */
+const inexcusable = [
+  'integrity',
+  'internal',
+  'hash-conflict',
+  'bad-request',
+  'bad-name',
+  'ticket-invalid',
+  'forbidden',
+] as const;
+
+const textOf = (bytes: Uint8Array | undefined): string | undefined => bytes && Buffer.from(bytes).toString();
+
+export class Clients {
+  readonly #sessions: readonly Session[];
+  readonly #randoms: readonly SeededRandom[];
+  readonly #trace: Trace;
+  readonly calls: Call[] = [];
+  /** Told of each acknowledged put, right when the client hears of it. */
+  onPut: (put: { readonly name: string; readonly version: string }) => Promise<void> = async () => undefined;
+  #place = 0;
+  #contents = 0;
+
+  constructor(sessions: readonly Session[], seed: string | number, trace: Trace) {
+    this.#sessions = sessions;
+    this.#randoms = sessions.map((_, at) => new SeededRandom(`client ${at} ${seed}`));
+    this.#trace = trace;
+  }
+
+  /** An operation or two of each client, somewhere in the next second; resolves when all were answered or given up. */
+  async act(): Promise<void> {
+    await Promise.all(
+      this.#sessions.map(async (session, at) => {
+        const random = this.#randoms[at] ?? new SeededRandom(at);
+        for (let count = random.pick([1, 1, 2]); count > 0; count--) {
+          await session.connection.clock.sleep(random.below(1_000));
+          await this.#operate(session, at, random);
+        }
+      }),
+    );
+  }
+
+  /** Everything is read once more, one name after the other, with nothing else going on. */
+  async readAll(): Promise<void> {
+    const [session] = this.#sessions;
+    if (!session) return;
+    for (const name of allNames) await this.#get(session, 0, name);
+    await this.#list(session, 0);
+  }
+
+  async #operate(session: Session, at: number, random: SeededRandom): Promise<void> {
+    const group = random.pick(groups);
+    const name = random.pick<string>(group);
+    const kind = random.below(100);
+    const content = `${name} ${this.#contents++} ${'x'.repeat(random.below(200))}`;
+    if (kind < 30) return this.#put(session, at, { kind: 'put', name, value: content });
+    if (kind < 38) return this.#put(session, at, { kind: 'put', name, value: content, ifAbsent: true });
+    if (kind < 73) return this.#get(session, at, name);
+    if (kind < 81) return this.#list(session, at);
+    if (kind < 90) return this.#change(at, { kind: 'remove', name }, () => removeFile(session, name));
+    const to = random.pick(group.filter((other) => other !== name));
+    const replace = random.below(2) === 0;
+    return this.#change(at, { kind: 'rename', name, to, replace }, () =>
+      renameFile(session, { from: name, to, replace }),
+    );
+  }
+
+  async #put(session: Session, at: number, operation: Extract<NameOperation, { kind: 'put' }>): Promise<void> {
+    const { name, value, ifAbsent = false } = operation;
+    await this.#change(at, operation, async () => {
+      const { version } = await put(session, name, Buffer.from(value), ifAbsent ? { condition: { ifAbsent } } : {});
+      await this.onPut({ name, version });
+    });
+  }
+
+  async #change(at: number, operation: NameOperation, carryOut: () => Promise<unknown>): Promise<void> {
+    const start = this.#begin(at, operation);
+    try {
+      await carryOut();
+      this.#end(at, { operation, start, end: ++this.#place, outcome: 'ok' });
+    } catch (error) {
+      const refusal = this.#refusalOf(error);
+      const outcome = refusal ? { outcome: 'refused' as const, refusal } : { outcome: 'unknown' as const };
+      this.#end(at, { operation, start, end: ++this.#place, ...outcome }, error);
+    }
+  }
+
+  /** A refusal that says how things stood; undefined when the change may have been carried out. */
+  #refusalOf(error: unknown): 'not-found' | 'exists' | undefined {
+    this.#excuse(error);
+    if (isOperaError(error, 'not-found')) return 'not-found';
+    return isOperaError(error, 'exists') ? 'exists' : undefined;
+  }
+
+  #excuse(error: unknown): void {
+    if (!isOperaError(error) || isOperaError(error, ...inexcusable)) throw error;
+  }
+
+  async #get(session: Session, at: number, name: string): Promise<void> {
+    const asked: NameOperation = { kind: 'get', name, value: undefined };
+    const start = this.#begin(at, asked);
+    try {
+      const value = textOf(await get(session, name));
+      this.#end(at, { operation: { ...asked, value }, start, end: ++this.#place, outcome: 'ok' });
+    } catch (error) {
+      this.#excuse(error);
+      this.#end(at, { operation: asked, start, end: ++this.#place, outcome: 'unknown' }, error);
+    }
+  }
+
+  /** A listing says of every name whether it is there. */
+  async #list(session: Session, at: number): Promise<void> {
+    const start = this.#begin(at, { kind: 'has', name: '*', present: true });
+    const listed = new Set<string>();
+    try {
+      for await (const { name, error } of listFiles(session)) {
+        if (error) throw error;
+        if (!allNames.includes(name)) throw new Error(`a listing holds ${name}, which nobody put`);
+        listed.add(name);
+      }
+    } catch (error) {
+      this.#excuse(error);
+      this.#trace.add(`client ${at} list → ${toOperaError(error).code}`);
+      return;
+    }
+    const end = ++this.#place;
+    this.#trace.add(`client ${at} list → ${[...listed].join(', ')}`);
+    for (const name of allNames) {
+      this.calls.push({ operation: { kind: 'has', name, present: listed.has(name) }, start, end, outcome: 'ok' });
+    }
+  }
+
+  #begin(at: number, operation: NameOperation): number {
+    const { kind, name } = operation;
+    this.#trace.add(`client ${at} begins ${kind} ${name}${operation.kind === 'rename' ? ` → ${operation.to}` : ''}`);
+    return ++this.#place;
+  }
+
+  #end(at: number, call: Call, error?: unknown): void {
+    this.calls.push(call);
+    const { kind, name } = call.operation;
+    const value = 'value' in call.operation ? ` (${call.operation.value?.slice(0, 12).trimEnd() ?? 'nothing'})` : '';
+    const why = error === undefined ? '' : ` ${toOperaError(error).code}`;
+    this.#trace.add(`client ${at} ends ${kind} ${name}${value} → ${call.outcome}${why}`);
+  }
+}

@@ -1,0 +1,59 @@
+// Faults of the database: out of reach, slow, answers lost, restarted, failed over to a copy that lags, rolled back
+// without saying so, emptied.
+import { empty, putBack } from '../support/memory-registry-faults.ts';
+import type { FaultKind } from './_nemesis.ts';
+import type { World } from './_world.ts';
+
+/** The state of the database at least so long ago; undefined when the simulation is younger. */
+const stateBefore = (world: World, ageMs: number) => {
+  const until = world.cluster.clock.monotonicMs() - ageMs;
+  return world.snapshots.filter(({ atMs }) => atMs <= until).at(-1)?.snapshot;
+};
+
+const goBack = (world: World, ageMs: number, restarts: boolean) => {
+  const snapshot = stateBefore(world, ageMs);
+  if (!snapshot) return undefined;
+  putBack(world.cluster.store, snapshot);
+  if (restarts) world.cluster.store.restart();
+  return () => undefined;
+};
+
+export const registryFaults = {
+  'registry-away': {
+    weight: 2,
+    inject: ({ cluster: { store } }) => {
+      store.unavailable = true;
+      return () => {
+        store.unavailable = false;
+      };
+    },
+  },
+  'registry-slow': {
+    weight: 2,
+    inject: ({ cluster: { weather }, random }) => {
+      weather.slowMs = random.pick([20, 500]);
+      weather.answersLost = random.pick([0, 0.05]);
+      return () => {
+        weather.slowMs = 0;
+        weather.answersLost = 0;
+      };
+    },
+  },
+  'registry-restart': {
+    weight: 1,
+    inject: ({ cluster: { store } }) => {
+      store.restart();
+      return () => undefined;
+    },
+  },
+  'registry-failover': { weight: 1, inject: (world) => goBack(world, world.random.pick([0, 500, 3_000]), true) },
+  'registry-rollback': { weight: 1, inject: (world) => goBack(world, world.random.pick([5_000, 60_000]), false) },
+  'registry-emptied': {
+    weight: 1,
+    inject: ({ cluster: { store } }) => {
+      empty(store);
+      store.restart();
+      return () => undefined;
+    },
+  },
+} satisfies Record<string, FaultKind>;

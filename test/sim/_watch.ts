@@ -1,0 +1,230 @@
+// Invariants, looked at while things happen: it sees every step of the database, every write of every disk and every
+// order that was carried out, past all faults. What it finds it notes and goes on; the simulation asks after each step.
+import type { VersionId } from '../../src/model/ids.ts';
+import { type Layout, ownersOf, parseLayout } from '../../src/placement/layout.ts';
+import { partitionOf } from '../../src/placement/partition.ts';
+import type { CommitStep, NameChange, Registry } from '../../src/registry/registry.ts';
+import type { ManifestWrite } from '../../src/storage-adapters/storage-adapter.ts';
+import type { ClusterNode, MemoryCluster } from '../support/memory-cluster.ts';
+import type { Answered } from '../support/memory-transport.ts';
+import type { Trace } from './_trace.ts';
+
+/** Routes by which a leader gives orders to nodes. */
+const orders: readonly string[] = ['layout.adopt', 'layout.covered'];
+
+/** Numbers of a node's durable notes that may only rise. */
+const rising = ['retiredUpTo', 'promisedEpoch', 'incarnation'] as const;
+type Rising = Readonly<Record<(typeof rising)[number], bigint>>;
+
+/** Reads them from both ends of the record: between them may stand layouts of some hundred kilobytes. */
+const risingOf = (bytes: Uint8Array): Rising | undefined => {
+  const ends = [bytes.subarray(0, 1_000), bytes.subarray(-1_000)];
+  const text = ends.map((part) => Buffer.from(part).toString('utf8')).join(' ');
+  const numberOf = (key: string): bigint | undefined => {
+    const found = new RegExp(`"${key}":"?(\\d+)`).exec(text)?.[1];
+    return found === undefined ? undefined : BigInt(found);
+  };
+  const [retiredUpTo, promisedEpoch, incarnation] = rising.map(numberOf);
+  if (retiredUpTo === undefined || promisedEpoch === undefined || incarnation === undefined) return undefined;
+  return { retiredUpTo, promisedEpoch, incarnation };
+};
+
+const stepsOf = (change: NameChange): VersionId[] =>
+  change.kind === 'rename' ? [change.sealed.version, change.tombstone.version] : [change.sealed.version];
+
+export class Watch {
+  readonly #cluster: () => MemoryCluster;
+  readonly #trace: Trace;
+  /** `version sequence` of every change that the database ever made. */
+  readonly #committed = new Set<string>();
+  /** Versions that no name ever needs again, or that never became a file's. */
+  readonly #superseded = new Set<VersionId>();
+  readonly #current = new Map<string, VersionId>();
+  /** For each leader epoch the life of the process whose orders were carried out. */
+  readonly #executors = new Map<bigint, number>();
+  readonly #executed = new Map<string, bigint>();
+  readonly #notes = new Map<ClusterNode, Rising>();
+  #sequence = 0n;
+  readonly findings: string[] = [];
+  readonly #demandedCopies: number;
+
+  constructor(cluster: () => MemoryCluster, trace: Trace, demandedCopies = 1) {
+    this.#cluster = cluster;
+    this.#trace = trace;
+    this.#demandedCopies = demandedCopies;
+  }
+
+  #find(finding: string): void {
+    this.#trace.add(`FOUND ${finding}`);
+    this.findings.push(finding);
+  }
+
+  /** The names as the database moved them, whatever became of the database since. */
+  get current(): ReadonlyMap<string, VersionId> {
+    return this.#current;
+  }
+
+  attach(): void {
+    const cluster = this.#cluster();
+    for (const node of cluster.nodes) node.disk.onWrite = (method, args) => this.#written(node, method, args);
+    cluster.onAnswered = (answered) => this.#answered(answered);
+  }
+
+  // ---- the database
+
+  /** The database, with every commit noted even when its answer gets lost. */
+  watched = (registry: Registry): Registry =>
+    new Proxy(registry, {
+      get: (target, key) => {
+        const value: unknown = Reflect.get(target, key, target);
+        if (typeof value !== 'function') return value;
+        if (key !== 'commit') return (...args: unknown[]) => Reflect.apply(value, target, args) as unknown;
+        return async (step: CommitStep) => {
+          const outcomes = await target.commit(step);
+          for (const [at, change] of step.changes.entries()) {
+            const outcome = outcomes[at];
+            if (outcome?.done && !outcome.repeated) this.#moved(change, outcome.sequence);
+          }
+          return outcomes;
+        };
+      },
+    });
+
+  #moved(change: NameChange, sequence: bigint): void {
+    const { kind, name } = change;
+    this.#trace.add(`step ${kind} ${name} ${change.sealed.version.slice(0, 6)} at ${sequence}`);
+    if (sequence <= this.#sequence) this.#find(`sequence ${sequence} was drawn after ${this.#sequence}`);
+    this.#sequence = sequence;
+    for (const version of stepsOf(change)) this.#committed.add(`${version} ${sequence}`);
+    const target = kind === 'rename' ? change.to : name;
+    for (const old of [this.#current.get(name), this.#current.get(target)]) if (old) this.#superseded.add(old);
+    this.#current.delete(name);
+    if (kind === 'remove') return;
+    this.#current.set(target, change.sealed.version);
+    this.#superseded.delete(change.sealed.version);
+  }
+
+  // ---- disks
+
+  #written(node: ClusterNode, method: string, args: readonly unknown[]): void {
+    if (method === 'putManifests') {
+      for (const { version, sequence } of args[0] as readonly ManifestWrite[]) {
+        if (this.#committed.has(`${version} ${sequence}`)) continue;
+        this.#find(`${node.address} took a manifest of ${version} at ${sequence}, which no step made`);
+      }
+    }
+    if (method === 'putState' && args[0] === 'order') this.#noted(node, args[1] as Uint8Array);
+    if (method === 'deleteChunks') {
+      for (const { version, index } of args[0] as readonly { version: VersionId; index: number }[]) {
+        this.#deleted(node, version, index);
+      }
+    }
+    if (method === 'deleteManifests') {
+      for (const version of args[0] as readonly VersionId[]) {
+        const name = [...this.#current].find(([, current]) => current === version)?.[0];
+        if (name !== undefined && this.#owns(node, version, 0)) {
+          this.#find(`${node.address} dropped the manifest of ${name}, a live file`);
+        }
+      }
+    }
+  }
+
+  #noted(node: ClusterNode, bytes: Uint8Array): void {
+    const now = risingOf(bytes);
+    const before = this.#notes.get(node);
+    if (!now) return this.#find(`${node.address} wrote notes that cannot be read`);
+    this.#notes.set(node, now);
+    if (!before || node.disk.damaged) return;
+    for (const key of rising) {
+      if (now[key] < before[key]) this.#find(`${node.address} lowered ${key} from ${before[key]} to ${now[key]}`);
+    }
+  }
+
+  #owns(node: ClusterNode, version: VersionId, index: number): boolean {
+    const partition = partitionOf(version, index);
+    return this.layouts().some((layout) => ownersOf(layout, partition).includes(node.member.signer.keyHash));
+  }
+
+  #deleted(node: ClusterNode, version: VersionId, index: number): void {
+    const name = [...this.#current].find(([, current]) => current === version)?.[0];
+    if (name === undefined || !this.#owns(node, version, index)) return;
+    this.#find(`${node.address} deleted chunk ${index} of ${name}, a live file, and owns it`);
+  }
+
+  // ---- orders
+
+  #answered({ link, life, outcome }: Answered): void {
+    const { fromAddress, to, route, request } = link;
+    this.#trace.add(`${fromAddress} > ${to.address} ${route} ${outcome}`);
+    if (outcome !== 'ok' || !orders.includes(route)) return;
+    const { epoch } = request as { readonly epoch: bigint };
+    const executor = this.#executors.get(epoch) ?? life;
+    this.#executors.set(epoch, executor);
+    if (executor !== life) this.#find(`orders of two processes were carried out in leader epoch ${epoch}`);
+    const before = this.#executed.get(to.address) ?? 0n;
+    const node = this.#cluster().nodes.find(({ address }) => address === to.address);
+    if (epoch < before && !node?.disk.damaged) {
+      this.#find(`${to.address} carried out an order of leader epoch ${epoch} after one of ${before}`);
+    }
+    this.#executed.set(to.address, epoch);
+  }
+
+  // ---- copies
+
+  /** The unretired layouts the database knows now, ascending. */
+  layouts(): Layout[] {
+    const { store } = this.#cluster();
+    const numbers = [...store.layouts.keys()].sort((a, b) => a - b);
+    return numbers.flatMap((number) => {
+      const stored = store.layouts.get(number);
+      return stored ? [layoutOf(stored.layout.bytes)] : [];
+    });
+  }
+
+  /** Nodes whose disks hold a good copy of chunk 0, and of the manifest. */
+  async holders(version: VersionId): Promise<{ readonly chunk: ClusterNode[]; readonly manifest: ClusterNode[] }> {
+    const chunk: ClusterNode[] = [];
+    const manifest: ClusterNode[] = [];
+    for (const node of this.#cluster().nodes) {
+      const [held] = await node.storage.listVersion(version, 0, 1);
+      if (held && !node.disk.isRotten(held)) chunk.push(node);
+      if (await node.storage.getManifest(version)) manifest.push(node);
+    }
+    return { chunk, manifest };
+  }
+
+  /** A put was acknowledged: W′ owners of one and the same layout hold it on their disks. */
+  async acknowledged(name: string, version: VersionId): Promise<void> {
+    const damaged = this.#cluster().nodes.filter(({ disk }) => disk.damaged).length;
+    const { chunk, manifest } = await this.holders(version);
+    const partition = partitionOf(version, 0);
+    const enough = (holders: readonly ClusterNode[]): boolean => {
+      const keys = new Set(holders.map(({ member }) => member.signer.keyHash));
+      return this.layouts().some((layout) => {
+        const demanded = Math.max(layout.writeCopies, Math.min(this.#demandedCopies, layout.copies));
+        return ownersOf(layout, partition).filter((key) => keys.has(key)).length + damaged >= demanded;
+      });
+    };
+    if (!enough(chunk)) this.#find(`${name} was acknowledged with ${chunk.length} copies`);
+    if (!enough(manifest)) this.#find(`${name} was acknowledged with ${manifest.length} manifests`);
+  }
+
+  /** No file lost its last copy. */
+  async look(): Promise<void> {
+    for (const [name, version] of this.#current) {
+      const { chunk, manifest } = await this.holders(version);
+      if (chunk.length === 0) this.#find(`nobody holds a chunk of ${name} any more`);
+      const pending = this.#cluster().store.pendingOf.has(name);
+      if (manifest.length === 0 && !pending) this.#find(`nobody holds the manifest of ${name} any more`);
+    }
+  }
+}
+
+const parsed = new WeakMap<Uint8Array, Layout>();
+
+/** Parsing takes a walk over 4,096 partitions. */
+const layoutOf = (bytes: Uint8Array): Layout => {
+  const layout = parsed.get(bytes) ?? parseLayout(bytes);
+  parsed.set(bytes, layout);
+  return layout;
+};
