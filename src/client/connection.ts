@@ -1,6 +1,6 @@
 // A member's way to its network: calls go to the gateways of its profile in turn, with bounded, jittered retries.
-// Before the first call it learns the newest roster, key boxes and gateways, later it looks for a newer roster while
-// it is used; an expired certificate is renewed through the join listener.
+// Once an hour it learns key boxes and gateways. Every answer says which roster the gateway knows: a newer one is fetched
+// before the answer is used, and looked for while no call is made. An expired certificate is renewed by the join listener.
 // Invariant: only errors that say nothing about the request are retried; every gateway route may be repeated.
 import { isOperaError, OperaError } from '../errors/errors.ts';
 import { renewalDueMs } from '../identity/certificate.ts';
@@ -13,7 +13,7 @@ import { mergeAddresses, type OpenHome, openHome } from './home.ts';
 import { HttpTransport } from './http-transport.ts';
 import type { JoinLink } from './join-link.ts';
 import type { KeyKeeper } from './key-keeper.ts';
-import { type Profile, writeProfile } from './profile.ts';
+import { type Profile, touchProfile, writeProfile } from './profile.ts';
 import { keepRenewal, renewCertificate } from './renewal.ts';
 import type { RosterKeeper } from './roster-keeper.ts';
 import type { CallOptions, Destination, Transport } from './transport.ts';
@@ -87,6 +87,8 @@ class ProfileConnection implements Connection {
   #started: Promise<void> | undefined;
   #watching: Promise<void> | undefined;
   #lookedMs = 0;
+  /** Highest roster number an answer told of. */
+  #heardNumber = 0n;
   #revoked = 0;
 
   constructor(parts: ConnectionParts) {
@@ -128,7 +130,9 @@ class ProfileConnection implements Connection {
     this.#started ??= this.#start(options.signal);
     await this.#started;
     this.#lookForRoster();
-    return this.#ask(route, request, options);
+    const answer = await this.#ask(route, request, options);
+    await this.#catchUp(options.signal);
+    return answer;
   }
 
   async refresh(signal?: AbortSignal): Promise<void> {
@@ -140,8 +144,30 @@ class ProfileConnection implements Connection {
     await this.#watching;
   }
 
+  /** Nothing to ask for: what a gateway told lately is on disk, and each answer says whether the roster still is right. */
+  get #isFresh(): boolean {
+    const ageMs = this.clock.nowMs() - (this.#open.refreshedMs ?? Number.NEGATIVE_INFINITY);
+    const hasKeys = this.keys.hasKeys && this.keys.keyring.newestEpoch >= this.rosters.roster.keyEpoch;
+    return hasKeys && ageMs >= 0 && ageMs < limits.profileFreshMs;
+  }
+
   /** A gateway that cannot be reached now is for the call itself to report. */
   async #start(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#isFresh) {
+      this.#lookedMs = this.clock.monotonicMs();
+      return;
+    }
+    await this.#tryRefresh(signal);
+  }
+
+  /** Takes the newer roster that an answer told of, so that whoever is dialled next is judged by it. */
+  async #catchUp(signal: AbortSignal | undefined): Promise<void> {
+    if (this.#heardNumber <= this.rosters.roster.number) return;
+    await this.#tryRefresh(signal);
+    this.#heardNumber = 0n;
+  }
+
+  async #tryRefresh(signal: AbortSignal | undefined): Promise<void> {
     try {
       await this.#refresh({ attempts: 1, ...(signal ? { signal } : {}) });
     } catch (error) {
@@ -162,6 +188,7 @@ class ProfileConnection implements Connection {
       gateways: mergeAddresses(found, this.#profile.gateways),
       joinAddresses: mergeAddresses(answer.joinAddresses, this.#profile.joinAddresses),
     });
+    await touchProfile(this.home, this.clock.nowMs());
   }
 
   async #keepProfile(next: Profile): Promise<void> {
@@ -228,8 +255,9 @@ class ProfileConnection implements Connection {
     for (let attempt = 1, waitMs: number = limits.retryBaseMs; ; attempt++) {
       for (const to of this.#gateways()) {
         try {
-          const { answer } = await this.transport.call(to, route, request, options);
+          const { answer, rosterNumber = 0n } = await this.transport.call(to, route, request, options);
           this.#good = to.address;
+          if (rosterNumber > this.#heardNumber) this.#heardNumber = rosterNumber;
           return answer;
         } catch (error) {
           if (!maySucceedElsewhere(error)) throw error;

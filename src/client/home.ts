@@ -15,7 +15,7 @@ import { createSecretFolder, systemErrorCode } from '../runtime/files.ts';
 import type { Role } from '../model/roles.ts';
 import type { Joined } from './join-network.ts';
 import { KeyKeeper } from './key-keeper.ts';
-import { identityFolderOf, type Profile, readProfile, writeProfile } from './profile.ts';
+import { identityFolderOf, type Profile, profileTime, readProfile, writeProfile } from './profile.ts';
 import { RosterKeeper } from './roster-keeper.ts';
 
 export interface OpenHome {
@@ -26,6 +26,8 @@ export interface OpenHome {
   readonly rosters: RosterKeeper;
   /** Empty for masters and sentinels, which never hold network keys. */
   readonly keys: KeyKeeper;
+  /** Wall-clock ms when a gateway last told all it knows (the time of the profile); undefined: ask at once. */
+  readonly refreshedMs?: number;
 }
 
 /** Gateways and nodes keep the boxes and rosters that others need. */
@@ -73,7 +75,8 @@ export const openHome = async (home: string): Promise<OpenHome> => {
   }
   const trust = { networkId, caSpki: identity.bundle.certificates[0].spki };
   const { rosters, keepers } = await openKeepers(home, identity, role, trust);
-  return { home, profile, identityFolder, identity, rosters, keys: await keepers() };
+  const refreshedMs = await profileTime(home);
+  return { home, profile, identityFolder, identity, rosters, keys: await keepers(), refreshedMs };
 };
 
 /** First addresses win; a profile keeps only so many. */

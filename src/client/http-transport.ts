@@ -12,7 +12,7 @@ import type { KeyHash, NetworkId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import { startDeadline } from '../runtime/deadline.ts';
 import { decodeError } from '../wire/error-body.ts';
-import { decodeFrame, encodeFrame, frameLength, frameMediaType } from '../wire/frame.ts';
+import { decodeFrame, encodeFrame, frameLength, frameMediaType, rosterHeader } from '../wire/frame.ts';
 import { type AnswerOf, pathOf, type RequestOf, type RouteName, routeFacts } from '../wire/routes.ts';
 import { parseWith } from '../wire/schema.ts';
 import { connectionError } from './_connection-error.ts';
@@ -88,7 +88,7 @@ export class HttpTransport implements Transport {
       });
       const bytes = await collect(response.body, Number(response.headers['content-length'] ?? 0));
       if (response.statusCode !== 200) throw decodeError(response.statusCode, bytes);
-      return parseAnswer(to, route, bytes);
+      return { ...parseAnswer(to, route, bytes), ...parseRosterNumber(response.headers[rosterHeader]) };
     } catch (error) {
       // A timer that fires while the caller gives up is the caller's word, not the other side's slowness.
       if (options.signal?.aborted && !deadline.passed) {
@@ -220,6 +220,10 @@ const parseAnswer = <N extends RouteName>(to: Destination, route: N, bytes: Uint
     throw new OperaError('unavailable', `${to.address} answered ${route} with what is no answer`, { cause });
   }
 };
+
+/** Anything but a plain number counts as nothing said. */
+const parseRosterNumber = (header: string | string[] | undefined): Pick<Answer<RouteName>, 'rosterNumber'> =>
+  typeof header === 'string' && /^[0-9]{1,19}$/.test(header) ? { rosterNumber: BigInt(header) } : {};
 
 /** Reads a body of at most the longest answer; one that is longer, or says so, ends the connection. */
 const collect = async (body: BodyReadable, stated: number): Promise<Uint8Array> => {

@@ -1,6 +1,6 @@
 // What a home folder says of itself: which network, which role, where its identity lies, whom to dial first.
 // It holds no secret; keys lie in the identity folder, apart from data, so that a backup of data alone opens nothing.
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, stat, utimes } from 'node:fs/promises';
 import { isAbsolute, join, resolve } from 'node:path';
 import * as v from 'valibot';
 import { OperaError } from '../errors/errors.ts';
@@ -47,6 +47,13 @@ export const writeProfile = async (home: string, profile: Profile): Promise<void
   await mkdir(home, { recursive: true, mode: 0o700 });
   await writeFileDurably(fileOf(home), `${JSON.stringify(profile, undefined, 2)}\n`, 0o600);
 };
+
+/** When the profile was last found right, in wall-clock ms. */
+export const profileTime = async (home: string): Promise<number> => (await stat(fileOf(home))).mtimeMs;
+
+/** Notes that the profile was found right. A home that cannot be written is only asked about more often. */
+export const touchProfile = (home: string, nowMs: number): Promise<void> =>
+  utimes(fileOf(home), nowMs / 1_000, nowMs / 1_000).catch(() => undefined);
 
 export const identityFolderOf = (home: string, profile: Profile): string =>
   isAbsolute(profile.identity) ? profile.identity : resolve(home, profile.identity);

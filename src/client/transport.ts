@@ -24,6 +24,8 @@ export interface Answer<N extends RouteName> {
   readonly answer: AnswerOf<N>;
   /** Binary part of the answer; owned by the caller. */
   readonly binary: Uint8Array;
+  /** Number of the newest roster that the other side knows, when it said so. */
+  readonly rosterNumber?: bigint;
 }
 
 export interface Transport {

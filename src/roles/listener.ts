@@ -21,7 +21,7 @@ import { errorFacts, type Logger } from '../runtime/log.ts';
 import type { Random } from '../runtime/random.ts';
 import { RateLimiter } from '../runtime/rate-limiter.ts';
 import { encodeError } from '../wire/error-body.ts';
-import { decodeFrame, encodeFrame, frameLength, frameMediaType } from '../wire/frame.ts';
+import { decodeFrame, encodeFrame, frameLength, frameMediaType, rosterHeader } from '../wire/frame.ts';
 import { type ListenerKind, pathOf, type RouteName, routeFacts, routesOf } from '../wire/routes.ts';
 import { parseWith } from '../wire/schema.ts';
 import { checkRawRequest, parseErrorAnswer, probePaths } from './_raw-request.ts';
@@ -330,7 +330,12 @@ export class Listener {
     if (!this.#budget.take(length)) throw new OperaError('overloaded', 'too many answers are held');
     held.bytes += length;
     this.#begin(response);
-    response.writeHead(200, { 'content-type': frameMediaType, 'content-length': length });
+    const { kind, roster } = this.#options;
+    response.writeHead(200, {
+      'content-type': frameMediaType,
+      'content-length': length,
+      ...(kind === 'mesh' ? { [rosterHeader]: String(roster().number) } : {}),
+    });
     for (const part of parts) response.write(part);
     response.end();
   }

@@ -7,6 +7,9 @@ import { formatJson, parseJson } from './json.ts';
 
 export const frameMediaType = 'application/x-opera';
 
+/** Header of an answer: the newest roster its sender knows. Callers that know an older one fetch it. */
+export const rosterHeader = 'opera-roster';
+
 export interface Frame {
   /** A JSON object; which one is the schemas' business. */
   readonly message: object;

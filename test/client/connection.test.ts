@@ -109,6 +109,31 @@ test('a newer roster and the box of a newer network key are fetched while it is 
   assert.equal(client.rosters.roster.number, number);
 });
 
+test('a verb of a fresh profile makes one call, and hears of a newer roster in its answer', async () => {
+  const { world, operator } = await create();
+  const open = await world.join(await world.code(operator, 'client'), 'client');
+  const { keyHash } = open.identity.signer;
+  const routesOf = async (refreshedMs: number): Promise<string[]> => {
+    const from = world.network.calls.length;
+    await world.connect({ ...open, refreshedMs }).call('member.list', {});
+    const calls = world.network.calls.slice(from).filter((call) => call.from?.keyHash === keyHash);
+    return calls.map(({ route }) => route);
+  };
+  const nowMs = world.clock.nowMs();
+  assert.deepEqual(await routesOf(nowMs), ['member.list']);
+  assert.deepEqual(await routesOf(nowMs - limits.profileFreshMs), ['member.announce', 'member.list']);
+  assert.deepEqual(
+    await routesOf(nowMs + limits.profileFreshMs),
+    ['member.announce', 'member.list'],
+    'a time to come says nothing',
+  );
+  const before = open.rosters.roster.number;
+  await world.join(await world.code(operator, 'client'), 'client');
+  assert.deepEqual(await routesOf(nowMs), ['member.list', 'member.announce'], 'the answer told of a newer roster');
+  assert.ok(open.rosters.roster.number > before);
+  assert.deepEqual(await routesOf(nowMs), ['member.list']);
+});
+
 test('gateways learned on the way are kept in the profile', async () => {
   const made = await create();
   const second = await addGateway(made);

@@ -93,7 +93,8 @@ export class MemoryNetwork {
     await this.answerFault(call);
     if (received.status !== 200) throw decodeError(received.status, received.body);
     const frame = decodeFrame(received.body, Number.MAX_SAFE_INTEGER);
-    return { answer: parseWith(routeFacts(route).answer, frame.message) as AnswerOf<N>, binary: frame.binary };
+    const told = listener.kind === 'mesh' ? { rosterNumber: listener.roster().number } : {};
+    return { answer: parseWith(routeFacts(route).answer, frame.message) as AnswerOf<N>, binary: frame.binary, ...told };
   }
 }
 

@@ -101,6 +101,14 @@ test('every route the table gives the gateway has a handler', async () => {
   );
 });
 
+test('each answer on the mesh says which roster the gateway knows', async () => {
+  const { operator, addresses } = await serve();
+  await operator.refresh();
+  const to = { address: addresses.mesh, expect: { role: 'gateway' } } as const;
+  const { rosterNumber } = await operator.transport.call(to, 'ping', {});
+  assert.equal(rosterNumber, operator.rosters.roster.number);
+});
+
 test('a client joins over HTTPS, works, and is cut off on its open connection when it is revoked', async () => {
   const served = await serve();
   const { world, operator } = served;
