@@ -41,8 +41,8 @@ const openKeepers = async (
 ): Promise<{ readonly rosters: RosterKeeper; readonly keepers: () => Promise<KeyKeeper> }> => {
   const rosters = await RosterKeeper.load({ folder: home, trust, keepHistory: keepsForOthers(role) });
   // The roster must be there first: key boxes are judged by it.
-  const keepers = (): Promise<KeyKeeper> =>
-    KeyKeeper.load({
+  const keepers = async (): Promise<KeyKeeper> => {
+    const keeper = await KeyKeeper.load({
       folder: home,
       networkId: trust.networkId,
       keyHash: keys.signer.keyHash,
@@ -51,6 +51,10 @@ const openKeepers = async (
       roster: () => rosters.roster,
       keepOthers: keepsForOthers(role),
     });
+    // When it cannot be written now, what a later start reads leads to the same keys.
+    rosters.onChange(() => void keeper.follow().catch(() => undefined));
+    return keeper;
+  };
   return { rosters, keepers };
 };
 

@@ -210,6 +210,21 @@ export const limits = {
   /** A gap in the own loop this long restarts the count of isolation. */
   isolationGapMs: 5 * second,
 
+  // ---- network keys
+  /** A rotation: draft, then roster on a majority of the nodes, rosterSpreadMs each, and boxes for the rest. */
+  rotateTimeoutMs: 30 * second,
+  /** A gateway compares its key boxes with the registry's this often without cause. */
+  keySyncMs: minute,
+  /** Epochs of one listing; a rotation a day for two years. */
+  epochsListed: 1_000,
+  /** A node looks for manifests under older keys this often; they also come late, from masters that finish a change. */
+  rewrapMs: 2 * second,
+  /** Manifests rewrapped in one write, and the pause after it: some 3,000 a second, and little beside clients. */
+  rewrapBatch: 100,
+  rewrapPauseMs: 20,
+  /** A gateway looks at all names again this often: a rebuild may put back older wraps after the walk. */
+  nameWrapsMs: hour,
+
   // ---- cluster
   heartbeatMs: second,
   /** Roles announce their addresses this often; new masters and gateways are learned by then. */

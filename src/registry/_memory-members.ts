@@ -7,6 +7,7 @@ import type { SignedRecord } from '../model/signed-record.ts';
 import type { Clock } from '../runtime/clock.ts';
 import * as check from './_check.ts';
 import type { MemoryRegistryStore } from './memory-store.ts';
+import type { StoredKeyBox } from './epoch-records.ts';
 import type * as contract from './registry.ts';
 import type { Lease, LeaseHolder, LeaseSeen, MemberRecord } from './registry.ts';
 import type { LostNetwork } from './restore.ts';
@@ -113,6 +114,11 @@ export class MemoryMembers {
     if (roster?.number !== swap.expectNumber || !Buffer.from(roster.hash).equals(swap.expectHash)) return false;
     this.#setRoster(swap);
     if (swap.keys) {
+      for (const { recipient, kind, epoch } of swap.keys.boxes) {
+        for (const [key, box] of this.store.boxes) {
+          if (box.recipient === recipient && box.kind === kind && box.epoch < epoch) this.store.boxes.delete(key);
+        }
+      }
       this.#setBoxes(swap.keys.boxes);
       this.store.chain.set(swap.keys.chain.epoch, swap.keys.chain.record.slice());
     }
@@ -151,16 +157,16 @@ export class MemoryMembers {
     return true;
   }
 
-  async putKeyBoxes(boxes: readonly contract.StoredKeyBox[]): Promise<void> {
+  async putKeyBoxes(boxes: readonly StoredKeyBox[]): Promise<void> {
     this.open();
     this.#setBoxes(boxes);
   }
 
-  #setBoxes(boxes: readonly contract.StoredKeyBox[]): void {
+  #setBoxes(boxes: readonly StoredKeyBox[]): void {
     for (const box of boxes) this.store.boxes.set(`${box.recipient}:${box.kind}:${box.epoch}`, structuredClone(box));
   }
 
-  async listKeyBoxes(recipient?: KeyHash): Promise<readonly contract.StoredKeyBox[]> {
+  async listKeyBoxes(recipient?: KeyHash): Promise<readonly StoredKeyBox[]> {
     const boxes = [...this.open().boxes.values()];
     return structuredClone(boxes.filter((box) => recipient === undefined || box.recipient === recipient));
   }

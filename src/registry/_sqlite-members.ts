@@ -14,6 +14,7 @@ import {
   type Rows,
   type StepContext,
 } from './_sqlite-database.ts';
+import type { StoredKeyBox } from './epoch-records.ts';
 import type * as contract from './registry.ts';
 import type { Lease, LeaseHolder, LeaseSeen, MemberRecord } from './registry.ts';
 import type { LostNetwork, RestoreStep } from './restore.ts';
@@ -99,6 +100,9 @@ export const swapRoster = ({ rows }: StepContext, swap: contract.RosterSwap): bo
   if (!found) return false;
   setRoster(rows, swap);
   if (swap.keys) {
+    for (const { recipient, kind, epoch } of swap.keys.boxes) {
+      rows.run('DELETE FROM key_boxes WHERE recipient = ? AND kind = ? AND epoch < ?', recipient, kind, epoch);
+    }
     setKeyBoxes(rows, swap.keys.boxes);
     rows.run('INSERT OR REPLACE INTO key_chain VALUES (?, ?)', swap.keys.chain.epoch, swap.keys.chain.record);
   }
@@ -177,19 +181,18 @@ export const setMemberState = (
   return rows.run(sql, state, nowMs, reason, memberId, from ?? null) === 1;
 };
 
-const setKeyBoxes = (rows: Rows, boxes: readonly contract.StoredKeyBox[]): void => {
+const setKeyBoxes = (rows: Rows, boxes: readonly StoredKeyBox[]): void => {
   for (const { recipient, kind, epoch, box } of boxes) {
     const sql = 'INSERT OR REPLACE INTO key_boxes VALUES (?, ?, ?, ?, ?)';
     rows.run(sql, recipient, kind, epoch, box.bytes, box.signerSpki);
   }
 };
 
-export const putKeyBoxes = ({ rows }: StepContext, boxes: readonly contract.StoredKeyBox[]): void =>
-  setKeyBoxes(rows, boxes);
+export const putKeyBoxes = ({ rows }: StepContext, boxes: readonly StoredKeyBox[]): void => setKeyBoxes(rows, boxes);
 
 type BoxRow = RecordRow & { readonly recipient: KeyHash; readonly kind: 1 | 2 | 3; readonly epoch: number };
 
-export const listKeyBoxes = ({ rows }: StepContext, recipient?: KeyHash): readonly contract.StoredKeyBox[] => {
+export const listKeyBoxes = ({ rows }: StepContext, recipient?: KeyHash): readonly StoredKeyBox[] => {
   const sql = 'SELECT * FROM key_boxes WHERE ?1 IS NULL OR recipient = ?1';
   return rows.all<BoxRow>(sql, recipient ?? null).map((row) => {
     return { recipient: row.recipient, kind: row.kind, epoch: row.epoch, box: recordOf(row) };

@@ -2,16 +2,9 @@
 // Nothing is checked or copied here.
 import type { KeyHash, MemberId, NetworkId, VersionId } from '../model/ids.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
+import type { StoredKeyBox } from './epoch-records.ts';
 import type { StoredEvent } from './events.ts';
-import type {
-  ChangeOutcome,
-  Lease,
-  MemberRecord,
-  NameRecord,
-  PendingChange,
-  StoredKeyBox,
-  StoredLayout,
-} from './registry.ts';
+import type { ChangeOutcome, Lease, MemberRecord, NameRecord, PendingChange, StoredLayout } from './registry.ts';
 import type { StoredToken } from './tokens.ts';
 
 export interface MemoryUpload {

@@ -11,7 +11,7 @@ import { type Argument, RedisConnection, type RedisConnectionOptions } from './_
 import { scripts } from './_redis-scripts.ts';
 import { encodeChange, encodeRestore, pageBounds, placementWork, readPublicKeys } from './_redis-names.ts';
 import { redisKeys } from './keys.ts';
-import type { EpochRecords, NameWrap } from './epoch-records.ts';
+import type { EpochRecords, NameWrap, StoredKeyBox } from './epoch-records.ts';
 import type { ClusterEvent, StoredEvent } from './events.ts';
 import type * as contract from './registry.ts';
 import type { LostNetwork, RestoreStep } from './restore.ts';
@@ -149,7 +149,7 @@ export class RedisRegistry implements contract.Registry {
     return (await this.#run('putMember', memberId, '', state, reason, '', '', from ?? '')) === 1;
   }
 
-  async putKeyBoxes(boxes: readonly contract.StoredKeyBox[]): Promise<void> {
+  async putKeyBoxes(boxes: readonly StoredKeyBox[]): Promise<void> {
     const commands = boxes.flatMap(({ recipient, kind, epoch, box }): Command[] => [
       ['SADD', redisKeys.boxRecipients, recipient],
       ['HSET', `${redisKeys.boxesOf}${recipient}`, `${kind}:${epoch}`, codec.packRecord(box)],
@@ -157,7 +157,7 @@ export class RedisRegistry implements contract.Registry {
     await this.#commands(...commands);
   }
 
-  async listKeyBoxes(recipient?: KeyHash): Promise<readonly contract.StoredKeyBox[]> {
+  async listKeyBoxes(recipient?: KeyHash): Promise<readonly StoredKeyBox[]> {
     const [all] = recipient === undefined ? await this.#commands(['SMEMBERS', redisKeys.boxRecipients]) : [[]];
     const recipients =
       recipient === undefined ? codec.listOf(all).map((key) => codec.textOf(key) as KeyHash) : [recipient];
@@ -169,7 +169,7 @@ export class RedisRegistry implements contract.Registry {
         const [kind, epoch] = field.split(':').map(Number);
         const key = recipients[at];
         if (key === undefined || epoch === undefined || (kind !== 1 && kind !== 2 && kind !== 3)) return [];
-        return { recipient: key, kind, epoch, box: codec.unpackRecord(record) } satisfies contract.StoredKeyBox;
+        return { recipient: key, kind, epoch, box: codec.unpackRecord(record) } satisfies StoredKeyBox;
       }),
     );
   }

@@ -17,7 +17,7 @@
 import type { KeyHash, MemberId, NetworkId, OperationId, VersionId } from '../model/ids.ts';
 import type { Role } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
-import type { EpochRecords, NameWrap } from './epoch-records.ts';
+import type { EpochRecords, NameWrap, StoredKeyBox } from './epoch-records.ts';
 import type { ClusterEvent, StoredEvent } from './events.ts';
 import type { LostNetwork, RestoreStep } from './restore.ts';
 import type { StoredToken, TakeTokenOutcome } from './tokens.ts';
@@ -77,14 +77,6 @@ export interface RosterSwap {
 }
 
 export type FirstRoster = Omit<RosterSwap, 'expectNumber' | 'expectHash' | 'keys'>;
-
-export interface StoredKeyBox {
-  readonly recipient: KeyHash;
-  /** 1 network key, 2 CA key part, 3 network key to a recovery key. */
-  readonly kind: 1 | 2 | 3;
-  readonly epoch: number;
-  readonly box: SignedRecord;
-}
 
 export interface Lease {
   readonly epoch: bigint;
@@ -371,8 +363,8 @@ export interface Registry {
   listNames(query: NameQuery): Promise<NamePage>;
   countNames(): Promise<number>;
   /**
-   * Gives names another wrap of the same file key, up to 100 a call: each only while the name is at exactly this version
-   * and sequence and its wrap is of a lower key epoch than the new one. Answers how many were. `stale-incarnation`.
+   * Gives names another wrap of the same file key, up to 100 a call: each only while the name is at exactly this
+   * version and sequence and its wrap is of a lower key epoch than the new one. Answers how many. `stale-incarnation`.
    */
   replaceWraps(incarnation: number, wraps: readonly NameWrap[]): Promise<number>;
 

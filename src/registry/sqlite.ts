@@ -9,7 +9,7 @@ import { startWorker, type WorkerClient } from '../runtime/worker.ts';
 import * as check from './_check.ts';
 import { rebuildPlacements } from './_rebuild.ts';
 import { type SqliteRegistrySteps, type SqliteServiceOptions, serviceName } from './_sqlite-service.ts';
-import type { NameWrap } from './epoch-records.ts';
+import type { NameWrap, StoredKeyBox } from './epoch-records.ts';
 import type { ClusterEvent, StoredEvent } from './events.ts';
 import type * as contract from './registry.ts';
 import type { LostNetwork, RestoreStep } from './restore.ts';
@@ -118,11 +118,11 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('setMemberState', memberId, state, reason, from);
   }
 
-  putKeyBoxes(boxes: readonly contract.StoredKeyBox[]): Promise<void> {
+  putKeyBoxes(boxes: readonly StoredKeyBox[]): Promise<void> {
     return this.#step('putKeyBoxes', boxes);
   }
 
-  listKeyBoxes(recipient?: KeyHash): Promise<readonly contract.StoredKeyBox[]> {
+  listKeyBoxes(recipient?: KeyHash): Promise<readonly StoredKeyBox[]> {
     return this.#step('listKeyBoxes', recipient);
   }
 

@@ -1,4 +1,5 @@
 // Handlers every role has (ping, rosters) and the loop that every periodic work of a role runs in.
+import type { KeyKeeper } from '../client/key-keeper.ts';
 import type { Handlers } from '../client/transport.ts';
 import { isOperaError } from '../errors/errors.ts';
 import { errorFacts } from '../runtime/log.ts';
@@ -21,6 +22,18 @@ export const commonHandlers = (context: RoleContext, notReady: () => string | un
     return { answer: { number: context.rosters.roster.number } };
   },
   'roster.since': async ({ request }) => ({ answer: { rosters: await context.rosters.since(request.number) } }),
+});
+
+/** Handlers of the roles that keep key boxes for others: `keys.prepare` and `keys.put`. */
+export const keyHandlers = (keys: KeyKeeper): Handlers => ({
+  'keys.prepare': async ({ request }) => {
+    await keys.prepare(request);
+    return { answer: {} };
+  },
+  'keys.put': async ({ request }) => {
+    await keys.accept(request.keyBoxes, request.keyChain);
+    return { answer: {} };
+  },
 });
 
 /**

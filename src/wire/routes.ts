@@ -6,6 +6,7 @@ import { limits } from '../model/limits.ts';
 import type { Role } from '../model/roles.ts';
 import * as hygiene from './messages-hygiene.ts';
 import * as evidence from './messages-evidence.ts';
+import * as keys from './messages-keys.ts';
 import * as members from './messages-members.ts';
 import * as names from './messages-names.ts';
 import * as repair from './messages-repair.ts';
@@ -135,6 +136,21 @@ export const routes = {
     ...small,
     request: members.recoveryAddRequest,
     answer: members.recoveryAddAnswer,
+  }),
+  'keys.rotate': route({
+    on: 'gateway',
+    allow: ['operator'],
+    ...small,
+    timeoutMs: limits.rotateTimeoutMs,
+    request: keys.keysRotateRequest,
+    answer: keys.keysRotateAnswer,
+  }),
+  'keys.list': route({
+    on: 'gateway',
+    allow: users,
+    ...small,
+    request: members.nothing,
+    answer: keys.keysListAnswer,
   }),
   'event.list': route({
     on: 'gateway',
@@ -369,6 +385,12 @@ export const routes = {
     allow: ['master'],
     ...small,
     request: members.layoutCovered,
+    answer: members.accepted,
+  }),
+  'keys.prepare': route({
+    on: 'every-role',
+    allow: ['gateway'],
+    request: keys.epochDraft,
     answer: members.accepted,
   }),
   'keys.put': route({

@@ -24,7 +24,10 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     'placement',
     'index',
     'storage-adapters/storage-adapter.ts',
+    // The contract, and types that it is made of.
     'registry/registry.ts',
+    'registry/epoch-records.ts',
+    'registry/tokens.ts',
     'model',
     'errors',
     'runtime',

@@ -17,7 +17,8 @@ import type { Role } from '../../src/model/roles.ts';
 import { bytesToHex } from '../../src/model/ids.ts';
 import { MemoryRegistry } from '../../src/registry/memory.ts';
 import { MemoryRegistryStore } from '../../src/registry/memory-store.ts';
-import { commonHandlers } from '../../src/roles/common.ts';
+import type { Registry } from '../../src/registry/registry.ts';
+import { commonHandlers, keyHandlers } from '../../src/roles/common.ts';
 import type { RoleContext } from '../../src/roles/context.ts';
 import { createGateway, type Gateway } from '../../src/roles/gateway/app.ts';
 import { foundNetwork } from '../../src/roles/gateway/found-network.ts';
@@ -59,6 +60,9 @@ export interface RunningRole {
   readonly context: RoleContext;
   readonly address: string;
 }
+
+/** Puts something between a process and one of its seams. */
+export type Wrapping = <T extends object>(seam: T, what: 'transport' | 'rosters' | 'registry' | 'keys') => T;
 
 export const peerOf = ({ identity }: OpenHome): Peer => ({
   memberId: identity.memberId,
@@ -133,12 +137,17 @@ export class GatewayWorld {
     };
   }
 
-  /** A gateway process over this home. Its rounds run only when `start` is called. */
-  run(open: OpenHome, mesh: string, joinAddress: string): RunningGateway {
-    const context = this.context(open);
+  /** A gateway process over this home. Its rounds run only when `start` is called. `over` wraps what it works upon. */
+  run(open: OpenHome, mesh: string, joinAddress: string, over: Wrapping = (seam) => seam): RunningGateway {
+    const plain = this.context(open);
+    const context: RoleContext = {
+      ...plain,
+      transport: over(plain.transport, 'transport'),
+      rosters: over(plain.rosters, 'rosters'),
+    };
     const gateway = createGateway(context, {
-      registry: this.registry(),
-      keys: open.keys,
+      registry: over<Registry>(this.registry(), 'registry'),
+      keys: over(open.keys, 'keys'),
       joinAddresses: () => [joinAddress],
       meshAddresses: () => [mesh],
     });
@@ -153,10 +162,7 @@ export class GatewayWorld {
     const context = this.context(open);
     const all: Handlers = {
       ...commonHandlers(context, () => undefined),
-      'keys.put': async ({ request }) => {
-        await open.keys.accept(request.keyBoxes, request.keyChain);
-        return { answer: {} };
-      },
+      ...keyHandlers(open.keys),
       ...handlers,
     };
     this.network.listen(address, {

@@ -7,12 +7,14 @@ import { isOperaError } from '../../errors/errors.ts';
 import { limits } from '../../model/limits.ts';
 import type { Registry } from '../../registry/registry.ts';
 import { errorFacts } from '../../runtime/log.ts';
-import { commonHandlers, every } from '../common.ts';
+import { commonHandlers, every, keyHandlers } from '../common.ts';
 import type { RoleContext } from '../context.ts';
 import { Admission } from './admission.ts';
 import { MemberDirectory } from './directory.ts';
 import { KeyOffice } from './key-office.ts';
+import { KeyRotation } from './key-rotation.ts';
 import { Members } from './members.ts';
+import { NameWraps } from './name-wraps.ts';
 import { Relay } from './relay.ts';
 import { RosterOffice } from './roster-office.ts';
 import { Tokens } from './tokens.ts';
@@ -46,12 +48,14 @@ export const createGateway = (context: RoleContext, deps: GatewayDeps): Gateway 
   const keyOffice = new KeyOffice(context, registry, keys);
   const relay = new Relay(context, directory);
   const tokens = new Tokens(context, registry, joinAddresses);
-  const life = deps.certificateLifeMs === undefined ? {} : { certificateLifeMs: deps.certificateLifeMs };
+  const { certificateLifeMs } = deps;
   const admission = new Admission({
     ...{ context, registry, keys, directory, rosterOffice, keyOffice, joinAddresses },
-    ...life,
+    ...(certificateLifeMs === undefined ? {} : { certificateLifeMs }),
   });
   const members = new Members({ context, registry, directory, rosterOffice, keyOffice, relay, joinAddresses });
+  const nameWraps = new NameWraps(context, registry, keys);
+  const rotation = new KeyRotation({ context, registry, keys, directory, rosterOffice, keyOffice, nameWraps });
   const notReady = (): string | undefined => (keys.hasKeys ? undefined : 'no network key is held yet');
 
   const meshHandlers: Handlers = {
@@ -59,18 +63,12 @@ export const createGateway = (context: RoleContext, deps: GatewayDeps): Gateway 
     ...members.handlers,
     ...tokens.handlers,
     ...relay.handlers,
-    'keys.put': async ({ request }) => {
-      await keys.accept(request.keyBoxes, request.keyChain);
-      return { answer: {} };
+    ...rotation.handlers,
+    ...keyHandlers(keys),
+    'event.list': async ({ request }) => {
+      const events = await registry.listEvents(request.after, request.limit);
+      return { answer: { events: events.map((event) => ({ ...event, facts: { ...event.facts } })) } };
     },
-    'event.list': async ({ request }) => ({
-      answer: {
-        events: (await registry.listEvents(request.after, request.limit)).map((event) => ({
-          ...event,
-          facts: { ...event.facts },
-        })),
-      },
-    }),
   };
 
   const announceSelf = (): Promise<void> => {
@@ -80,14 +78,17 @@ export const createGateway = (context: RoleContext, deps: GatewayDeps): Gateway 
   };
 
   let boxedNumber = 0n;
+  let boxedMs = 0;
   const round = async (): Promise<void> => {
     try {
       await rosterOffice.sync();
       await announceSelf();
       const { number } = context.rosters.roster;
-      if (number !== boxedNumber) {
+      const nowMs = context.clock.monotonicMs();
+      // Now and then without cause: a registry that was rebuilt has rosters and no boxes.
+      if (number !== boxedNumber || nowMs - boxedMs > limits.keySyncMs) {
         await keyOffice.sync();
-        boxedNumber = number;
+        [boxedNumber, boxedMs] = [number, nowMs];
       }
     } catch (error) {
       // Members are kept in step all the same: they need no registry for that.
@@ -102,6 +103,11 @@ export const createGateway = (context: RoleContext, deps: GatewayDeps): Gateway 
     meshHandlers,
     notReady,
     issueOwn: () => admission.issueOwn(),
-    start: () => every(context, 'gateway-round', limits.rosterPollMs, round),
+    start: async () => {
+      await Promise.all([
+        every(context, 'gateway-round', limits.rosterPollMs, round),
+        every(context, 'name-wraps', limits.rosterPollMs, () => nameWraps.round()),
+      ]);
+    },
   };
 };

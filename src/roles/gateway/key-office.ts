@@ -2,13 +2,14 @@
 // gateway and recovery key. They rest with this gateway, in the registry for the other gateways, and on the nodes, so
 // that keys outlive registry and gateways.
 // Invariant: a box is made only to the X25519 key that the roster lists, never to one that a request names.
-// It draws no network keys; rotation does.
+// It draws no network keys; key-rotation.ts does.
 import type { KeyKeeper } from '../../client/key-keeper.ts';
 import { type KeyBoxKind, keyBoxKinds, parseKeyBox, sealKeyBox } from '../../crypto/key-box.ts';
+import { chainRecordEpochOf, type EpochKey } from '../../crypto/key-chain.ts';
 import { recoveryKeyHashOf } from '../../crypto/x25519.ts';
 import { OperaError } from '../../errors/errors.ts';
 import { type Authority, exportAuthorityScalar } from '../../identity/authority.ts';
-import { findMember, isValidMember } from '../../identity/roster.ts';
+import { findMember, isValidMember, listValidMembers, type Roster } from '../../identity/roster.ts';
 import type { KeyHash, MemberId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { holdsNetworkKeys } from '../../model/roles.ts';
@@ -66,13 +67,23 @@ export class KeyOffice {
 
   /** Boxes of network key and authority key for every recovery key that the roster lists. */
   async provideRecovery(): Promise<void> {
-    const wanted = this.#context.rosters.roster.settings.recoveryKeys.flatMap((text): Wanted[] => {
-      const recipientKey = new Uint8Array(Buffer.from(text, 'base64'));
-      const recipient = recoveryKeyHashOf(recipientKey);
-      const kinds = [keyBoxKinds.recovery, keyBoxKinds.caKeyPart];
-      return kinds.map((kind) => ({ kind, recipient, recipientKey }));
-    });
+    const wanted = recoveryOf(this.#context.rosters.roster).flatMap((box): Wanted[] => [
+      box,
+      { ...box, kind: keyBoxKinds.caKeyPart },
+    ]);
     await this.#provide(wanted);
+  }
+
+  /** Boxes of a key that no roster names yet, for everyone who holds keys by `roster`; nothing is kept of them here. */
+  sealEpoch(roster: Roster, { epoch, key: secret }: EpochKey): Uint8Array[] {
+    const { networkId, identity, random } = this.#context;
+    const holders = listValidMembers(roster).filter(({ role }) => holdsNetworkKeys(role));
+    const wanted = holders.map(({ keyHash, x25519 }): Wanted => {
+      return { kind: keyBoxKinds.networkKey, recipient: keyHash, recipientKey: x25519 };
+    });
+    return [...wanted, ...recoveryOf(roster)].map((box) =>
+      sealKeyBox(networkId, { ...box, epoch, secret }, identity().signer, random),
+    );
   }
 
   /** Takes what other gateways put into the registry, and puts there what it lacks. */
@@ -80,22 +91,31 @@ export class KeyOffice {
     const stored = await this.#registry.listKeyBoxes();
     const chain = await this.#registry.listKeyChain();
     await this.#keys.accept([], [...chain.values()]);
-    for (const { box } of stored) {
+    const held = new Set(this.#keys.records.keyBoxes.map((box) => describe(box).name));
+    const { newestEpoch } = this.#keys.keyring;
+    for (const { box, kind, epoch, recipient } of stored) {
+      const isOld = kind !== keyBoxKinds.caKeyPart && epoch < newestEpoch;
+      if (isOld || held.has(`${kind}/${epoch}/${recipient}`)) continue;
       // One that is wrong must not keep the others out; the registry is no authority on keys.
       await this.#keys.accept([box], []).catch((error: unknown) => {
         this.#context.log.error('key-box-refused', errorFacts(error));
       });
+    }
+    for (const record of this.#keys.records.keyChain) {
+      const epoch = chainRecordEpochOf(record);
+      if (!chain.has(epoch)) await this.#registry.putKeyChain(epoch, record);
     }
     const known = new Set(stored.map(({ kind, epoch, recipient }) => `${kind}/${epoch}/${recipient}`));
     const missing = this.#keys.records.keyBoxes.map(describe).filter(({ name }) => !known.has(name));
     if (missing.length > 0) await this.#registry.putKeyBoxes(missing.map(({ stored: box }) => box));
   }
 
-  /** Hands all boxes to nodes and gateways; whoever is not reached gets them later from handOwed. */
-  async handOut(members: readonly MemberRecord[]): Promise<void> {
+  /** Hands all boxes to nodes and gateways; answers who was not reached and gets them later from handOwed. */
+  async handOut(members: readonly MemberRecord[]): Promise<readonly MemberId[]> {
     const keepers = members.filter(({ role }) => role === 'node' || role === 'gateway');
     for (const { memberId } of keepers) this.#owed.add(memberId);
     await this.handOwed(keepers);
+    return keepers.map(({ memberId }) => memberId).filter((memberId) => this.#owed.has(memberId));
   }
 
   async handOwed(members: readonly MemberRecord[]): Promise<void> {
@@ -149,6 +169,13 @@ export class KeyOffice {
     }
   }
 }
+
+/** Boxes of the network key for the recovery keys of a roster. */
+const recoveryOf = (roster: Roster): Wanted[] =>
+  roster.settings.recoveryKeys.map((text) => {
+    const recipientKey = new Uint8Array(Buffer.from(text, 'base64'));
+    return { kind: keyBoxKinds.recovery, recipient: recoveryKeyHashOf(recipientKey), recipientKey };
+  });
 
 const describe = (box: SignedRecord) => {
   const { kind, epoch, recipient } = parseKeyBox(box.bytes);

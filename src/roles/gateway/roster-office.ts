@@ -9,6 +9,7 @@ import { mergeRosters, nextRoster, type RosterChange } from '../../identity/rost
 import type { MemberId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { SignedRecord } from '../../model/signed-record.ts';
+import type { EpochRecords } from '../../registry/epoch-records.ts';
 import type { MemberRecord, Registry } from '../../registry/registry.ts';
 import { errorFacts } from '../../runtime/log.ts';
 import type { RoleContext } from '../context.ts';
@@ -25,6 +26,9 @@ export interface Spread {
   readonly confirmed: readonly MemberId[];
   readonly unconfirmed: readonly MemberId[];
 }
+
+/** A change; with a new key epoch also what makes it usable, which enters the registry in the same step. */
+export type OfficeChange = RosterChange & { readonly keys?: EpochRecords };
 
 /** Nodes that count towards the majority: those that take part, not those that have not begun or are given up. */
 const counts = ({ role, state }: MemberRecord): boolean =>
@@ -48,7 +52,7 @@ export class RosterOffice {
    * Makes the change that `decide` wants of the newest roster; undefined wants none. Answers the roster that holds it,
    * on disk here and in the registry, not yet spread. Errors of nextRoster and of the registry.
    */
-  change(decide: (current: Roster) => RosterChange | undefined): Promise<Roster> {
+  change(decide: (current: Roster) => OfficeChange | undefined): Promise<Roster> {
     return this.#inTurn(() => this.#change(decide));
   }
 
@@ -63,14 +67,14 @@ export class RosterOffice {
     return next;
   }
 
-  async #change(decide: (current: Roster) => RosterChange | undefined): Promise<Roster> {
+  async #change(decide: (current: Roster) => OfficeChange | undefined): Promise<Roster> {
     const { rosters, identity } = this.#context;
     for (let attempt = 0; attempt < swapAttemptsMax; attempt++) {
       const current = rosters.roster;
       const change = decide(current);
       if (!change) return current;
       const record = nextRoster(current, change, identity().signer);
-      if (await this.#swap(current, record)) {
+      if (await this.#swap(current, record, change.keys)) {
         await rosters.accept([record]);
         return rosters.roster;
       }
@@ -79,7 +83,7 @@ export class RosterOffice {
     throw new OperaError('overloaded', 'the roster is changed by others all the time');
   }
 
-  #swap(before: Roster, record: SignedRecord): Promise<boolean> {
+  #swap(before: Roster, record: SignedRecord, keys?: EpochRecords): Promise<boolean> {
     const next = parseRoster(record.bytes);
     return this.#registry.swapRoster({
       expectNumber: before.number,
@@ -89,6 +93,7 @@ export class RosterOffice {
       keyEpoch: next.keyEpoch,
       roster: record,
       keep: gatewaysDiffer(before, next),
+      ...(keys ? { keys } : {}),
     });
   }
 
@@ -129,30 +134,48 @@ export class RosterOffice {
   async settle(): Promise<void> {
     const { number } = this.#context.rosters.roster;
     const members = await this.#directory.dialable();
-    const voters = members.filter(counts);
-    const needed = voters.length === 0 ? 0 : Math.floor(voters.length / 2) + 1;
+    await this.toMajority(members, (member) => this.#put(member, limits.rosterSpreadMs), `roster ${number}`);
+  }
+
+  /**
+   * Sends to all these members and waits until a majority of the nodes has taken it, and a moment for the others;
+   * answers who has. `write-quorum` when too few nodes do: what was sent may go on spreading all the same.
+   */
+  async toMajority(
+    members: readonly MemberRecord[],
+    send: (member: MemberRecord) => Promise<void>,
+    what: string,
+  ): Promise<ReadonlySet<MemberId>> {
+    const voters = new Set(members.filter(counts).map(({ memberId }) => memberId));
+    const needed = voters.size === 0 ? 0 : Math.floor(voters.size / 2) + 1;
+    const taken = new Set<MemberId>();
     let acknowledged = 0;
     let reached: () => void = () => undefined;
     const majority = new Promise<void>((resolve) => {
       reached = resolve;
     });
     if (needed === 0) reached();
-    const voting = new Set(voters.map(({ memberId }) => memberId));
-    const all = this.#send(members, limits.rosterSpreadMs, (memberId) => {
-      if (voting.has(memberId) && ++acknowledged >= needed) reached();
+    const all = this.#each(members, async (member) => {
+      await send(member);
+      taken.add(member.memberId);
+      if (voters.has(member.memberId) && ++acknowledged >= needed) reached();
     });
     await Promise.race([all, majority]);
     if (acknowledged < needed) {
-      throw new OperaError('write-quorum', `roster ${number} is on ${acknowledged} of ${voters.length} nodes`);
+      throw new OperaError('write-quorum', `${what} is on ${acknowledged} of ${voters.size} nodes`);
     }
     await Promise.race([all, this.#context.clock.sleep(stragglersMs, { unref: true })]);
+    return taken;
   }
 
   /** Sends the newest roster to all and waits for each until it has it, at most limits.rosterSpreadMs. */
   async spread(): Promise<Spread> {
     const members = await this.#directory.dialable();
     const confirmed: MemberId[] = [this.#context.memberId];
-    await this.#send(members, limits.rosterSpreadMs, (memberId) => confirmed.push(memberId));
+    await this.#each(members, async (member) => {
+      await this.#put(member, limits.rosterSpreadMs);
+      confirmed.push(member.memberId);
+    });
     const done = new Set(confirmed);
     const unconfirmed = members.map(({ memberId }) => memberId).filter((memberId) => !done.has(memberId));
     return { confirmed, unconfirmed };
@@ -168,17 +191,6 @@ export class RosterOffice {
       reached.push(member);
     });
     return reached;
-  }
-
-  async #send(
-    members: readonly MemberRecord[],
-    timeoutMs: number,
-    onAcknowledged: (memberId: MemberId) => void,
-  ): Promise<void> {
-    await this.#each(members, async (member) => {
-      await this.#put(member, timeoutMs);
-      onAcknowledged(member.memberId);
-    });
   }
 
   /** Runs `work` for each member, some at once; a failure concerns that member alone. */

@@ -7,7 +7,7 @@ import { bytesToHex } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { verifyLayout } from '../../placement/layout.ts';
 import type { StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
-import { commonHandlers, every } from '../common.ts';
+import { commonHandlers, every, keyHandlers } from '../common.ts';
 import type { RoleContext } from '../context.ts';
 import type { PeerBook } from '../peer-book.ts';
 import { WriteBarrier } from './barrier.ts';
@@ -160,10 +160,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
       'leader.promise': promiseHandler(core),
       'layout.adopt': adoptHandler(core, report),
       'layout.covered': coveredHandler(core, puller, report),
-      'keys.put': async ({ request }) => {
-        await keys.accept(request.keyBoxes, request.keyChain);
-        return { answer: {} };
-      },
+      ...keyHandlers(keys),
     },
     notReady,
     admit: contact.admit,
