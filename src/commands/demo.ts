@@ -1,5 +1,6 @@
 // `opera demo`: the whole story in under a minute, with the commands a user would type: a local network of four nodes,
-// a real catalogue in and out, a look for plaintext on disk, a node killed with -9, and everything read again.
+// a real catalogue in and out, a look for plaintext on disk, a node killed with -9, its copies restored on the others, and
+// everything read again.
 // Every step is checked; the first difference ends it with an error.
 import { spawn } from 'node:child_process';
 import { createReadStream, createWriteStream } from 'node:fs';
@@ -23,6 +24,9 @@ const catalogues = ['oec_1086_systems.ndjson', 'oec_1086_systems.csv', 'd3celest
 
 /** A piece of each catalogue that must not be found on any disk once it is sealed. */
 const plaintexts = ['55 Cancri', 'Kepler-', '-16.7'];
+
+/** What the timeline tells of a death, from its detection to the end of the repair. */
+const story = ['member-down', 'member-out', 'layout-made', 'layout-complete', 'repair-complete'];
 
 interface Stage {
   readonly io: Output;
@@ -169,6 +173,12 @@ const play = async (stage: Stage, network: LocalNetwork): Promise<void> => {
   });
   await type(stage, ['put', 'survey/oec_1086_systems.csv', '--name', 'written-with-a-dead-node.csv']);
   await type(stage, ['status'], [0, 8]);
+  await type(stage, ['status', '--wait', 'healthy', '--timeout', '90s']);
+  await type(stage, ['where', 'survey/d3celestial_xhip.csv', '--header']);
+  await type(stage, ['verify']);
+  await type(stage, ['events', '--header', ...story.flatMap((kind) => ['--kind', kind])]);
+  await type(stage, ['get', '-r', 'survey', '-o', 'healed']);
+  await compareAll(stage, 'healed');
 };
 
 export const command = defineVerb({
