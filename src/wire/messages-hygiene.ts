@@ -45,11 +45,18 @@ export const traceAnswer = v.object({
 });
 
 // ---- digests
-export const digestReadRequest = v.strictObject({ partitions: listOf(partition, limits.digestPartitionsMax, 1) });
+export const digestReadRequest = v.strictObject({
+  partitions: listOf(partition, limits.digestPartitionsMax, 1),
+  /** SHA-256 over the asker's sums; without it one partition is asked for its digests in full. */
+  sum: v.optional(bytes(32)),
+});
 export const digestReadAnswer = v.object({
   layoutNumber: u32,
-  /** In the order asked: SHA-256 over both digests of the partition, or the digests themselves when one was asked. */
-  digests: listOf(bytes(32, 4_096), limits.digestPartitionsMax),
+  /**
+   * Nothing when all is equal; else in the order asked SHA-256 over both digests of each partition, 32 bytes each. In
+   * full: the 64 digests of chunks, then the 64 of manifests.
+   */
+  digests: bytes(0, 32 * limits.digestPartitionsMax),
 });
 export const digestListRequest = v.strictObject({ partition, buckets: listOf(integer(0, 63), 64, 1) });
 export const digestListAnswer = v.object({

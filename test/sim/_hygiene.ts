@@ -26,7 +26,8 @@ export const serveHours = async (cluster: MemoryCluster, hours: number): Promise
 export const allow = (cluster: MemoryCluster, at: number): void => {
   const { core } = hygieneOf(cluster, at);
   const { incarnation } = core.memory.state;
-  core.deletion = { allowed: true, incarnation, atMs: core.context.clock.monotonicMs() };
+  const layoutNumber = core.memory.state.layouts.at(-1)?.layout.number ?? 0;
+  core.deletion = { allowed: true, incarnation, layoutNumber, atMs: core.context.clock.monotonicMs() };
 };
 
 /** One sweep of each node that runs, one after the other, with leave to delete. */

@@ -58,11 +58,14 @@ export class AntiEntropy {
   }
 
   readonly handlers = {
-    read: (async ({ request: { partitions } }) => {
+    read: (async ({ request: { partitions, sum } }) => {
       const layoutNumber = acknowledgedLayout(this.#core);
-      const wholes = await Promise.all(partitions.map(async (at) => wholeOf(await this.#core.storage.digests(at))));
-      // One partition: its buckets; several: a sum of each.
-      return { answer: { layoutNumber, digests: wholes.length === 1 ? wholes : wholes.map(sumOf) } };
+      if (!sum) {
+        const digests = wholeOf(await this.#core.storage.digests(partitions[0] ?? 0));
+        return { answer: { layoutNumber, digests } };
+      }
+      const own = Buffer.concat(await this.#sums(partitions));
+      return { answer: { layoutNumber, digests: equalBytes(sha256(own), sum) ? new Uint8Array() : own } };
     }) satisfies Handler<'digest.read'>,
     list: (async ({ request }) => {
       const layoutNumber = acknowledgedLayout(this.#core);
@@ -102,15 +105,13 @@ export class AntiEntropy {
     try {
       const to = destinationOfNode(this.#core, owner);
       const options = { signal: context.stopping };
-      // A question about one partition is answered in full, so one alone is asked with a neighbour.
-      const asked = partitions.length === 1 ? [...partitions, ...partitions] : [...partitions];
-      const { answer } = await context.transport.call(to, 'digest.read', { partitions: asked }, options);
-      if (answer.layoutNumber !== layoutNumber) return;
+      const sums = await this.#sums(partitions);
+      const request = { partitions: [...partitions], sum: sha256(Buffer.concat(sums)) };
+      const { answer } = await context.transport.call(to, 'digest.read', request, options);
+      if (answer.layoutNumber !== layoutNumber || answer.digests.length !== 32 * partitions.length) return;
       for (const [at, partition] of partitions.entries()) {
-        const own = sumOf(wholeOf(await this.#core.storage.digests(partition)));
-        const theirs = answer.digests[at];
-        if (!theirs || equalBytes(own, theirs)) continue;
-        await this.#settle(owner, partition, layoutNumber);
+        const theirs = answer.digests.subarray(at * 32, at * 32 + 32);
+        if (!equalBytes(sums[at] ?? emptySum, theirs)) await this.#settle(owner, partition, layoutNumber);
       }
     } catch (error) {
       context.log.debug('compare-failed', { with: owner, ...errorFacts(error) });
@@ -118,13 +119,21 @@ export class AntiEntropy {
     }
   }
 
+  async #sums(partitions: readonly number[]): Promise<Uint8Array[]> {
+    const { storage } = this.#core;
+    const used = new Set(await storage.listPartitions());
+    const sums: Uint8Array[] = [];
+    for (const at of partitions) sums.push(used.has(at) ? sumOf(wholeOf(await storage.digests(at))) : emptySum);
+    return sums;
+  }
+
   async #settle(owner: KeyHash, partition: number, layoutNumber: number): Promise<void> {
     const { context, storage, throttle } = this.#core;
     const to = destinationOfNode(this.#core, owner);
     const options = { signal: context.stopping };
     const { answer } = await context.transport.call(to, 'digest.read', { partitions: [partition] }, options);
-    const [theirs, own] = [answer.digests[0], wholeOf(await storage.digests(partition))];
-    if (theirs?.length !== own.length || answer.layoutNumber !== layoutNumber) return;
+    const [theirs, own] = [answer.digests, wholeOf(await storage.digests(partition))];
+    if (theirs.length !== own.length || answer.layoutNumber !== layoutNumber) return;
     const differs = (at: number): boolean => !equalBytes(theirs.subarray(at, at + 32), own.subarray(at, at + 32));
     const buckets = Array.from({ length: bucketCount }, (_, bucket) => bucket).filter(
       (bucket) => differs(bucket * 32) || differs((bucketCount + bucket) * 32),

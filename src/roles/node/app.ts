@@ -12,9 +12,12 @@ import type { RoleContext } from '../context.ts';
 import type { PeerBook } from '../peer-book.ts';
 import { WriteBarrier } from './barrier.ts';
 import type { NodeCore } from './core.ts';
+import { evidenceHandlers } from './evidence.ts';
 import { FormerOwner, formerOwnerHandlers, type FormerRules } from './former-owner.ts';
 import { Contact, contactTickMs, Heart } from './heart.ts';
+import { Hygiene, type HygieneFaults } from './hygiene.ts';
 import { NodeMemory } from './memory.ts';
+import { NameIndex } from './name-index.ts';
 import { Puller, type PullRules } from './pull.ts';
 import { servingHandlers } from './serve.ts';
 import { newWitness, Soundness, type SoundnessOptions } from './soundness.ts';
@@ -32,6 +35,7 @@ export interface NodeDependencies {
   readonly witness?: SoundnessOptions;
   /** Tests pass a broken one, to see that they notice. */
   readonly barrier?: WriteBarrier;
+  readonly hygieneFaults?: HygieneFaults;
   readonly pullRules?: Partial<PullRules>;
   readonly formerRules?: Partial<FormerRules>;
 }
@@ -43,6 +47,11 @@ export interface RunningRole {
   readonly admit?: (peer: Peer) => void;
   /** Runs the role's loops until context.stopping aborts. */
   readonly run: () => Promise<void>;
+}
+
+/** A node, with what tests look into and drive. */
+export interface RunningNode extends RunningRole {
+  readonly hygiene: Hygiene;
 }
 
 const promiseHandler =
@@ -115,9 +124,11 @@ const addGauges = (
   metrics.gauge('opera_store_sound', '1 while the store is believed.', () => (soundness.sound ? 1 : 0));
 };
 
-/** Makes a node of its parts; `storage` is open and carries the store id already. */
-export const createNode = async (context: RoleContext, dependencies: NodeDependencies): Promise<RunningRole> => {
-  const { storage, keys, book } = dependencies;
+/** What the parts share, with the store as they see it: writes of manifests are noted in the index of names. */
+const coreOf = async (context: RoleContext, dependencies: NodeDependencies) => {
+  const { keys, book } = dependencies;
+  const names = new NameIndex({ context, keys }, dependencies.storage);
+  const storage = names.watch();
   const memory = await NodeMemory.load(storage);
   const self = context.identity().signer.keyHash;
   const barrier = dependencies.barrier ?? new WriteBarrier();
@@ -126,13 +137,24 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
   await soundness.begin();
   const core: NodeCore = {
     ...{ context, self, storage, memory, barrier, book, keys, soundness },
+    incarnations: new WriteBarrier(),
     throttle: new Throttle(context.clock),
+    onAltered: () => undefined,
     clockOffsetMs: 0,
     deletion: undefined,
     get servedHour() {
       return memory.state.servedHour;
     },
   };
+  return { core, names };
+};
+
+/** Makes a node of its parts; `storage` is open and carries the store id already. */
+export const createNode = async (context: RoleContext, dependencies: NodeDependencies): Promise<RunningNode> => {
+  const { core, names } = await coreOf(context, dependencies);
+  const { memory, keys, book } = core;
+  const hygiene = new Hygiene(core, names, dependencies.hygieneFaults);
+  core.onAltered = (address) => hygiene.scrub.report(address);
   const intake = new ChunkIntake(core);
   const puller = new Puller(core, dependencies.pullRules);
   const former = new FormerOwner(core, dependencies.formerRules);
@@ -151,9 +173,12 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
   };
   addGauges(core, puller, former);
   return {
+    hygiene,
     handlers: {
       ...commonHandlers(context, notReady),
       ...servingHandlers(core),
+      ...evidenceHandlers(core),
+      ...hygiene.handlers,
       ...formerOwnerHandlers(core),
       'chunk.store': (call) => core.throttle.serve(() => intake.store(call)),
       'chunk.copy': (call) => core.throttle.serve(() => intake.copy(call)),
@@ -170,6 +195,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
         every(context, 'contact', contactTickMs, async () => contact.tick()),
         book.whenAnnounced.then(() => every(context, 'heartbeat', limits.heartbeatMs, () => heart.beat())),
         every(context, 'pull', limits.heartbeatMs, () => puller.round()),
+        hygiene.run(),
         every(context, 'former', limits.formerTickMs, () => former.round()),
       ]);
     },

@@ -6,7 +6,7 @@ import { checkTicket, parseTicket, type Ticket, type TicketOperation } from '../
 import type { KeyHash, VersionId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { SignedRecord } from '../../model/signed-record.ts';
-import type { StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
+import type { ChunkAddress, StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
 import type { RoleContext } from '../context.ts';
 import { destinationOf, type PeerBook } from '../peer-book.ts';
 import type { WriteBarrier } from './barrier.ts';
@@ -21,12 +21,16 @@ export interface NodeCore {
   readonly storage: StorageAdapter;
   readonly memory: NodeMemory;
   readonly barrier: WriteBarrier;
+  /** Writes of manifests by masters, by the incarnation they came under. */
+  readonly incarnations: WriteBarrier;
   readonly book: PeerBook;
   readonly keys: KeyKeeper;
   /** The budget of background work; client requests run inside `serve`. */
   readonly throttle: Throttle;
   /** Whether the store is what this node had acknowledged. */
   readonly soundness: Soundness;
+  /** Told of copies that a read found altered; returns at once. */
+  onAltered: (address: ChunkAddress) => void;
   /** Masters' clock minus the own one, in ms, as the last heartbeat showed. */
   clockOffsetMs: number;
   /** Served hours of the network (u32), in which ages are counted; 0 until a leader said. Follows `memory`. */

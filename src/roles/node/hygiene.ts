@@ -6,7 +6,7 @@ import { every } from '../common.ts';
 import { AntiEntropy, type AntiEntropyFaults } from './anti-entropy.ts';
 import type { NodeCore } from './core.ts';
 import { DeadMarks } from './dead-marks.ts';
-import { EvidenceSearch } from './evidence-search.ts';
+import { EvidenceSearch, type SearchFaults } from './evidence-search.ts';
 import { Fates } from './fates.ts';
 import type { NameIndex } from './name-index.ts';
 import { Scrub, type ScrubFaults } from './scrub.ts';
@@ -15,6 +15,7 @@ import { Sweep, type SweepFaults } from './sweep.ts';
 /** Switches for tests that must fail; production passes none. */
 export interface HygieneFaults {
   readonly sweep?: SweepFaults;
+  readonly search?: SearchFaults;
   readonly antiEntropy?: AntiEntropyFaults;
   readonly scrub?: ScrubFaults;
 }
@@ -32,7 +33,7 @@ export class Hygiene {
     this.core = core;
     this.marks = new DeadMarks(core.storage);
     const fates = new Fates(core, this.marks);
-    const search = new EvidenceSearch(core, fates, names);
+    const search = new EvidenceSearch(core, fates, names, faults.search);
     this.sweep = new Sweep(core, this.marks, fates, search, faults.sweep);
     this.antiEntropy = new AntiEntropy(core, this.marks, fates, faults.antiEntropy);
     this.scrub = new Scrub(core, faults.scrub);

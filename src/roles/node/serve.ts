@@ -59,6 +59,7 @@ const readChunks = async (
     if (unreadable || (info && body && !range && !equalBytes(sha256(body), info.hash))) {
       // Told apart from absence: when every copy is altered the reader must hear of it, and not wait for one.
       core.context.log.error('chunk-altered', { version, index });
+      core.onAltered({ version, index });
       chunks.push({ length: 0, hash: info?.hash ?? new Uint8Array(32), totalLength: info?.length ?? 0 });
       continue;
     }
@@ -218,8 +219,13 @@ const manifestStoreHandler =
       throw new OperaError('forbidden', 'a master stores manifests that it signed itself');
     }
     await core.memory.change((before) => followIncarnation(before, request.incarnation));
-    for (const { partition } of writes) admitWrite(core.memory.state, core.self, request.layoutNumber, partition);
-    const outcomes = await core.barrier.run(request.layoutNumber, () => core.storage.putManifests(writes));
+    const { state } = core.memory;
+    // Looked at again in the tick in which the write enters: a higher one may have come meanwhile.
+    followIncarnation(state, request.incarnation);
+    for (const { partition } of writes) admitWrite(state, core.self, request.layoutNumber, partition);
+    const outcomes = await core.incarnations.run(request.incarnation, () =>
+      core.barrier.run(request.layoutNumber, () => core.storage.putManifests(writes)),
+    );
     // Another master may have signed the same step anew: an equal order is the same fact, whoever signed it.
     const equal = await Promise.all(
       outcomes.map(async (outcome, at) => {
