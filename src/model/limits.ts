@@ -308,6 +308,10 @@ export const limits = {
   /** A sentinel whose own loop stood still for longer abstains for a probe's interval; it wakes this often to notice. */
   sentinelLagMs: 500,
   sentinelTickMs: 100,
+
+  // ---- star systems
+  /** A catalogue's chunk, and so its longest record: 64 segments of 64 KiB, as every full chunk (design, section 2). */
+  catalogueChunkBytesMax: 4 * 1024 * 1024,
 } as const;
 
 /** Relations that must hold between limits; called once at start, throws `internal` naming the broken one. */
