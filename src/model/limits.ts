@@ -296,8 +296,7 @@ export const limits = {
   /** A node that was down this often within the window flaps: each time its copies would move away and back. */
   flapDownsMax: 5,
   flapWindowMs: 10 * minute,
-  /** First quarantine, and what doubling it ends at; a node must stay up for so long before it gets copies again. */
-  quarantineMs: 5 * minute,
+  /** Where the doubling of quarantines ends. */
   quarantineMaxMs: hour,
   /** Quarantines longer ago than this are forgiven. */
   quarantineMemoryMs: 24 * hour,
@@ -307,7 +306,7 @@ export const limits = {
   opinionTimeoutMs: second,
   /** A sentinel whose own loop stood still for longer abstains for a probe's interval; it wakes this often to notice. */
   sentinelLagMs: 500,
-  sentinelTickMs: 100,
+  sentinelTickMs: 200,
 
   // ---- star systems
   /** A catalogue's chunk, and so its longest record: 64 segments of 64 KiB, as every full chunk (design, section 2). */

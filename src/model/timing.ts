@@ -18,6 +18,8 @@ export interface Timing {
   readonly graceMs: number;
   /** The same while its port refuses connections: then the process is gone, not slow. */
   readonly graceRefusedMs: number;
+  /** A node that flapped must stay up for so long before it gets copies again; doubled each time, up to an hour. */
+  readonly quarantineMs: number;
 }
 
 const second = 1_000;
@@ -36,6 +38,7 @@ export const timings: Readonly<Record<TimingName, Timing>> = {
     downMaxMs: 8 * second,
     graceMs: minute,
     graceRefusedMs: 5 * second,
+    quarantineMs: minute,
   },
   /** One building: a restart of a machine or of its service is over within a minute, and moves nothing. */
   lan: {
@@ -45,6 +48,7 @@ export const timings: Readonly<Record<TimingName, Timing>> = {
     downMaxMs: 15 * second,
     graceMs: minute,
     graceRefusedMs: minute,
+    quarantineMs: 5 * minute,
   },
   /** Machines at several sites: lines and routers are away for minutes, and copying over them costs the most. */
   wide: {
@@ -54,6 +58,7 @@ export const timings: Readonly<Record<TimingName, Timing>> = {
     downMaxMs: 40 * second,
     graceMs: 10 * minute,
     graceRefusedMs: 10 * minute,
+    quarantineMs: 15 * minute,
   },
 };
 

@@ -84,7 +84,10 @@ export class MemoryNetwork {
     const call = { from: caller.peer, to, route, request };
     await this.fault(call);
     const listener = this.#listeners.get(to.address);
-    if (!listener) throw new OperaError('unavailable', `${to.address} cannot be reached (ECONNREFUSED)`);
+    if (!listener) {
+      const details = { reason: 'ECONNREFUSED' };
+      throw new OperaError('unavailable', `${to.address} cannot be reached (ECONNREFUSED)`, { details });
+    }
     checkServer(caller, to, listener);
     this.calls.push(call);
     caller.onServer?.(listener.peer);

@@ -15,7 +15,7 @@ import type { Alarms } from './alarms.ts';
 import { isBeating, type MasterCore } from './core.ts';
 import type { Leadership } from './leadership.ts';
 import type { Timeline } from './timeline.ts';
-import { type Evidence, noVerdicts, stepVerdicts, type Verdict, type VerdictState } from './verdicts.ts';
+import { type Evidence, noVerdicts, releaseMsOf, stepVerdicts, type Verdict, type VerdictState } from './verdicts.ts';
 
 export interface JudgeOptions {
   readonly timing: Timing;
@@ -48,6 +48,12 @@ export class Judge {
 
   get state(): VerdictState {
     return this.#state;
+  }
+
+  /** When a quarantine ends if the node stays up, on the monotonic clock; undefined when there is no telling. */
+  releaseMs(memberId: MemberId): number | undefined {
+    const { sentenced, quarantines } = this.#timeline.flapsOf(memberId);
+    return sentenced ? releaseMsOf(this.#state, this.#timing, memberId, quarantines) : undefined;
   }
 
   /** One round of a leader; a master that does not lead forgets what it counted. */

@@ -11,8 +11,6 @@ import { nodeViews } from './node-views.ts';
 import { isSafeToRemove } from './orders.ts';
 import type { ServedHours } from './served-hours.ts';
 import { countUnderReplicated, wantedLayout } from './state.ts';
-import type { Timeline } from './timeline.ts';
-import { releaseMsOf } from './verdicts.ts';
 
 /** Pending changes are counted up to this many; more is "many" to a reader. */
 const pendingCounted = 1_000;
@@ -22,17 +20,15 @@ export interface StatusParts {
   readonly leadership: Leadership;
   readonly alarms: Alarms;
   readonly judge: Judge;
-  readonly timeline: Timeline;
   readonly served: ServedHours;
 }
 
 type Status = AnswerOf<'network.status'>;
 
-const nodesOf = ({ core, judge, timeline }: StatusParts): Status['nodes'] => {
+const nodesOf = ({ core, judge }: StatusParts): Status['nodes'] => {
   const { clock } = core.context;
   return [...core.heartbeats].map(([memberId, { request, atMs }]) => {
-    const { sentenced, quarantines } = timeline.flapsOf(memberId);
-    const releaseMs = sentenced ? releaseMsOf(judge.state, memberId, quarantines) : undefined;
+    const releaseMs = judge.releaseMs(memberId);
     return {
       memberId,
       heardMs: atMs,

@@ -29,8 +29,10 @@ export interface Evidence {
 
 /** Monotonic ms since when it has been so without a break; undefined when it is not so. */
 interface Watch {
+  readonly state: MemberState;
   readonly deadSinceMs: number | undefined;
   readonly refusedSinceMs: number | undefined;
+  /** In its present state: what it was before is no part of a quarantine. */
   readonly aliveSinceMs: number | undefined;
 }
 
@@ -74,9 +76,13 @@ const watchOf = (before: Watch | undefined, node: Evidence, now: number): Watch 
   const dead = isDead(node);
   const refused = dead && node.ping === 'refused' && node.sentinels === 'refused';
   return {
+    state: node.state,
     deadSinceMs: since(dead, before?.deadSinceMs),
     refusedSinceMs: since(refused, before?.refusedSinceMs),
-    aliveSinceMs: since(node.alive && node.ping !== 'refused' && node.ping !== 'silent', before?.aliveSinceMs),
+    aliveSinceMs: since(
+      node.alive && node.ping !== 'refused' && node.ping !== 'silent',
+      before?.state === node.state ? before.aliveSinceMs : undefined,
+    ),
   };
 };
 
@@ -84,8 +90,8 @@ const lasted = (sinceMs: number | undefined, ms: number, now: number): boolean =
   sinceMs !== undefined && now - sinceMs >= ms;
 
 /** How long a node that was quarantined so often must stay up. */
-export const quarantineMsOf = (quarantines: number): number =>
-  Math.min(limits.quarantineMaxMs, limits.quarantineMs * 2 ** Math.max(0, Math.min(quarantines, 30) - 1));
+export const quarantineMsOf = (timing: Timing, quarantines: number): number =>
+  Math.min(limits.quarantineMaxMs, timing.quarantineMs * 2 ** Math.max(0, Math.min(quarantines, 30) - 1));
 
 const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
 
@@ -105,7 +111,7 @@ const judge = (node: Evidence, watch: Watch, mayPutOut: boolean, timing: Timing,
       return move('out', refusalOver ? `refused for ${seconds(timing.graceRefusedMs)}` : 'silent past the grace');
     case 'quarantine':
       if (mayPutOut && (graceOver || refusalOver)) return move('out', 'silent in quarantine');
-      return lasted(watch.aliveSinceMs, quarantineMsOf(node.quarantines), now)
+      return lasted(watch.aliveSinceMs, quarantineMsOf(timing, node.quarantines), now)
         ? move('up', 'stayed up in quarantine')
         : undefined;
     case 'out':
@@ -139,7 +145,12 @@ export const stepVerdicts = (
 };
 
 /** When a node in quarantine may be up, on the monotonic clock, if it stays as it is; undefined while it is silent. */
-export const releaseMsOf = (state: VerdictState, memberId: MemberId, quarantines: number): number | undefined => {
+export const releaseMsOf = (
+  state: VerdictState,
+  timing: Timing,
+  memberId: MemberId,
+  quarantines: number,
+): number | undefined => {
   const since = state.watches.get(memberId)?.aliveSinceMs;
-  return since === undefined ? undefined : since + quarantineMsOf(quarantines);
+  return since === undefined ? undefined : since + quarantineMsOf(timing, quarantines);
 };

@@ -161,20 +161,28 @@ describe('a node that flaps', () => {
       play(() => ({ ...flapping, state: 'quarantine', sentenced: true, quarantines, ping: 'answered' }))?.atMs;
     assert.deepEqual(
       [1, 2, 3].map(served),
-      [1, 2, 4].map((times) => times * limits.quarantineMs),
+      [1, 2, 4].map((times) => times * timings.local.quarantineMs),
     );
     assert.equal(served(40), limits.quarantineMaxMs);
     assert.deepEqual(
-      [0, 1, 2].map(quarantineMsOf),
-      [1, 1, 2].map((times) => times * limits.quarantineMs),
+      [0, 1, 2].map((times) => quarantineMsOf(timings.local, times)),
+      [1, 1, 2].map((times) => times * timings.local.quarantineMs),
     );
+  });
+
+  test('serves its time in quarantine, however long it was up before', () => {
+    const atMs = 3 * timings.local.quarantineMs;
+    const played = play((now) =>
+      now < atMs ? {} : { state: 'quarantine', sentenced: true, quarantines: 1, ping: 'answered' },
+    );
+    assert.equal(played?.atMs, atMs + timings.local.quarantineMs);
   });
 
   test('begins its time anew when it goes silent, and is out when it stays so', () => {
     const quarantined = { ...flapping, state: 'quarantine', sentenced: true, quarantines: 1 } as const;
     const restless = play(
-      (atMs) => ({ ...quarantined, ping: 'answered', alive: atMs % (limits.quarantineMs / 2) !== 0 }),
-      { untilMs: 4 * limits.quarantineMs },
+      (atMs) => ({ ...quarantined, ping: 'answered', alive: atMs % (timings.local.quarantineMs / 2) !== 0 }),
+      { untilMs: 4 * timings.local.quarantineMs },
     );
     assert.equal(restless, undefined);
     assert.equal(play(() => ({ ...dead, ...quarantined }))?.verdict.state, 'out');
