@@ -4,7 +4,7 @@
 import { Readable } from 'node:stream';
 import type { PeerCertificate } from 'node:tls';
 import { buildConnector, type Dispatcher, Pool } from 'undici';
-import { isOperaError, OperaError } from '../errors/errors.ts';
+import { isOperaError, OperaError, toOperaError } from '../errors/errors.ts';
 import type { CertificateClaims } from '../identity/certificate.ts';
 import { checkPeer, type PeerExpectation } from '../identity/peer-check.ts';
 import { isValidMember, type Roster } from '../identity/roster.ts';
@@ -75,7 +75,7 @@ export class HttpTransport implements Transport {
     const deadline = startDeadline(options.timeoutMs ?? facts.timeoutMs, options.signal);
     try {
       const parts = encodeFrame(request, options.binary);
-      const response = await this.#pool(to, route).request({
+      const sent = this.#pool(to, route).request({
         method: 'POST',
         path: pathOf(route),
         headers: {
@@ -86,6 +86,7 @@ export class HttpTransport implements Transport {
         body: bodyOf(parts),
         signal: deadline.signal,
       });
+      const response = await orAborted(sent, deadline.signal);
       const bytes = await collect(response.body, Number(response.headers['content-length'] ?? 0));
       if (response.statusCode !== 200) throw decodeError(response.statusCode, bytes);
       return { ...parseAnswer(to, route, bytes), ...parseRosterNumber(response.headers[rosterHeader]) };
@@ -194,6 +195,15 @@ export class HttpTransport implements Transport {
     };
   }
 }
+
+/** undici heeds a signal only once it is connected: a machine that stands still would hold a call that was given up. */
+const orAborted = <T>(work: Promise<T>, signal: AbortSignal): Promise<T> =>
+  new Promise((resolve, reject) => {
+    const stop = (): void => reject(toOperaError(signal.reason));
+    signal.addEventListener('abort', stop, { once: true });
+    void work.then(resolve, reject).finally(() => signal.removeEventListener('abort', stop));
+    if (signal.aborted) stop();
+  });
 
 const expectationOf = (to: Destination): Pick<PeerExpectation, 'memberId' | 'roles'> =>
   'memberId' in to.expect ? { memberId: to.expect.memberId } : { roles: [to.expect.role] };

@@ -1,7 +1,7 @@
 // The transport against real listeners and hostile servers: whom it talks to, how calls end, what it leaves behind.
 import assert from 'node:assert/strict';
 import { getEventListeners, once } from 'node:events';
-import type { AddressInfo } from 'node:net';
+import { type AddressInfo, createServer as createTcpServer, type Socket } from 'node:net';
 import { after, afterEach, before, test } from 'node:test';
 import { createServer, type Server, type TLSSocket } from 'node:tls';
 import type { HttpTransport, TlsCredentials } from '../../src/client/http-transport.ts';
@@ -228,6 +228,26 @@ test('a call ends as soon as its signal aborts: before it begins, while it waits
     assert.equal((await call).code, 'aborted');
   }
   assert.equal((await failure(ping(transport, half, { timeoutMs: 80 }))).code, 'timeout');
+});
+
+test('a call ends with its deadline or signal while a machine that stands still takes the connection', async (t) => {
+  const taken: Socket[] = [];
+  const still = createTcpServer((socket) => void taken.push(socket)).listen(0, '127.0.0.1');
+  t.after(() => {
+    for (const socket of taken) socket.destroy();
+    still.close();
+  });
+  await once(still, 'listening');
+  const { port } = still.address() as AddressInfo;
+  const to = { address: `127.0.0.1:${port}`, expect: { role: 'node' } } as const;
+  const transport = await mesh.dial('client');
+  const began = clock.monotonicMs();
+  assert.equal((await failure(ping(transport, to, { timeoutMs: 50 }))).code, 'timeout');
+  const stop = new AbortController();
+  const call = failure(ping(transport, to, { signal: stop.signal }));
+  stop.abort();
+  assert.equal((await call).code, 'aborted');
+  assert.ok(clock.monotonicMs() - began < limits.connectTimeoutMs / 2);
 });
 
 test('an answer that is too large ends the call and its connection, stated or not', async () => {
