@@ -145,6 +145,9 @@ export const recoveryAddRequest = v.strictObject({ agreementKey: bytes(32) });
 export const recoveryAddAnswer = v.object({ rosterNumber: u64, keyEpoch: u32, recoveryKeys: count });
 
 // ---- status
+/** The key epoch a node works with, and how many of its manifests are wrapped under older ones. */
+const wrapProgress = { epoch: u32, below: count };
+
 export const nodeStatus = v.object({
   memberId,
   heardMs: v.optional(milliseconds),
@@ -158,6 +161,7 @@ export const nodeStatus = v.object({
   sound: v.boolean(),
   /** What it still has to copy for the newest layout. */
   repair: v.object({ chunks: count, bytes: count }),
+  wraps: v.optional(v.object(wrapProgress)),
   /** Wall clock; when its quarantine ends if it stays up. */
   quarantineUntilMs: v.optional(milliseconds),
 });
@@ -230,6 +234,7 @@ export const heartbeatRequest = v.strictObject({
   servedHour: u32,
   /** What is listed and not yet copied for the newest layout; zero when nothing is known to be missing. */
   repair: v.strictObject({ chunks: count, bytes: count }),
+  wraps: v.optional(v.strictObject(wrapProgress)),
 });
 export const heartbeatAnswer = v.object({
   nowMs: milliseconds,

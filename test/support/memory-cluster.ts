@@ -130,7 +130,7 @@ export class MemoryCluster {
   readonly sentinels: ClusterProcess<Sentinel>[];
   readonly clients: readonly TestMember[];
   readonly networkId: NetworkId;
-  readonly keyring: Keyring;
+  keyring: Keyring;
   /** Decides what becomes of each message; changed by tests at any time. */
   faultOf: (link: Link) => Fault | undefined = () => undefined;
   /** Told of every call that a handler answered. */
@@ -239,8 +239,16 @@ export class MemoryCluster {
     return fake as unknown as RosterKeeper;
   }
 
-  #keys(): KeyKeeper {
-    return { hasKeys: true, keyring: this.keyring, accept: async () => undefined } as unknown as KeyKeeper;
+  /** `keyring` answers what the holder knows now. */
+  #keys(keyring: () => Keyring = () => this.keyring): KeyKeeper {
+    const accept = async (): Promise<void> => undefined;
+    return {
+      hasKeys: true,
+      accept,
+      get keyring() {
+        return keyring();
+      },
+    } as unknown as KeyKeeper;
   }
 
   #book(context: RoleContext, address: string): PeerBook {
@@ -366,6 +374,13 @@ export class MemoryCluster {
     void running.run();
   }
 
+  /** A new epoch of the network key is in force: nodes hold it at once, sessions when they refresh. */
+  rotate(): void {
+    const epoch = this.keyring.newestEpoch + 1;
+    this.keyring = this.keyring.with({ epoch, key: this.random.bytes(32) });
+    this.store.keyEpoch = epoch;
+  }
+
   /** As kill -9: the process does nothing more, its disk stays. */
   stopNode(at: number): void {
     this.stop(this.node(at));
@@ -449,16 +464,17 @@ export class MemoryCluster {
         }
       }
     };
+    let { keyring } = this;
     const fake = {
       home: undefined,
       profile: { networkId: this.networkId },
       rosters: this.#rosters(),
-      keys: this.#keys(),
+      keys: this.#keys(() => keyring),
       transport,
       clock,
       random: new SeededRandom(bytesToHex(this.random.bytes(16))),
       call,
-      refresh: async () => undefined,
+      refresh: async () => void ({ keyring } = this),
       close: async () => undefined,
     };
     return createSession(fake as unknown as Connection);

@@ -41,6 +41,7 @@ const nodesOf = ({ core, judge }: StatusParts): Status['nodes'] => {
       completeLayout: request.completeLayout,
       sound: request.sound,
       repair: request.repair,
+      ...(request.wraps ? { wraps: request.wraps } : {}),
       ...(releaseMs === undefined
         ? {}
         : { quarantineUntilMs: Math.round(clock.nowMs() + releaseMs - clock.monotonicMs()) }),

@@ -5,6 +5,7 @@ import type { Handler, Handlers, Peer } from '../../client/transport.ts';
 import { isOperaError, OperaError } from '../../errors/errors.ts';
 import { bytesToHex } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
+import type { rewrapFileKey } from '../../crypto/wrap.ts';
 import { verifyLayout } from '../../placement/layout.ts';
 import type { StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
 import { commonHandlers, every, keyHandlers } from '../common.ts';
@@ -19,6 +20,7 @@ import { Hygiene, type HygieneFaults } from './hygiene.ts';
 import { NodeMemory } from './memory.ts';
 import { NameIndex } from './name-index.ts';
 import { Puller, type PullRules } from './pull.ts';
+import { Rewrapper } from './rewrap.ts';
 import { servingHandlers } from './serve.ts';
 import { newWitness, Soundness, type SoundnessOptions } from './soundness.ts';
 import { adoptLayouts, followIncarnation, followLeader, type HeldLayout, newestLayout, promise } from './state.ts';
@@ -38,6 +40,7 @@ export interface NodeDependencies {
   readonly hygieneFaults?: HygieneFaults;
   readonly pullRules?: Partial<PullRules>;
   readonly formerRules?: Partial<FormerRules>;
+  readonly rewrap?: typeof rewrapFileKey;
 }
 
 export interface RunningRole {
@@ -114,6 +117,7 @@ const addGauges = (
   { context: { metrics }, memory, soundness }: NodeCore,
   puller: Puller,
   former: FormerOwner,
+  rewrapper: Rewrapper,
 ): void => {
   metrics.gauge('opera_layout_number', 'Newest layout acknowledged.', () => newestLayout(memory.state)?.number ?? 0);
   metrics.gauge('opera_layout_complete', 'Newest layout held completely.', () => memory.state.completeLayout);
@@ -121,6 +125,8 @@ const addGauges = (
   metrics.gauge('opera_repair_chunks', 'Chunks listed and not yet copied.', () => puller.left.chunks);
   metrics.gauge('opera_repair_bytes', 'Bytes of them.', () => puller.left.bytes);
   metrics.gauge('opera_former_chunks_dropped_total', 'Copies dropped that others own now.', () => former.dropped);
+  metrics.gauge('opera_manifests_rewrapped_total', 'Manifests put under a newer key.', () => rewrapper.rewrapped);
+  metrics.gauge('opera_wraps_old', 'Manifests under older network keys.', () => rewrapper.progress.below);
   metrics.gauge('opera_store_sound', '1 while the store is believed.', () => (soundness.sound ? 1 : 0));
 };
 
@@ -159,7 +165,8 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
   const puller = new Puller(core, dependencies.pullRules);
   const former = new FormerOwner(core, dependencies.formerRules);
   const contact = new Contact(context, book);
-  const heart = new Heart(core, puller, contact);
+  const rewrapper = new Rewrapper(core, dependencies.rewrap);
+  const heart = new Heart(core, puller, contact, rewrapper);
   const report = (): void => {
     void puller
       .round()
@@ -171,7 +178,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
     if (!keys.hasKeys) return 'no network key is held yet';
     return newestLayout(memory.state) ? undefined : 'no layout yet';
   };
-  addGauges(core, puller, former);
+  addGauges(core, puller, former, rewrapper);
   return {
     hygiene,
     handlers: {
@@ -196,6 +203,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
         book.whenAnnounced.then(() => every(context, 'heartbeat', limits.heartbeatMs, () => heart.beat())),
         every(context, 'pull', limits.heartbeatMs, () => puller.round()),
         hygiene.run(),
+        every(context, 'rewrap', limits.rewrapMs, () => rewrapper.round()),
         every(context, 'former', limits.formerTickMs, () => former.round()),
       ]);
     },

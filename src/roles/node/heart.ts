@@ -8,6 +8,7 @@ import type { RoleContext } from '../context.ts';
 import { destinationOf, type PeerBook, type PeerEntry } from '../peer-book.ts';
 import { acknowledgedLayout, type NodeCore } from './core.ts';
 import type { Puller } from './pull.ts';
+import type { Rewrapper } from './rewrap.ts';
 import { followHeartbeat } from './state.ts';
 
 /** A loop that wakes this often notices a pause of the process long before it is mistaken for silence of others. */
@@ -54,13 +55,15 @@ export class Heart {
   readonly #core: NodeCore;
   readonly #puller: Puller;
   readonly #contact: Contact;
+  readonly #rewrapper: Rewrapper;
   #leader: Pick<PeerEntry, 'memberId' | 'address'> | undefined;
   beatMs = 0;
 
-  constructor(core: NodeCore, puller: Puller, contact: Contact) {
+  constructor(core: NodeCore, puller: Puller, contact: Contact, rewrapper: Rewrapper) {
     this.#core = core;
     this.#puller = puller;
     this.#contact = contact;
+    this.#rewrapper = rewrapper;
   }
 
   async beat(): Promise<void> {
@@ -115,6 +118,7 @@ export class Heart {
         sound: soundness.sound,
         servedHour: core.servedHour,
         repair: this.#puller.left,
+        wraps: this.#rewrapper.progress,
       },
       { timeoutMs: limits.probeTimeoutMs, signal: context.stopping },
     );
