@@ -248,7 +248,7 @@ export const heartbeatAnswer = v.object({
   retiredUpTo: u32,
   rosterNumber: u64,
   leads: v.boolean(),
-  /** The highest write counter that this master ever heard of the node before this heartbeat. */
+  /** The highest write counter that this master heard of the node's store under earlier ids. */
   writeCounterSeen: v.optional(count),
   /** The leading master as this one knows it, for heartbeats to go there. */
   leader: v.optional(v.object({ memberId, address: text(1, 262) })),

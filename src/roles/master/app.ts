@@ -10,7 +10,7 @@ import type { RoleContext } from '../context.ts';
 import type { PeerBook } from '../peer-book.ts';
 import { Alarms } from './alarms.ts';
 import { Committer } from './commit.ts';
-import { MasterCore } from './core.ts';
+import { type Heartbeat, MasterCore } from './core.ts';
 import { ManifestWriter } from './durable.ts';
 import { Judge, type JudgeOptions } from './judge.ts';
 import { Layouts, type LayoutsOptions } from './layouts.ts';
@@ -74,6 +74,13 @@ const nameHandlers = ({ core, writer, committer, names }: Parts): Handlers => ({
   'master.name.where': async ({ request: { request } }) => ({ answer: await names.where(request) }),
 });
 
+/** What earlier openings of the store had written; of the present one nothing can be said yet. */
+const counterBefore = (before: Heartbeat | undefined, storeId: string): number => {
+  if (!before) return 0;
+  const { request, writeCounterSeen } = before;
+  return request.storeId === storeId ? writeCounterSeen : Math.max(writeCounterSeen, request.writeCounter);
+};
+
 const memberHandlers = (parts: Parts): Handlers => ({
   'master.network.status': async () => ({ answer: await networkStatus(parts) }),
   'master.node.drain': async ({ request: { request } }) => ({ answer: await parts.orders.drain(request) }),
@@ -91,7 +98,7 @@ const heartbeatHandler =
   async ({ request, peer }) => {
     const { clock, rosters } = core.context;
     const before = peer && core.heartbeats.get(peer.memberId);
-    const writeCounterSeen = Math.max(before?.writeCounterSeen ?? 0, before?.request.writeCounter ?? 0);
+    const writeCounterSeen = counterBefore(before, request.storeId);
     const at = { atMs: clock.nowMs(), atMonotonicMs: clock.monotonicMs() };
     if (peer) core.heartbeats.set(peer.memberId, { request, writeCounterSeen, ...at });
     const { highestSequence: sequence, promisedEpoch: epoch, incarnation, layoutNumber } = request;

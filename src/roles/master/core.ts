@@ -19,7 +19,7 @@ export interface HeldLayout {
 
 export interface Heartbeat {
   readonly request: RequestOf<'node.heartbeat'>;
-  /** Highest write counter heard of the node before this one. */
+  /** Highest write counter heard of the node's store before it was opened the way it is open now. */
   readonly writeCounterSeen: number;
   /** Wall-clock and monotonic time it came. */
   readonly atMs: number;

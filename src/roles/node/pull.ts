@@ -8,7 +8,7 @@ import { limits } from '../../model/limits.ts';
 import { acknowledgedLayout, destinationOfNode, type NodeCore } from './core.ts';
 import { type CopyOptions, copyChunks, copyManifests } from './pull-copies.ts';
 import { listWindow, type Window } from './pull-listing.ts';
-import { isAnswered, mayBeSound, orderByNeed, planPull, type PullPlan } from './repair.ts';
+import { isAnswered, orderByNeed, planPull, type PullPlan } from './repair.ts';
 import { newestLayout } from './state.ts';
 
 /** The rules a puller goes by; tests pass broken ones, to see that they notice. */
@@ -91,7 +91,7 @@ export class Puller {
   }
 
   async #round(number: number, signal: AbortSignal): Promise<void> {
-    const { memory, self, soundness } = this.#core;
+    const { memory, soundness } = this.#core;
     if (memory.state.completeLayout < number) {
       const progress = this.#progressOf(number);
       if (!progress.whole && this.#core.context.clock.monotonicMs() >= progress.againMs) {
@@ -99,7 +99,8 @@ export class Puller {
       }
       if (progress.whole && progress.covered) await this.#complete(progress);
     }
-    if (!soundness.sound && mayBeSound(memory.state, self)) await soundness.trust();
+    // What completed a doubted store counted without it, and for every unretired layout.
+    if (!soundness.sound && memory.state.completeLayout >= number) await soundness.trust();
   }
 
   /** Starts anew with each layout, when it is covered, and when the store is doubted. */

@@ -17,7 +17,10 @@ export interface PullPlan {
   readonly countsSelf: boolean;
 }
 
-/** What is to be pulled from whom. A store that is not `sound` answers for nothing, not even to its own node. */
+/**
+ * What is to be pulled from whom. A store that is not `sound` answers for nothing, not even to its own node, and it
+ * pulls for every unretired layout: it is asked about them all when it is believed again.
+ */
 export const planPull = (state: NodeState, self: KeyHash, sound = true): PullPlan => {
   const layouts = state.layouts.map(({ layout }) => layout);
   const newest = layouts.at(-1);
@@ -32,7 +35,8 @@ export const planPull = (state: NodeState, self: KeyHash, sound = true): PullPla
   const sources = new Map<KeyHash, number[]>();
   const from = tables.findIndex(({ number }) => number === state.completeLayout);
   for (let partition = 0; partition < newest.owners.length / newest.copies; partition++) {
-    if (!ownersOf(newest, partition).includes(self)) continue;
+    const needing = sound ? [newest] : layouts;
+    if (!needing.some((table) => ownersOf(table, partition).includes(self))) continue;
     // Kept only if it was owned all the time since the layout that was held completely: what was written under a
     // layout in between went to others.
     const kept = from >= 0 && tables.slice(from).every((table) => ownersOf(table, partition).includes(self));
@@ -70,21 +74,6 @@ export const orderByNeed = (plan: PullPlan, live: ReadonlySet<KeyHash>): number[
     if (live.has(source)) for (const at of partitions) counts.set(at, (counts.get(at) ?? 0) + 1);
   }
   return [...plan.gained].sort((a, b) => (counts.get(a) ?? 0) - (counts.get(b) ?? 0) || a - b);
-};
-
-/**
- * True when a store that holds the newest layout completely may be believed again: while an older layout gives it other
- * partitions, it would be asked about those as well.
- */
-export const mayBeSound = (state: NodeState, self: KeyHash): boolean => {
-  const newest = state.layouts.at(-1)?.layout;
-  if (!newest || state.completeLayout < newest.number) return false;
-  const older = state.layouts.slice(0, -1).map(({ layout }) => layout);
-  for (let partition = 0; partition < newest.owners.length / newest.copies; partition++) {
-    if (ownersOf(newest, partition).includes(self)) continue;
-    if (older.some((table) => ownersOf(table, partition).includes(self))) return false;
-  }
-  return true;
 };
 
 /** Something listed that is to be copied, and who may have it. */

@@ -82,7 +82,8 @@ export class Soundness {
   readonly #save: SoundnessOptions['save'];
   #witness: StoreWitness;
   #savedMs: number;
-  #highestReported: number;
+  /** What the store would have reported when it was opened. */
+  #opened: number;
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(context: RoleContext, memory: NodeMemory, options: SoundnessOptions) {
@@ -91,7 +92,7 @@ export class Soundness {
     this.#witness = options.witness;
     this.#save = options.save;
     this.#savedMs = context.clock.monotonicMs();
-    this.#highestReported = options.witness.writeCounter;
+    this.#opened = options.witness.writeCounter;
   }
 
   get sound(): boolean {
@@ -119,7 +120,6 @@ export class Soundness {
   /** What a heartbeat reports for the store's own counter; now and then the witness keeps it. */
   async report(counter: number): Promise<number> {
     const reported = counter + this.#witness.counterOffset;
-    this.#highestReported = Math.max(this.#highestReported, reported);
     const nowMs = this.#context.clock.monotonicMs();
     if (nowMs - this.#savedMs >= limits.witnessSaveMs && reported > this.#witness.writeCounter) {
       this.#savedMs = nowMs;
@@ -128,10 +128,10 @@ export class Soundness {
     return reported;
   }
 
-  /** A master heard of a higher counter than this process ever reported: the store went back. */
+  /** A master heard of a higher counter from an earlier opening than this one began with: the store went back. */
   async compare(seen: number, counter: number, highestSequence: bigint): Promise<void> {
-    if (seen <= this.#highestReported) return;
-    this.#highestReported = seen + 1;
+    if (seen <= this.#opened) return;
+    this.#opened = seen + 1;
     await this.distrust('write-counter', highestSequence, (witness) => {
       const counterOffset = raiseOffset(witness.counterOffset, counter, seen);
       return { ...witness, counterOffset, writeCounter: seen };
