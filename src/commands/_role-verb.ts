@@ -14,8 +14,8 @@ const details: Readonly<Record<ServedRole, string>> = {
     'Plans placement, takes the steps that change names, lists data. Run several: one leads. It holds no keys. It ' +
     'needs the same registry as the gateways.',
   sentinel:
-    'Probes members, agrees with the other sentinels and writes what they agree on to the registry: run one, or three. ' +
-    'It holds no keys.',
+    'Probes members, agrees with the other sentinels and writes what they agree on to the registry. Run one, or ' +
+    'three. It holds no keys.',
   node:
     'Stores sealed chunks in its home, serves them and replicates. SIGTERM lets requests end; a second one ends at ' +
     'once.',

@@ -304,7 +304,7 @@ export const limits = {
   sentinelRoundMs: 500,
   /** Another sentinel that does not say its opinion by then abstains; it needs no registry and no disk for it. */
   opinionTimeoutMs: second,
-  /** A sentinel whose own loop stood still for longer abstains for a probe's interval; it wakes this often to notice. */
+  /** A sentinel whose own loop stood still for longer abstains for a probe's interval; it wakes this often for it. */
   sentinelLagMs: 500,
   sentinelTickMs: 200,
 

@@ -105,6 +105,19 @@ describe('an order', () => {
     cluster.stopAll();
   });
 
+  test('and the state of the network come from the leader, whichever master the gateway asks', async () => {
+    const cluster = await watched({ masters: 2 });
+    for (let times = 0; times < 2; times++) {
+      const status = await statusOf(cluster);
+      assert.deepEqual([status.underReplicated, status.nodes.length], [0, 4]);
+      assert.equal(status.leader?.memberId, cluster.masters[leaderOf(cluster)]?.member.memberId);
+      const leader = cluster.masters[leaderOf(cluster)];
+      await leader?.running?.resign();
+      await cluster.clock.advance(5_000);
+    }
+    cluster.stopAll();
+  });
+
   test('about a node that nobody knows is refused', async () => {
     const cluster = await watched({ nodes: 5 }, 4);
     await assert.rejects(order(cluster, 'drain', 4), (error) => isOperaError(error, 'not-found'));

@@ -64,6 +64,13 @@ const checks: { readonly [N in Relayed]: (request: RequestOf<N>) => void } = {
   'node.remove': () => undefined,
 };
 
+/** True for a state of the network told by a master that names another one as the leader. */
+const isSecondBest = <N extends Relayed>(route: N, answer: AnswerOf<N>, from: MemberId): boolean => {
+  if (route !== 'network.status') return false;
+  const { leader } = answer as AnswerOf<'network.status'>;
+  return leader !== undefined && leader.memberId !== from;
+};
+
 export class Relay {
   readonly #context: RoleContext;
   readonly #directory: MemberDirectory;
@@ -116,6 +123,7 @@ export class Relay {
     if (!peer) throw new OperaError('unauthenticated');
     const masters = await this.#masters();
     let last: unknown = new OperaError('unavailable', 'the network has no master that can be reached');
+    let secondBest: AnswerOf<N> | undefined;
     const request = { client: peer.keyHash, clientRole: peer.role, request: call.request };
     const deadlineMs = this.#context.clock.monotonicMs() + limits.relayMs;
     for (const [at, { memberId, addresses }] of masters.entries()) {
@@ -127,6 +135,11 @@ export class Relay {
       try {
         const options = { signal: call.signal, timeoutMs };
         const { answer } = await this.#context.transport.call(to, `master.${route}`, request as never, options);
+        // Only the leader hears heartbeats: what another master says of the nodes is the second best.
+        if (isSecondBest(route, answer as AnswerOf<N>, memberId)) {
+          secondBest = answer as AnswerOf<N>;
+          continue;
+        }
         this.#good = memberId;
         return answer as AnswerOf<N>;
       } catch (error) {
@@ -136,6 +149,7 @@ export class Relay {
         last = error;
       }
     }
+    if (secondBest) return secondBest;
     if (!isOperaError(last, ...betweenRoles)) throw last;
     throw new OperaError('unavailable', 'no master can be reached', { cause: last });
   }
