@@ -27,7 +27,7 @@ import { type Clock, SystemClock } from '../runtime/clock.ts';
 import { systemErrorCode, writeFileDurably } from '../runtime/files.ts';
 import { type Logger, createLogger } from '../runtime/log.ts';
 import { type Random, SystemRandom } from '../runtime/random.ts';
-import { loadStorage } from '../storage-adapters/load.ts';
+import { openStorage } from '../storage-adapters/load.ts';
 import type { StorageAdapter } from '../storage-adapters/storage-adapter.ts';
 import type { ListenerKind } from '../wire/routes.ts';
 import type { HostPort } from '../identity/address.ts';
@@ -148,9 +148,10 @@ export const openNodeStorage = async (
   readonly storage: StorageAdapter;
   readonly witness: SoundnessOptions;
   readonly distrust: Distrust | undefined;
+  /** What was wrong with the store that was moved aside; undefined when none was. */
+  readonly damage: string | undefined;
 }> => {
-  const storage = await loadStorage(spec, { folder, nowMs: () => clock.nowMs() });
-  const opening = await storage.open();
+  const { storage, opening, damage } = await openStorage(spec, { folder, nowMs: () => clock.nowMs() });
   const path = join(identityFolder, 'store.json');
   const before = await readFile(path, 'utf8').then(parseWitness, (error: unknown) => {
     if (systemErrorCode(error) === 'ENOENT') return undefined;
@@ -163,5 +164,5 @@ export const openNodeStorage = async (
   // The identity remembers both ids, so that a crash between the two writes does not make the store a stranger.
   await save(witness);
   await storage.adoptStoreId(storeId);
-  return { storage, witness: { witness, save }, distrust };
+  return { storage, witness: { witness, save }, distrust, damage };
 };

@@ -133,7 +133,8 @@ const startNode = async (
   const { context, open } = composed;
   const spec = options.config.storage ?? 'sqlite';
   const opened = await openNodeStorage(spec, open.home, open.identityFolder, systemSeams());
-  const { storage, witness, distrust } = opened;
+  const { storage, witness, distrust, damage } = opened;
+  if (damage) context.log.error('store-set-aside', { storage: spec, damage });
   if (distrust) context.log.warn('store-unknown', { storage: spec, why: distrust });
   const book = bookOf(composed, addresses);
   const { storeId } = witness.witness;

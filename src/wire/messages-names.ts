@@ -215,9 +215,16 @@ export const holdRequest = v.strictObject({
   /** Only chunks that were taken under this layout or a lower one. */
   layoutNumber: u32,
   versions: listOf(v.strictObject({ version: versionId, from: chunkIndex, to: chunkIndex }), batch, 1),
+  /** For people: also when each held chunk was last found whole. */
+  verified: v.optional(v.boolean()),
 });
 /** Per version a bitmap of [from, to): bit i of byte i/8 (least significant first) is chunk from + i. */
-export const holdAnswer = v.object({ held: listOf(bytes(0, 8_192), batch), layoutNumber: u32 });
+export const holdAnswer = v.object({
+  held: listOf(bytes(0, 8_192), batch),
+  layoutNumber: u32,
+  /** Per version a list for [from, to): ms since 1970, 0 where the chunk is not held. */
+  verified: v.optional(listOf(listOf(milliseconds, 65_536), batch)),
+});
 
 /** A listing walks the partitions in the order given; `after` is the last item of the page before. */
 const partitions = listOf(integer(0, 65_535), 65_536, 1);

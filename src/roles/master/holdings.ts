@@ -44,13 +44,17 @@ const questionsOf = (view: View, ranges: readonly ChunkRange[]): Question[] =>
     return [...concerned].map((owner) => ({ owner, layoutNumber: layout.number }));
   });
 
-/** Asks all owners; ends early once `isEnough` of what came, so that a paused owner delays no commit. */
+/**
+ * Asks all owners; ends early once `isEnough` of what came, so that a paused owner delays no commit. `verified` is
+ * filled with when the chunks of the first range were last whole.
+ */
 const ask = async (
   core: MasterCore,
   view: View,
   ranges: readonly ChunkRange[],
   questions: readonly Question[],
   isEnough: (answers: Answers) => boolean = () => false,
+  verified?: Map<KeyHash, readonly number[]>,
 ): Promise<Answers> => {
   const answers = new Map<number, Map<KeyHash, readonly Uint8Array[]>>();
   for (const { layoutNumber } of questions) answers.set(layoutNumber, new Map());
@@ -59,11 +63,13 @@ const ask = async (
       const to = core.destination(view, owner);
       if (!to) return;
       try {
-        const request = { layoutNumber, versions: ranges.map((range) => ({ ...range })) };
+        const versions = ranges.map((range) => ({ ...range }));
+        const request = { layoutNumber, versions, ...(verified ? { verified: true } : {}) };
         const { answer } = await core.context.transport.call(to, 'chunk.hold', request, {
           timeoutMs: limits.holdTimeoutMs,
         });
         answers.get(layoutNumber)?.set(owner, answer.held);
+        verified?.set(owner, answer.verified?.[0] ?? []);
         if (isEnough(answers)) resolve();
       } catch (error) {
         core.context.log.debug('hold-unanswered', { node: owner, ...errorFacts(error) });
@@ -141,7 +147,8 @@ export const areDurable = async (
 export const listCopies = async (core: MasterCore, view: View, range: ChunkRange) => {
   const owners = new Set(questionsOf(view, [range]).map(({ owner }) => owner));
   const questions = [...owners].map((owner) => ({ owner, layoutNumber: anyLayout }));
-  const answers = (await ask(core, view, [range], questions)).get(anyLayout);
+  const verified = new Map<KeyHash, readonly number[]>();
+  const answers = (await ask(core, view, [range], questions, () => false, verified)).get(anyLayout);
   return Array.from({ length: range.to - range.from }, (_, at) => {
     const index = range.from + at;
     const partition = partitionOf(range.version, index);
@@ -152,7 +159,8 @@ export const listCopies = async (core: MasterCore, view: View, range: ChunkRange
       const held = bits !== undefined && hasBit(bits, at);
       const owner = owners.includes(keyHash);
       const state: 'unreachable' | 'held' | 'missing' = bits === undefined ? 'unreachable' : held ? 'held' : 'missing';
-      return owner || held ? [{ keyHash, owner, state }] : [];
+      const verifiedMs = held ? (verified.get(keyHash)?.[at] ?? 0) : 0;
+      return owner || held ? [{ keyHash, owner, state, verifiedMs }] : [];
     });
     return { index, partition, copies };
   });

@@ -19,7 +19,7 @@ import { planPart, ticketFor } from './plans.ts';
 
 /** Upper bounds of the bytes that a chunk, and each of its copies, take in an answer. */
 const chunkPlaceBytes = 80;
-const copyPlaceBytes = 130;
+const copyPlaceBytes = 160;
 
 export class Names {
   readonly #core: MasterCore;
@@ -78,9 +78,9 @@ export class Names {
     const places = (await listCopies(this.#core, view, range)).map(({ index, partition, copies }) => ({
       index,
       partition,
-      copies: copies.flatMap(({ keyHash, owner, state }) => {
+      copies: copies.flatMap(({ keyHash, owner, state, verifiedMs }) => {
         const memberId = memberIds.get(keyHash);
-        return memberId ? [{ memberId, owner, state }] : [];
+        return memberId ? [{ memberId, owner, state, ...(verifiedMs > 0 ? { verifiedMs } : {}) }] : [];
       }),
     }));
     let bytes = 0;

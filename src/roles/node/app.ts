@@ -145,7 +145,7 @@ const coreOf = async (context: RoleContext, dependencies: NodeDependencies) => {
     ...{ context, self, storage, memory, barrier, book, keys, soundness },
     incarnations: new WriteBarrier(),
     throttle: new Throttle(context.clock),
-    onAltered: () => undefined,
+    copies: { report: () => undefined, verifiedMs: async ({ storedAtMs }) => storedAtMs },
     clockOffsetMs: 0,
     deletion: undefined,
     get servedHour() {
@@ -160,7 +160,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
   const { core, names } = await coreOf(context, dependencies);
   const { memory, keys, book } = core;
   const hygiene = new Hygiene(core, names, dependencies.hygieneFaults);
-  core.onAltered = (address) => hygiene.scrub.report(address);
+  core.copies = hygiene.scrub;
   const intake = new ChunkIntake(core);
   const puller = new Puller(core, dependencies.pullRules);
   const former = new FormerOwner(core, dependencies.formerRules);

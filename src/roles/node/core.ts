@@ -6,7 +6,7 @@ import { checkTicket, parseTicket, type Ticket, type TicketOperation } from '../
 import type { KeyHash, VersionId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { SignedRecord } from '../../model/signed-record.ts';
-import type { ChunkAddress, StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
+import type { ChunkAddress, ChunkInfo, StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
 import type { RoleContext } from '../context.ts';
 import { destinationOf, type PeerBook } from '../peer-book.ts';
 import type { WriteBarrier } from './barrier.ts';
@@ -14,6 +14,12 @@ import type { NodeMemory } from './memory.ts';
 import type { Soundness } from './soundness.ts';
 import { newestLayout } from './state.ts';
 import type { Throttle } from './throttle.ts';
+
+export interface CopyWatch {
+  /** Returns at once. */
+  report(address: ChunkAddress): void;
+  verifiedMs(info: ChunkInfo): Promise<number>;
+}
 
 export interface NodeCore {
   readonly context: RoleContext;
@@ -29,8 +35,8 @@ export interface NodeCore {
   readonly throttle: Throttle;
   /** Whether the store is what this node had acknowledged. */
   readonly soundness: Soundness;
-  /** Told of copies that a read found altered; returns at once. */
-  onAltered: (address: ChunkAddress) => void;
+  /** Who reads copies back: told of those that a read found altered, asked when one was last whole. */
+  copies: CopyWatch;
   /** Masters' clock minus the own one, in ms, as the last heartbeat showed. */
   clockOffsetMs: number;
   /** Served hours of the network (u32), in which ages are counted; 0 until a leader said. Follows `memory`. */

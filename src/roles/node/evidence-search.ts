@@ -116,10 +116,17 @@ export class EvidenceSearch {
     const distinct = [...new Set(names)];
     for (const gateway of book.list('gateway')) {
       try {
-        const request = { names: distinct, haveLayout: this.#core.memory.state.layouts.at(-1)?.layout.number ?? 0 };
-        const options = { signal: context.stopping };
-        const { answer } = await context.transport.call(destinationOf(gateway), 'name.get', request, options);
-        return names.map((name) => answer.records[distinct.indexOf(name)] ?? null);
+        const haveLayout = this.#core.memory.state.layouts.at(-1)?.layout.number ?? 0;
+        const records: AnswerOf<'name.get'>['records'] = [];
+        // An answer holds as many as fit it, and at least one.
+        while (records.length < distinct.length) {
+          const request = { names: distinct.slice(records.length), haveLayout };
+          const options = { signal: context.stopping };
+          const { answer } = await context.transport.call(destinationOf(gateway), 'name.get', request, options);
+          if (answer.records.length === 0) return undefined;
+          records.push(...answer.records);
+        }
+        return names.map((name) => records[distinct.indexOf(name)] ?? null);
       } catch (error) {
         context.log.debug('names-unanswered', errorFacts(error));
       }

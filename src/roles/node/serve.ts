@@ -59,7 +59,7 @@ const readChunks = async (
     if (unreadable || (info && body && !range && !equalBytes(sha256(body), info.hash))) {
       // Told apart from absence: when every copy is altered the reader must hear of it, and not wait for one.
       core.context.log.error('chunk-altered', { version, index });
-      core.onAltered({ version, index });
+      core.copies.report({ version, index });
       chunks.push({ length: 0, hash: info?.hash ?? new Uint8Array(32), totalLength: info?.length ?? 0 });
       continue;
     }
@@ -90,13 +90,18 @@ const holdHandler =
   async ({ request }) => {
     const layoutNumber = acknowledgedLayout(core);
     const held: Uint8Array[] = [];
+    const verified: number[][] = [];
     for (const { version, from, to } of request.versions) {
       if (to < from || to - from > 65_536) throw new OperaError('bad-request', 'a range of at most 65,536 chunks');
       const chunks = await core.storage.listVersion(version, from, to);
       const taken = chunks.filter((chunk) => chunk.layoutNumber <= request.layoutNumber);
       held.push(bitmapOf(taken, from, to));
+      if (!request.verified) continue;
+      const times = new Array<number>(to - from).fill(0);
+      for (const info of taken) times[info.index - from] = await core.copies.verifiedMs(info);
+      verified.push(times);
     }
-    return { answer: { held, layoutNumber } };
+    return { answer: { held, layoutNumber, ...(request.verified ? { verified } : {}) } };
   };
 
 /** The partitions still to be listed when a page ended in `after`. */
