@@ -108,7 +108,7 @@ export class Committer {
         if (result) outcomes[at] = toWire(result);
       }
     }
-    await this.#finish(changes, outcomes);
+    await this.#finish(changes, outcomes, life.incarnation);
     return { outcomes };
   }
 
@@ -177,7 +177,7 @@ export class Committer {
   }
 
   /** Manifests before the answer: what too few nodes took stays pending and is answered `write-quorum`. */
-  async #finish(changes: readonly NameChange[], outcomes: WireChangeOutcome[]): Promise<void> {
+  async #finish(changes: readonly NameChange[], outcomes: WireChangeOutcome[], incarnation: number): Promise<void> {
     const found = await Promise.all(
       changes.map(async (change, at) => {
         const outcome = outcomes[at];
@@ -188,7 +188,7 @@ export class Committer {
       }),
     );
     const pending = found.filter((change): change is PendingChange => change !== undefined);
-    const durable = await this.#writer.finish(pending);
+    const durable = await this.#writer.finish(pending, incarnation);
     for (const [at, change] of found.entries()) {
       if (change && !durable.has(change.sequence)) outcomes[at] = { done: false, code: 'write-quorum' };
     }

@@ -114,6 +114,9 @@ export class MasterCore {
   async view(): Promise<View> {
     const [{ layouts, retiredUpTo }, members] = await Promise.all([this.layouts(), this.members()]);
     const newest = layouts.at(-1)?.layout;
+    if (!newest && this.safety.mode === 'safe') {
+      throw new OperaError('stale-incarnation', 'the registry is compared with the nodes');
+    }
     if (!newest) throw new OperaError('no-nodes', 'the network has no nodes yet');
     return { layouts, newest, retiredUpTo, members };
   }

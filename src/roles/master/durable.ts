@@ -1,7 +1,7 @@
 // After the step: manifests. A name that moved is first pending; its manifests go to W′ owners of chunk 0, then
 // pending is cleared and only then anyone is told. A master that meets a pending name finishes it before it answers
 // with it, whoever began it: what is visible is durable.
-import { encodeManifest } from '../../crypto/manifest.ts';
+import { encodeManifest, type ManifestFields } from '../../crypto/manifest.ts';
 import { OperaError } from '../../errors/errors.ts';
 import type { KeyHash } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
@@ -37,6 +37,8 @@ const batchesOf = (outgoing: readonly Outgoing[]): Outgoing[][] => {
   return batches;
 };
 
+const isEnough = (view: View, item: Outgoing): boolean => hasWriteQuorum([view.newest], item.partition, item.holders);
+
 export class ManifestWriter {
   readonly #core: MasterCore;
 
@@ -47,36 +49,64 @@ export class ManifestWriter {
   /**
    * Makes pending changes durable and clears them; answers the sequences that are durable now. Changes whose owners
    * do not answer in sufficient number stay pending, to be finished by whoever meets them next.
+   * `incarnation` was read before the changes were: a change of a life that is over may be unknown to the registry by
+   * now, and nodes that were asked for evidence since must refuse it, or it would be answered and lost.
    */
-  async finish(changes: readonly PendingChange[]): Promise<ReadonlySet<bigint>> {
+  async finish(changes: readonly PendingChange[], incarnation: number): Promise<ReadonlySet<bigint>> {
     if (changes.length === 0) return new Set();
-    const [view, life] = await Promise.all([this.#core.view(), this.#core.life()]);
+    const view = await this.#core.view();
     const outgoing = changes.flatMap((change) => this.#encode(change));
+    await this.#write(view, incarnation, outgoing);
+    const missing = new Set(outgoing.filter((item) => !isEnough(view, item)).map(({ sequence }) => sequence));
+    const durable = changes.map(({ sequence }) => sequence).filter((sequence) => !missing.has(sequence));
+    if (durable.length > 0) await this.#core.registry.clearPending(durable);
+    return new Set(durable);
+  }
+
+  /**
+   * Writes manifests that too few nodes hold to the owners of chunk 0, signed anew: a node takes from a master what that
+   * master signed. Answers for each whether W′ owners have it now, and whether all whom it could be sent to took it.
+   */
+  async spread(
+    view: View,
+    incarnation: number,
+    manifests: readonly ManifestFields[],
+  ): Promise<{ readonly durable: boolean; readonly holders: ReadonlySet<KeyHash> }[]> {
+    const { signer } = this.#core.context.identity();
+    const outgoing = manifests.map((manifest) => ({
+      sequence: manifest.sequence,
+      partition: partitionOf(manifest.version, 0),
+      record: encodeManifest(manifest, signer),
+      holders: new Set<KeyHash>(),
+    }));
+    await this.#write(view, incarnation, outgoing);
+    return outgoing.map((item) => ({ durable: isEnough(view, item), holders: item.holders }));
+  }
+
+  /** Sends to all owners; ends as soon as each manifest is on W′ of them, or nobody is left to ask. */
+  async #write(view: View, incarnation: number, outgoing: readonly Outgoing[]): Promise<void> {
     const byNode = new Map<KeyHash, Outgoing[]>();
     for (const item of outgoing) {
       for (const owner of ownersOf(view.newest, item.partition)) {
         byNode.set(owner, [...(byNode.get(owner) ?? []), item]);
       }
     }
-    const enough = (item: Outgoing): boolean => hasWriteQuorum([view.newest], item.partition, item.holders);
     await new Promise<void>((resolve) => {
       const sent = [...byNode].map(async ([node, items]) => {
-        for (const batch of batchesOf(items)) await this.#send(view, life.incarnation, node, batch);
-        if (outgoing.every(enough)) resolve();
+        for (const batch of batchesOf(items)) await this.#send(view, incarnation, node, batch);
+        if (outgoing.every((item) => isEnough(view, item))) resolve();
       });
       void Promise.allSettled(sent).then(() => resolve());
     });
-    const missing = new Set(outgoing.filter((item) => !enough(item)).map(({ sequence }) => sequence));
-    const durable = changes.map(({ sequence }) => sequence).filter((sequence) => !missing.has(sequence));
-    if (durable.length > 0) await this.#core.registry.clearPending(durable);
-    return new Set(durable);
   }
 
   /** Finishes the changes of these sequences; answers those that cannot be made durable now. */
   async tryFinish(sequences: readonly bigint[]): Promise<ReadonlySet<bigint>> {
+    if (sequences.length === 0) return new Set();
+    const { incarnation } = await this.#core.life();
     const found = await Promise.all(sequences.map((sequence) => this.#core.registry.getPending(sequence)));
     const changes = found.filter((change): change is PendingChange => change !== undefined);
-    const durable = await this.finish(changes);
+    const durable = await this.finish(changes, incarnation);
     return new Set(changes.map(({ sequence }) => sequence).filter((sequence) => !durable.has(sequence)));
   }
 
@@ -90,8 +120,9 @@ export class ManifestWriter {
   async sweep(): Promise<void> {
     const page = limits.stepChangesMax;
     for (let after = 0n; !this.#core.context.stopping.aborted; ) {
+      const { incarnation } = await this.#core.life();
       const pending = await this.#core.registry.listPending(page, after);
-      await this.finish(pending);
+      await this.finish(pending, incarnation);
       const last = pending.at(-1);
       if (!last || pending.length < page) return;
       after = last.sequence;

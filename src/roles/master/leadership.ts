@@ -41,13 +41,31 @@ export class Leadership {
       if (renewed) {
         this.#held = { lease: renewed, renewedMs: now };
         if (!this.#promised) this.#promised = await this.#gatherPromises(renewed.epoch);
-        return;
+        if (this.#promised || this.#core.known.epoch <= renewed.epoch) return;
+        // Nodes promised a higher epoch than this registry knows of: it went back, and the lease must be above.
+        this.#core.lag = 'leader epoch';
+        await this.resign();
+        return await this.#watch(now);
       }
       context.log.warn('leadership-lost', { epoch: this.#held.lease.epoch });
       this.#held = undefined;
       this.#promised = false;
     }
     await this.#watch(now);
+  }
+
+  /**
+   * A node knows a newer layout than the registry: whoever leads now may only put the registry back, and asks for
+   * promises again over what is put back.
+   */
+  #wentBack(): void {
+    this.#core.lag = 'layout';
+    this.#core.safety = { mode: 'safe', reason: 'the registry went back: layout' };
+  }
+
+  /** Promises count over the layouts that were known: more became known, so they are asked for again. */
+  reconfirm(): void {
+    this.#promised = false;
   }
 
   async resign(): Promise<void> {
@@ -69,7 +87,8 @@ export class Leadership {
     }
     const { memberId, instance } = context;
     const seen = lease ? { epoch: lease.epoch, renewal: lease.renewal } : undefined;
-    const taken = await registry.takeLease({ memberId, instance, address: this.#address() }, seen);
+    const above = this.#core.known.epoch;
+    const taken = await registry.takeLease({ memberId, instance, address: this.#address() }, seen, above);
     this.#watched = undefined;
     if (!taken) return;
     this.#held = { lease: taken, renewedMs: now };
@@ -94,8 +113,8 @@ export class Leadership {
           const timeoutMs = limits.probeTimeoutMs;
           const { answer } = await context.transport.call(to, 'leader.promise', request, { timeoutMs });
           if (answer.promised) promised.add(node);
-          // A node that knows a newer layout than the registry has: the registry went back, this master must not lead.
-          if (answer.layoutNumber > view.newest.number) promised.delete(node);
+          this.#core.learn({ epoch: answer.epoch, layoutNumber: answer.layoutNumber });
+          if (answer.layoutNumber > view.newest.number) this.#wentBack();
         } catch (error) {
           context.log.debug('promise-unanswered', { node, ...errorFacts(error) });
         }
