@@ -101,7 +101,7 @@ describe('losing nodes', () => {
 });
 
 describe('a doubted store', () => {
-  /** The disk of one node is replaced by an empty one; answers whether it holds its copies again when the rest says so. */
+  /** The disk of one node is replaced by an empty one; answers whether it holds its copies when it says so. */
   const wiped = async (options: ClusterOptions): Promise<boolean> => {
     const cluster = await running(4, { nodes: 4, ...options });
     const versions = await putFiles(cluster, 24);
@@ -162,8 +162,8 @@ describe('a doubted store', () => {
   });
 
   /**
-   * Owners 0 and 1 hold a file, owner 2 missed it. Owner 0 loses its disk, and a joiner cannot reach owner 1: what it is
-   * told by 0 and 2 lacks the file. Answers whether it calls itself complete.
+   * Owners 0 and 1 hold a file, owner 2 missed it. Owner 0 loses its disk, and a joiner cannot reach owner 1: what it
+   * is told by 0 and 2 lacks the file. Answers whether it calls itself complete.
    */
   const joinsBesideBlank = async (options: ClusterOptions): Promise<boolean> => {
     const cluster = await running(3, { nodes: 4, ...options });

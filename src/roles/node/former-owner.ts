@@ -101,7 +101,7 @@ export class FormerOwner {
     this.#left = { number: layout.number, partitions: [...new Set(left)] };
   }
 
-  /** The layout to judge by, when nothing speaks against dropping what it gives to others. Asked before each deletion. */
+  /** The layout to judge by, when nothing speaks against a deletion; asked before each. */
   #dueLayout(): Layout | undefined {
     const { memory, context } = this.#core;
     const layout = this.#rules.settledLayout(memory.state);
