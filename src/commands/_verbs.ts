@@ -74,7 +74,8 @@ export const verbTable: VerbTable = table<Entry>({
     revoke: verb('Members and nodes', 'cut a member off for good', () => import('./members-revoke.ts')),
   }),
   keys: group('Members and nodes', 'network keys and recovery', {
-    ls: verb('Members and nodes', 'list the epochs held here', () => import('./keys-ls.ts')),
+    ls: verb('Members and nodes', 'list the epochs of the network key', () => import('./keys-ls.ts')),
+    rotate: verb('Members and nodes', 'begin a new epoch of the network key', () => import('./keys-rotate.ts')),
     export: verb('Members and nodes', 'write a recovery kit', () => import('./keys-export.ts')),
   }),
   nodes: group('Members and nodes', 'nodes of the network', {

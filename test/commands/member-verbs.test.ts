@@ -61,7 +61,7 @@ test('join wants one well-formed code, and never shows any part of it', async ()
 });
 
 test('verbs that need a member say how to become one', async () => {
-  for (const args of [['whoami'], ['members', 'ls'], ['token', 'ls'], ['keys', 'ls']]) {
+  for (const args of [['whoami'], ['members', 'ls'], ['token', 'ls'], ['keys', 'ls'], ['keys', 'rotate', '--yes']]) {
     const { exit, stderr } = await run([...args, '--home', join(folder, 'nobody')]);
     assert.equal(exit, 2);
     assert.match(stderr, /opera join CODE/);

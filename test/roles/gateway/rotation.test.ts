@@ -4,7 +4,7 @@ import { after, test } from 'node:test';
 import type { Connection } from '../../../src/client/connection.ts';
 import { openHome } from '../../../src/client/home.ts';
 import { openKeyBox, parseKeyBox } from '../../../src/crypto/key-box.ts';
-import { wrapFileKey, openWrap } from '../../../src/crypto/wrap.ts';
+import { openWrap, wrapEpochOf, wrapFileKey } from '../../../src/crypto/wrap.ts';
 import { createX25519, recoveryKeyHashOf } from '../../../src/crypto/x25519.ts';
 import { OperaError } from '../../../src/errors/errors.ts';
 import { operationIdFromBytes, versionIdFromBytes } from '../../../src/model/ids.ts';
@@ -272,4 +272,34 @@ const survivesLossOfGateway = async (mutant: 'no-boxes' | undefined): Promise<bo
 test('the keys of an epoch outlive the gateway that made them, from the moment its roster is published', async () => {
   assert.equal(await survivesLossOfGateway(undefined), true);
   assert.equal(await survivesLossOfGateway('no-boxes'), false, 'a roster before its boxes loses the network key');
+});
+
+test('gateways give the names in the registry wraps under the new epoch, and nothing else of them changes', async () => {
+  const { world, first, operator } = await create();
+  const { networkId } = first.open.identity;
+  const fileKey = random.bytes(32);
+  const names = Array.from({ length: 250 }, (_, at) => {
+    const version = versionIdFromBytes(random.bytes(16));
+    const wrap = wrapFileKey(first.open.keys.keyring, networkId, version, fileKey, random);
+    if (at === 7) wrap[75] = (wrap[75] ?? 0) ^ 1;
+    const facts = { name: `n/${at}`, version, sequence: BigInt(at + 1), incarnation: 1, operationId: newOperation() };
+    return { ...facts, chunkCount: 1, body: random.bytes(60), wrap, nodes: [] };
+  });
+  const registry = world.registry();
+  await registry.restore({ incarnation: 1, names, sequence: 250n });
+  const page = async () => (await registry.listNames({ prefix: '', limit: 1_000 })).records;
+  const before = await page();
+  await rotate(operator);
+  void first.gateway.start();
+  const done = async () => (await operator.call('keys.list', {})).names;
+  await eventually(async () => (await done()).complete && (await done()).epoch === 2);
+  assert.deepEqual(await done(), { epoch: 2, seen: 250, rewrapped: 249, unopened: 1, complete: true });
+  for (const [at, record] of (await page()).entries()) {
+    const { wrap: _, ...rest } = record;
+    const { wrap: old, ...expected } = before[at] ?? record;
+    assert.deepEqual(rest, expected);
+    if (record.name === 'n/7') assert.deepEqual(record.wrap, old, 'one that does not open stays as it is');
+    else assert.deepEqual(openWrap(first.open.keys.keyring, networkId, record.version, record.wrap), fileKey);
+    assert.equal(wrapEpochOf(record.wrap), record.name === 'n/7' ? 1 : 2);
+  }
 });
