@@ -311,6 +311,10 @@ export const limits = {
   // ---- star systems
   /** A catalogue's chunk, and so its longest record: 64 segments of 64 KiB, as every full chunk (design, section 2). */
   catalogueChunkBytesMax: 4 * 1024 * 1024,
+  /** Characters of one text of a record (name, spectral type); SIMBAD's longest have 60, and every name is indexed. */
+  catalogueTextMax: 256,
+  /** Names of one system: the longest list of SIMBAD has about 150, and each is an entry of the index. */
+  catalogueNamesMax: 200,
 } as const;
 
 /** Relations that must hold between limits; called once at start, throws `internal` naming the broken one. */
