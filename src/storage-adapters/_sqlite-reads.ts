@@ -193,7 +193,7 @@ export class StoreReads {
     return { chunks, manifests };
   }
 
-  /** Files of chunks, those set aside too, in one folder below chunks/, as `<folder>/<name>`; '0' is the character after '/'. */
+  /** Files of chunks and of copies aside in one folder of chunks/, as `<folder>/<name>`; '0' comes after '/'. */
   files(folder: string): string[] {
     return this.#statements.files.all({ folder });
   }

@@ -137,9 +137,9 @@ export class SqliteStorage implements StorageAdapter {
 
   async setAside(address: ChunkAddress, hash: Uint8Array): Promise<boolean> {
     check.checkAddress(address);
-    const plain = { version: address.version, index: address.index };
-    const command = { kind: 'set-aside', address: plain, hash: ownBytes(hash), atMs: this.#options.nowMs() } as const;
-    return (await this.#write(command, 0)) as boolean;
+    const { version, index } = address;
+    const facts = { address: { version, index }, hash: ownBytes(hash), atMs: this.#options.nowMs() };
+    return (await this.#write({ kind: 'set-aside', ...facts }, 0)) as boolean;
   }
 
   async putManifests(manifests: readonly ManifestWrite[]): Promise<ManifestWriteOutcome[]> {
@@ -229,14 +229,13 @@ export class SqliteStorage implements StorageAdapter {
   }
 
   async findDamage(): Promise<string[]> {
-    this.#ready();
-    return this.#track(findDamage(this.#options.folder));
+    return this.#ready() && this.#track(findDamage(this.#options.folder));
   }
 
   async usage(): Promise<StoreUsage> {
     const store = await this.#store();
     const { freeBytes, unreservedBytes } = measureDiskSpace(this.#options.folder);
-    if (this.#lackingBytes !== undefined && unreservedBytes >= this.#lackingBytes) this.#lackingBytes = undefined;
+    if (unreservedBytes >= (this.#lackingBytes ?? 0)) this.#lackingBytes = undefined;
     return {
       chunks: store.chunk_count,
       manifests: store.manifest_count,

@@ -23,7 +23,7 @@ type Opener = Pick<NodeCore, 'context' | 'keys'>;
 export const openStored = (core: Opener, stored: StoredManifest): OpenedManifest =>
   openParsed(core, { bytes: stored.record, signerSpki: stored.signerSpki }, parseManifest(stored.record));
 
-/** Opens a manifest that somebody showed: of this network, signed by one that is or was a master, sealed by a member. */
+/** Opens a manifest that somebody showed: of this network, signed by who is or was a master, sealed by a member. */
 export const openShown = (core: Opener, record: SignedRecord): OpenedManifest => {
   const manifest = parseManifest(record.bytes);
   if (manifest.network !== core.context.networkId) throw new OperaError('wrong-network');
