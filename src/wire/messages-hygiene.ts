@@ -2,10 +2,52 @@
 // and the lists behind them. Names travel between nodes because nodes open bodies; no master is asked for any of this.
 import * as v from 'valibot';
 import { limits } from '../model/limits.ts';
-import { bytes, chunkIndex, count, integer, listOf, signedRecord, text, u32, u64, versionId } from './schema.ts';
+import {
+  bytes,
+  chunkIndex,
+  count,
+  integer,
+  listOf,
+  memberId,
+  signedRecord,
+  text,
+  u32,
+  u64,
+  versionId,
+} from './schema.ts';
 
 const record = signedRecord(240, limits.manifestBodyBytesMax + 240);
 const partition = integer(0, 4_095);
+
+// ---- the operator's look at what nodes compare and read back
+export const checkRequest = v.strictObject({
+  /** Begin a whole comparison and a whole read-back now, unless one that was asked for is under way. */
+  start: v.boolean(),
+});
+export const nodeCheck = v.object({
+  /** True while what was asked for is under way. */
+  running: v.boolean(),
+  /** Of 4,096 partitions: how far the comparison with the other owners and the read-back are. */
+  compared: integer(0, 4_096),
+  readBack: integer(0, 4_096),
+  /** Since the process began: chunks read back and found whole; copies found altered, and replaced by good ones. */
+  verified: count,
+  altered: count,
+  repaired: count,
+  /** Chunks fetched because another owner had them. */
+  pulled: count,
+  /** Altered copies kept out of sight because no good one was found yet. */
+  aside: count,
+  /** Addresses at which another owner has other bytes. */
+  conflicts: count,
+  /** Versions of which the last sweep could not tell what they are; kept. */
+  unknown: count,
+  /** What the database says of itself, if it is damaged. */
+  damage: listOf(text(0, 1_000), 100),
+});
+export const checksAnswer = v.object({
+  nodes: listOf(v.object({ memberId, address: text(0, 262), check: v.optional(nodeCheck) }), 10_000),
+});
 
 // ---- what became of a version, asked of the owners of its chunk 0
 export const fateRequest = v.strictObject({ versions: listOf(versionId, limits.batchEntriesMax, 1) });

@@ -46,6 +46,10 @@ const readers: readonly Role[] = ['client', 'operator', 'gateway', 'node'];
 const everyone: readonly Role[] = ['gateway', 'master', 'sentinel', 'node', 'client', 'operator'];
 const small = { messageBytesMax: limits.messageBytesSmall };
 const joining = { on: 'gateway', listener: 'join', allow: 'anyone', ...small } as const;
+/** Small requests of operators to gateways. */
+const operating = { on: 'gateway', allow: ['operator'], ...small } as const;
+/** Small questions of one node to another. */
+const between = { on: 'node', allow: ['node'], ...small } as const;
 const chunkBody = { binaryBytesMax: limits.binaryBytesMax, timeoutMs: limits.chunkTimeoutMs };
 /** What a gateway passes on to a master: as large as what it takes, with its word on whose it is. */
 const byGateway = {
@@ -102,41 +106,11 @@ export const routes = {
     request: members.nothing,
     answer: members.membersAnswer,
   }),
-  'member.revoke': route({
-    on: 'gateway',
-    allow: ['operator'],
-    ...small,
-    request: members.revokeRequest,
-    answer: members.revokeAnswer,
-  }),
-  'token.create': route({
-    on: 'gateway',
-    allow: ['operator'],
-    ...small,
-    request: members.tokenCreateRequest,
-    answer: members.tokenCreateAnswer,
-  }),
-  'token.list': route({
-    on: 'gateway',
-    allow: ['operator'],
-    ...small,
-    request: members.nothing,
-    answer: members.tokenListAnswer,
-  }),
-  'token.remove': route({
-    on: 'gateway',
-    allow: ['operator'],
-    ...small,
-    request: members.tokenRemoveRequest,
-    answer: members.removedAnswer,
-  }),
-  'recovery.add': route({
-    on: 'gateway',
-    allow: ['operator'],
-    ...small,
-    request: members.recoveryAddRequest,
-    answer: members.recoveryAddAnswer,
-  }),
+  'member.revoke': route({ ...operating, request: members.revokeRequest, answer: members.revokeAnswer }),
+  'token.create': route({ ...operating, request: members.tokenCreateRequest, answer: members.tokenCreateAnswer }),
+  'token.list': route({ ...operating, request: members.nothing, answer: members.tokenListAnswer }),
+  'token.remove': route({ ...operating, request: members.tokenRemoveRequest, answer: members.removedAnswer }),
+  'recovery.add': route({ ...operating, request: members.recoveryAddRequest, answer: members.recoveryAddAnswer }),
   'keys.rotate': route({
     on: 'gateway',
     allow: ['operator'],
@@ -192,6 +166,7 @@ export const routes = {
   'node.drain': route({ on: 'gateway', allow: ['operator'], ...nodeOrder }),
   'node.resume': route({ on: 'gateway', allow: ['operator'], ...nodeOrder }),
   'node.remove': route({ on: 'gateway', allow: ['operator'], ...nodeOrder }),
+  'node.check': route({ ...operating, request: hygiene.checkRequest, answer: hygiene.checksAnswer }),
 
   // ---- master
   'master.upload.open': route({ ...byGateway, request: names.onBehalf(names.openRequest), answer: names.openAnswer }),
@@ -279,13 +254,7 @@ export const routes = {
     answer: names.readAnswer,
   }),
   'chunk.hold': route({ on: 'node', allow: ['master'], request: names.holdRequest, answer: names.holdAnswer }),
-  'chunk.list': route({
-    on: 'node',
-    allow: ['node'],
-    ...small,
-    request: names.chunkListRequest,
-    answer: names.chunkListAnswer,
-  }),
+  'chunk.list': route({ ...between, request: names.chunkListRequest, answer: names.chunkListAnswer }),
   'manifest.store': route({
     on: 'node',
     allow: ['master'],
@@ -298,20 +267,8 @@ export const routes = {
     request: names.manifestReadRequest,
     answer: names.manifestReadAnswer,
   }),
-  'manifest.list': route({
-    on: 'node',
-    allow: ['node'],
-    ...small,
-    request: names.manifestListRequest,
-    answer: names.manifestListAnswer,
-  }),
-  'manifest.index': route({
-    on: 'node',
-    allow: ['node'],
-    ...small,
-    request: repair.manifestIndexRequest,
-    answer: repair.manifestIndexAnswer,
-  }),
+  'manifest.list': route({ ...between, request: names.manifestListRequest, answer: names.manifestListAnswer }),
+  'manifest.index': route({ ...between, request: repair.manifestIndexRequest, answer: repair.manifestIndexAnswer }),
   'chunk.confirm': route({
     on: 'node',
     allow: ['node'],
@@ -325,28 +282,18 @@ export const routes = {
     request: repair.giveRequest,
     answer: repair.giveAnswer,
   }),
-  'version.fate': route({
+  'version.fate': route({ ...between, request: hygiene.fateRequest, answer: hygiene.fateAnswer }),
+  'hygiene.check': route({
     on: 'node',
-    allow: ['node'],
+    allow: ['gateway'],
     ...small,
-    request: hygiene.fateRequest,
-    answer: hygiene.fateAnswer,
+    timeoutMs: limits.probeTimeoutMs,
+    request: hygiene.checkRequest,
+    answer: hygiene.nodeCheck,
   }),
   'name.trace': route({ on: 'node', allow: ['node'], request: hygiene.traceRequest, answer: hygiene.traceAnswer }),
-  'digest.read': route({
-    on: 'node',
-    allow: ['node'],
-    ...small,
-    request: hygiene.digestReadRequest,
-    answer: hygiene.digestReadAnswer,
-  }),
-  'digest.list': route({
-    on: 'node',
-    allow: ['node'],
-    ...small,
-    request: hygiene.digestListRequest,
-    answer: hygiene.digestListAnswer,
-  }),
+  'digest.read': route({ ...between, request: hygiene.digestReadRequest, answer: hygiene.digestReadAnswer }),
+  'digest.list': route({ ...between, request: hygiene.digestListRequest, answer: hygiene.digestListAnswer }),
   'evidence.state': route({
     on: 'node',
     allow: ['master'],

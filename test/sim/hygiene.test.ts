@@ -279,6 +279,29 @@ describe('scrubbing', () => {
     { scrub: { trusting: true } },
   );
 
+  test('an operator does not wait for the timers: everything is compared and read back when asked', () =>
+    withCluster({}, async (cluster, session) => {
+      const { version } = await cluster.during(put(session, 'a', bytes('one')));
+      const [bad, lacking] = await ownersOfVersion(cluster, version);
+      assert.ok(bad && lacking);
+      await cluster.clock.advance(limits.settleMs + 1_000);
+      bad.disk.rot({ version, index: 0 });
+      await lacking.storage.deleteChunks([{ version, index: 0 }]);
+      const call = cluster.transportOf(cluster.gateway.member);
+      const check = async ({ address, member }: ClusterNode, start: boolean) => {
+        const to = { address, expect: { memberId: member.memberId } };
+        return (await cluster.during(call.call(to, 'hygiene.check', { start }))).answer;
+      };
+      const quiet = await check(bad, false);
+      assert.deepEqual([quiet.running, quiet.altered, quiet.verified], [false, 0, 0]);
+      for (const node of [bad, lacking]) assert.equal((await check(node, true)).running, true);
+      await cluster.until(async () => !(await check(bad, false)).running && !(await check(lacking, false)).running);
+      const [mended, filled] = [await check(bad, false), await check(lacking, false)];
+      assert.deepEqual([mended.altered, mended.repaired, mended.aside, mended.damage], [1, 1, 0, []]);
+      assert.deepEqual([filled.altered, filled.pulled], [0, 1]);
+      assert.deepEqual(await holdersOf(cluster, version), { chunks: 3, manifests: 3 });
+    }));
+
   test('a read that meets an altered copy has it replaced, and one without another copy is kept aside', () =>
     withCluster({}, async (cluster, session) => {
       const { version } = await cluster.during(put(session, 'a', bytes('one')));

@@ -18,6 +18,7 @@ import { NameWraps } from './name-wraps.ts';
 import { Relay } from './relay.ts';
 import { RosterOffice } from './roster-office.ts';
 import { Tokens } from './tokens.ts';
+import { watchHandlers } from './watch.ts';
 
 export interface GatewayDeps {
   readonly registry: Registry;
@@ -65,10 +66,7 @@ export const createGateway = (context: RoleContext, deps: GatewayDeps): Gateway 
     ...relay.handlers,
     ...rotation.handlers,
     ...keyHandlers(keys),
-    'event.list': async ({ request }) => {
-      const events = await registry.listEvents(request.after, request.limit);
-      return { answer: { events: events.map((event) => ({ ...event, facts: { ...event.facts } })) } };
-    },
+    ...watchHandlers(context, registry, directory),
   };
 
   const announceSelf = (): Promise<void> => {

@@ -73,6 +73,22 @@ export class AntiEntropy {
     }) satisfies Handler<'digest.list'>,
   };
 
+  /** The next partition to be compared; 0 between passes. */
+  get position(): number {
+    return this.#next;
+  }
+
+  /** All partitions this node owns, one after another; ends early when a layout begins to be filled. */
+  async pass(): Promise<void> {
+    const { context } = this.#core;
+    while (this.#running) await context.clock.sleep(limits.retryBaseMs, { signal: context.stopping });
+    this.#next = 0;
+    for (let before = -1; this.#next > before; ) {
+      before = this.#next;
+      await this.round();
+    }
+  }
+
   /** Compares the next partitions of those this node owns; nothing while a layout is being filled. */
   async round(): Promise<void> {
     const { state } = this.#core.memory;

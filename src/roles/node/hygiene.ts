@@ -2,6 +2,8 @@
 // deleting what is dead. This file wires the parts to their routes, loops and metrics.
 import type { Handlers } from '../../client/transport.ts';
 import { limits } from '../../model/limits.ts';
+import { errorFacts } from '../../runtime/log.ts';
+import type { AnswerOf } from '../../wire/routes.ts';
 import { every } from '../common.ts';
 import { AntiEntropy, type AntiEntropyFaults } from './anti-entropy.ts';
 import type { NodeCore } from './core.ts';
@@ -28,6 +30,7 @@ export class Hygiene {
   readonly scrub: Scrub;
   readonly handlers: Handlers;
   #aside = 0;
+  #asked: Promise<void> | undefined;
 
   constructor(core: NodeCore, names: NameIndex, faults: HygieneFaults = {}) {
     this.core = core;
@@ -42,6 +45,10 @@ export class Hygiene {
       'name.trace': search.handler,
       'digest.read': this.antiEntropy.handlers.read,
       'digest.list': this.antiEntropy.handlers.list,
+      'hygiene.check': async ({ request: { start } }) => {
+        if (start) this.#begin();
+        return { answer: await this.#report() };
+      },
     };
     this.#declareMetrics();
   }
@@ -56,6 +63,32 @@ export class Hygiene {
         this.#aside = (await this.core.storage.usage()).chunksAside;
       }),
     ]);
+  }
+
+  /** An operator does not wait for the timers; what runs already is what was asked for. */
+  #begin(): void {
+    const { log } = this.core.context;
+    this.#asked ??= Promise.all([this.antiEntropy.pass(), this.scrub.pass()])
+      .then(() => log.info('check-ended', { altered: this.scrub.altered, repaired: this.scrub.repaired }))
+      .catch((error: unknown) => log.warn('check-failed', errorFacts(error)))
+      .finally(() => {
+        this.#asked = undefined;
+      });
+  }
+
+  async #report(): Promise<AnswerOf<'hygiene.check'>> {
+    const { sweep, antiEntropy, scrub } = this;
+    const { verified, altered, repaired } = scrub;
+    return {
+      ...{ verified, altered, repaired, running: this.#asked !== undefined },
+      compared: antiEntropy.position,
+      readBack: scrub.position,
+      pulled: antiEntropy.chunksPulled,
+      aside: (await this.core.storage.usage()).chunksAside,
+      conflicts: antiEntropy.conflicts.size,
+      unknown: sweep.last.unknown,
+      damage: scrub.damage.slice(0, 100).map((text) => text.slice(0, 1_000)),
+    };
   }
 
   #declareMetrics(): void {

@@ -98,14 +98,26 @@ export class Scrub {
     }
   }
 
+  /** The next partition to be read back; 0 between passes. */
+  get position(): number {
+    return this.#cursor.partition;
+  }
+
   /** One whole pass at once, from the beginning. */
   async pass(): Promise<void> {
-    await this.#load();
-    await this.#repairReported();
-    this.#cursor = { ...this.#cursor, partition: 0 };
-    const used = await this.#core.storage.listPartitions();
-    do await this.#partition(this.#cursor.partition);
-    while (!(await this.#advance(used)));
+    const { context, storage } = this.#core;
+    while (this.#running) await context.clock.sleep(limits.retryBaseMs, { signal: context.stopping });
+    this.#running = true;
+    try {
+      await this.#load();
+      await this.#repairReported();
+      this.#cursor = { ...this.#cursor, partition: 0 };
+      const used = await storage.listPartitions();
+      do await this.#partition(this.#cursor.partition);
+      while (!(await this.#advance(used)));
+    } finally {
+      this.#running = false;
+    }
   }
 
   /** Moves the cursor on to the next partition in use; true when there is none, which ends the pass. */
