@@ -1,6 +1,6 @@
 // The names of one system, each once: as written, and in their one spelling beside it. Private to record.ts.
 import { limits } from '../model/limits.ts';
-import { type IdentifierField, identifierName, normaliseName } from './names.ts';
+import { type IdentifierField, identifierKey, identifierName, normaliseName } from './names.ts';
 import { abbreviations } from './_name-tables.ts';
 import type { Value } from './star-system.ts';
 
@@ -28,8 +28,7 @@ export class NameList {
   /** An identifier is in its one spelling already: nothing is left to normalise. */
   addIdentifier(field: IdentifierField, value: Value | undefined): void {
     if (typeof value !== 'string' || value === '') return;
-    const prefix = identifierName(field, '').trim();
-    this.add(`${prefix} ${value}`, prefix.toLowerCase().replace(' ', '') + value);
+    this.add(identifierName(field, value), identifierKey(field, value));
   }
 
   /** Bayer letter, Flamsteed number and variable name of catalogues that keep the constellation in another column. */

@@ -108,6 +108,7 @@ const folded: readonly (readonly [IdentifierField, string])[] = identifierFields
 
 /** The number of an identifier in its one spelling: `HIP 00123` and `123` → `123`, `Gl 893.2 A` → `893.2a`. */
 export const normaliseIdentifier = (field: IdentifierField, text: string): string => {
+  if (/^[1-9]\d*$/.test(text)) return text;
   const prefix = folded.find(([name]) => name === field)?.[1] ?? '';
   const plain = normaliseName(text);
   if (plain.startsWith(prefix) && plain !== prefix) return plain.slice(prefix.length);
@@ -115,12 +116,16 @@ export const normaliseIdentifier = (field: IdentifierField, text: string): strin
   return named.startsWith(prefix) ? named.slice(prefix.length) : plain;
 };
 
-/** Field and number when a name is an identifier we have a field for: `HIP 32349` → hip, 32349. */
-export const identifierIn = (name: string): readonly [IdentifierField, string] | undefined => {
-  const plain = normaliseName(name);
+/** Field and number when a normalised name is an identifier we have a field for: `hip32349` → hip, 32349. */
+export const identifierIn = (key: string): readonly [IdentifierField, string] | undefined => {
   for (const [field, prefix] of folded) {
-    const rest = plain.slice(prefix.length);
-    if (plain.startsWith(prefix) && /^\d[\d.-]*[a-z]{0,2}$/.test(rest)) return [field, rest];
+    if (key.startsWith(prefix) && /^\d[\d.-]*[a-z]{0,2}$/.test(key.slice(prefix.length))) {
+      return [field, key.slice(prefix.length)];
+    }
   }
   return undefined;
 };
+
+/** What a normalised name of the field begins with. */
+export const identifierKey = (field: IdentifierField, value: string): string =>
+  `${folded.find(([name]) => name === field)?.[1] ?? ''}${value}`;

@@ -190,8 +190,8 @@ export class RecordReader {
     if (typeof values.name === 'string') names.add(values.name);
     for (const alias of aliases) names.add(alias);
     // Identifiers among the names fill their fields: `hip = 71683` finds a record that says it only as an alias.
-    for (const name of [...names.names]) {
-      const [field, value] = identifierIn(name) ?? [];
+    for (const key of names.keys) {
+      const [field, value] = identifierIn(key) ?? [];
       if (field === undefined || values[field] !== undefined) continue;
       values[field] = value ?? '';
       sources[field] = 'from a name';
