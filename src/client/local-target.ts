@@ -51,7 +51,21 @@ const assertFree = async (path: string, force: boolean): Promise<void> => {
   });
   if (!found) return;
   if (found.isDirectory()) throw new OperaError('exists', `${path} is a folder`);
+  // Renamed onto, a device would be gone for every other program of the machine.
+  if (!found.isFile() && !found.isSymbolicLink()) {
+    throw new OperaError('usage', `${path} is not a regular file`, { hint: 'Write to standard output: -o -' });
+  }
   if (!force) throw new OperaError('exists', `${path} exists already`, { hint: 'Add --force to replace it' });
+};
+
+/** A folder that is missing is told as what it is, not by the name of a file that would have been beside the target. */
+const assertFolder = async (path: string): Promise<void> => {
+  const folder = dirname(path);
+  const found = await lstat(folder).catch((error: unknown) => {
+    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    throw error;
+  });
+  if (!found) throw new OperaError('not-found', `there is no folder ${folder}`, { hint: 'Make it first' });
 };
 
 const openPart = async (path: string): Promise<FileHandle> => {
@@ -118,6 +132,7 @@ export class LocalTarget {
   /** `exists` when the file is there (unless forced) or another process gets it just now. */
   static async open(session: Session, path: string, file: RemoteFile, options: TargetOptions): Promise<LocalTarget> {
     await assertFree(path, options.force);
+    await assertFolder(path);
     const stem = stemOf(path);
     const unlock = await lockFile(`${stem}.part.lock`);
     if (!unlock) throw new OperaError('exists', `another process is getting ${path} just now`);
@@ -220,6 +235,7 @@ export const writeWholeFile = async (
 ): Promise<void> => {
   const { force, modified } = options;
   await assertFree(path, force);
+  await assertFolder(path);
   const part = `${stemOf(path)}.part`;
   await rm(part, { force: true });
   const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;

@@ -112,7 +112,12 @@ export async function* whereIs(
   const wanted = parseName(name);
   for (let from = 0, end = 1; from < end; ) {
     const request = { name: wanted, from, limit: placesPage };
-    const answer = await session.connection.call('name.where', request, signal ? { signal } : {});
+    const answer = await session.connection
+      .call('name.where', request, signal ? { signal } : {})
+      .catch((error: unknown) => {
+        if (!isOperaError(error, 'not-found')) throw error;
+        throw new OperaError('not-found', `no file is named ${wanted}`, { cause: error });
+      });
     const { chunks, ...facts } = answer;
     end = facts.chunkCount;
     for (const chunk of chunks) yield { facts, chunk };

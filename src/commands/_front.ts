@@ -221,7 +221,10 @@ const run = async (args: readonly string[], host: Host, verbs: VerbTable, trail:
   const prepared = prepare(verb, tokens, host);
   // Only clusters such as -qh come here; --help and -h were seen above.
   if (prepared.parsed.flags.help === true) return showHelp(words);
-  return runVerb(prepared, host);
+  const outcome = await runVerb(prepared, host);
+  if (outcome.error?.code !== 'usage') return outcome;
+  const { usageOf } = await import('./_help.ts');
+  return { ...outcome, usage: usageOf(found.path, verb) };
 };
 
 /** As `run`, answering instead of throwing, so that there is one place that prints errors. */

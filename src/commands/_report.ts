@@ -15,8 +15,8 @@ const systemCodes: ReadonlyMap<string, readonly [code: ErrorCode, reason: string
   ['EACCES', ['forbidden', 'permission denied']],
   ['EPERM', ['forbidden', 'the operation is not permitted']],
   ['EROFS', ['forbidden', 'the file system is read-only']],
-  ['ENOSPC', ['no-space', 'no space is left on the device']],
-  ['EDQUOT', ['no-space', 'the disk quota is used up']],
+  ['ENOSPC', ['no-space', 'no space is left on this machine’s disk']],
+  ['EDQUOT', ['no-space', 'the disk quota on this machine is used up']],
   ['EADDRINUSE', ['exists', 'another program listens on that address']],
   ['EADDRNOTAVAIL', ['config', 'this machine does not have that address']],
   ['ECONNREFUSED', ['unavailable', 'the connection was refused']],
@@ -34,8 +34,8 @@ const fromSystem = (error: NodeJS.ErrnoException & { address?: string; port?: nu
   if (code === undefined || reason === undefined) return undefined;
   const address = error.address === undefined ? undefined : `${error.address}${error.port ? `:${error.port}` : ''}`;
   const subject = error.path ?? address;
-  // The code's general advice is about the network; a local file's error says enough by itself.
-  const hint = error.path === undefined ? {} : { hint: '' };
+  // The code's general advice is about the network; the error of a local file or disk says enough by itself.
+  const hint = address === undefined ? { hint: '' } : {};
   return new OperaError(code, subject === undefined ? reason : `${subject}: ${reason}`, { cause: error, ...hint });
 };
 

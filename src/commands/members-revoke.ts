@@ -15,7 +15,9 @@ type Member = AnswerOf<'member.list'>['members'][number];
 const findMember = (members: readonly Member[], id: string): Member => {
   const found = members.filter(({ memberId }) => memberId === id || (id.length >= 4 && memberId.startsWith(id)));
   const [member, another] = found;
-  if (!member) throw new OperaError('not-found', `no member has the id ${JSON.stringify(id)}`);
+  if (!member) {
+    throw new OperaError('not-found', `no member has the id ${JSON.stringify(id)}`, { hint: 'See opera members ls' });
+  }
   if (another) throw new OperaError('usage', `${found.length} members have ids that begin with ${JSON.stringify(id)}`);
   return member;
 };

@@ -10,6 +10,7 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { test } from 'node:test';
 import { getInto, getMany, type GetManyRequest } from '../../src/client/get-many.ts';
@@ -41,6 +42,22 @@ const fatesOf = async (session: Session, names: readonly string[], request: Part
   });
   return { folder, fates };
 };
+
+test('a device or pipe is never replaced, also with force, and a missing folder is told as one', async () => {
+  const session = await (await FakeCluster.create()).session();
+  await put(session, 'f', content(5));
+  const folder = newFolder();
+  const pipe = join(folder, 'pipe');
+  execFileSync('mkfifo', [pipe]);
+  await rejects(getTo(session, 'f', pipe, true), 'usage');
+  await rejects(writeWholeFile(pipe, [content(5)], { force: true }), 'usage');
+  assert.ok(statSync(pipe).isFIFO());
+  assert.deepEqual(readdirSync(folder), ['pipe']);
+  const missing = join(folder, 'no', 'f');
+  for (const write of [() => getTo(session, 'f', missing), () => writeWholeFile(missing, [], { force: false })]) {
+    assert.match((await rejects(write(), 'not-found')).message, /^there is no folder .*no$/);
+  }
+});
 
 test('a file gets its name only when it is whole, with its time, and nothing else is left', async () => {
   const cluster = await FakeCluster.create();

@@ -204,12 +204,13 @@ test('help about an unknown word is exit 2', async () => {
 const throwing = (error: unknown) =>
   tableOf({ do: defineVerb({ examples: ['opera do'], run: () => Promise.reject(error) }) });
 
-test('every error code ends with its exit code of the table and one line', async () => {
+test('every error code ends with its exit code of the table and one line, with that of the usage if need be', async () => {
   for (const code of Object.keys(errorTable) as ErrorCode[]) {
     const { exit, stderr, stdout } = await run(['do'], { verbs: throwing(new OperaError(code, 'the reason')) });
     assert.equal(exit, errorTable[code].exit, code);
     assert.equal(stdout, '');
-    assert.match(stderr, /^opera: the reason\. .+\n$/, code);
+    // What was wrong with a command line is followed by how it is meant.
+    assert.match(stderr, code === 'usage' ? /^opera: the reason\nusage: .+\n$/ : /^opera: the reason\. .+\n$/, code);
   }
 });
 
@@ -265,6 +266,18 @@ test('errors of the local system have their own exit codes', async () => {
   }
   const { stderr } = await run(['do'], { verbs: throwing(system('ENOENT')) });
   assert.equal(stderr, 'opera: /a: there is no such file\n');
+});
+
+test('an error of a local file gives no advice about the network', async () => {
+  const full = Object.assign(new Error('ENOSPC: x'), { code: 'ENOSPC', syscall: 'write' });
+  const { stderr } = await run(['do'], { verbs: throwing(full) });
+  assert.equal(stderr, 'opera: no space is left on this machine’s disk\n');
+});
+
+test('a verb that finds its command line wrong ends with its usage line', async () => {
+  const { stderr, exit } = await run(['do'], { verbs: throwing(new OperaError('usage', 'the range holds no byte')) });
+  assert.equal(exit, 2);
+  assert.match(stderr, /^opera: the range holds no byte\nusage: opera do/);
 });
 
 test('secrets in a message are removed before it is shown', async () => {
