@@ -1,5 +1,5 @@
-// What `keys rotate`, `keys ls` and `members revoke --rotate` share: the order to rotate, and how far the wraps are that
-// nodes and gateways then renew. The rotation stands as soon as it is answered; renewing wraps goes on by itself.
+// What `keys rotate`, `keys ls` and `members revoke --rotate` share: the order to rotate, and how far the wraps are
+// that nodes and gateways then renew. The rotation stands as soon as it is answered; renewing wraps goes on by itself.
 import type { Connection } from '../client/connection.ts';
 import { randomOperationId } from '../client/ids.ts';
 import type { AnswerOf } from '../wire/routes.ts';

@@ -8,8 +8,8 @@ import { defineVerb } from './_verb.ts';
 export const command = defineVerb({
   examples: ['opera keys ls', 'opera keys ls --json'],
   details:
-    'OLD WRAPS counts, for the newest epoch, the manifests on nodes whose file key is still sealed under an older one: ' +
-    'nodes renew them after a rotation. They can be read all the same.',
+    'OLD WRAPS counts, for the newest epoch, the manifests on nodes whose file key is still sealed under an older ' +
+    'one: nodes renew them after a rotation. They can be read all the same.',
   run: async (context) => {
     const { io, signal } = context;
     await withConnection(context, async (connection) => {

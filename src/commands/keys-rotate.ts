@@ -1,5 +1,5 @@
-// `opera keys rotate`: a new epoch of the network key. It is in force when the gateway answers; then the verb waits until
-// nodes and registry have new wraps. Interrupting it takes nothing back: they go on by themselves.
+// `opera keys rotate`: a new epoch of the network key. It is in force when the gateway answers; then the verb waits
+// until nodes and registry have new wraps. Interrupting it takes nothing back: they go on by themselves.
 import { withConnection } from './_connection.ts';
 import { destructiveFlags } from './_flags.ts';
 import { rotate, waitForWraps, wrapsLeft } from './_rotation.ts';
@@ -9,8 +9,8 @@ export const command = defineVerb({
   examples: ['opera keys rotate', 'opera keys rotate --yes --no-wait   # in a script', 'opera keys rotate -n'],
   details:
     'Do it after you revoked a member that held the key: what is put from then on is closed to it. No data is sealed ' +
-    'anew; each file gets 76 new bytes. Older keys stay, sealed under the new one, so everything remains readable, and ' +
-    'a put that is under way goes on. A member that was away learns the new key when it is back.',
+    'anew; each file gets 76 new bytes. Older keys stay, sealed under the new one, so everything remains readable, ' +
+    'and a put that is under way goes on. A member that was away learns the new key when it is back.',
   flags: {
     ...destructiveFlags,
     wait: { type: 'boolean', default: true, summary: 'wait until every file has its new wrap' },

@@ -170,7 +170,7 @@ test('nothing is rotated without a majority of the nodes, and one that was away 
   assertUsable(nodes[0].open);
 });
 
-/** Ends the process when its n-th use of a seam has taken effect, with the answer lost: before the next one, that is. */
+/** Ends the process when its n-th use of a seam has taken effect and its answer is lost: before the next one. */
 const dyingAfter = (n: number): { readonly over: Wrapping; readonly died: () => boolean } => {
   let uses = 0;
   let isDead = false;
@@ -274,7 +274,7 @@ test('the keys of an epoch outlive the gateway that made them, from the moment i
   assert.equal(await survivesLossOfGateway('no-boxes'), false, 'a roster before its boxes loses the network key');
 });
 
-test('gateways give the names in the registry wraps under the new epoch, and nothing else of them changes', async () => {
+test('gateways give the names in the registry wraps under the new epoch and change nothing else', async () => {
   const { world, first, operator } = await create();
   const { networkId } = first.open.identity;
   const fileKey = random.bytes(32);

@@ -140,7 +140,7 @@ describe('rewrapping on nodes', () => {
     cluster.stopAll();
   });
 
-  test('a manifest that comes late under an old key is found, one that cannot be opened holds up no other', async () => {
+  test('a manifest that comes late under an old key is found, one that does not open holds up no other', async () => {
     const cluster = await MemoryCluster.start();
     await fill(cluster);
     const [store] = storesOf(cluster);
