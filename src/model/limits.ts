@@ -280,7 +280,7 @@ export const limits = {
   registryLostMs: 2 * second,
   /** Once the view is covered, a rebuild waits for silent nodes so long: they may know what nobody else was told. */
   rebuildPatienceMs: 10 * second,
-  /** A registry that is further behind the nodes is forgotten: tombstones of what it lists may be gone. They live 24 h. */
+  /** A registry that is further behind the nodes is forgotten: they may have no trace of what ended. That lives 24 h. */
   registryBehindMaxMs: hour,
   /** Pending manifests are finished by a timer if no reader met them. */
   pendingSweepMs: 2 * second,
@@ -315,6 +315,8 @@ export const limits = {
   catalogueTextMax: 256,
   /** Names of one system: the longest list of SIMBAD has about 150, and each is an entry of the index. */
   catalogueNamesMax: 200,
+  /** Codes that one predicate asks a node for: 256 look-ups stay below 1 ms; half would make cones twice as coarse. */
+  queryCodesMax: 256,
 } as const;
 
 /** Relations that must hold between limits; called once at start, throws `internal` naming the broken one. */

@@ -262,7 +262,7 @@ export interface Registry {
   /**
    * Makes the database a network's: incarnation 1, settled. `exists` when it holds any network. The first roster may
    * have any number and is always kept. With `again` the network existed before and its database was lost: it begins
-   * at that incarnation, not settled; leftovers of a forgotten network go, and a damaged file is set aside, not deleted.
+   * at that incarnation, not settled; what a forgotten network left goes, and a damaged file is set aside, not deleted.
    */
   createNetwork(networkId: NetworkId, first: FirstRoster, again?: LostNetwork): Promise<RegistryLife>;
   /** `registry-lost` when the database knows no network. */

@@ -37,8 +37,8 @@ export const keyHandlers = (keys: KeyKeeper): Handlers => ({
 });
 
 /**
- * Runs `work` every `intervalMs` until the role stops; one failure is logged and the next round comes. Rounds never
- * overlap. The first one starts at once.
+ * Runs `work` every `intervalMs` until the role stops; a failure is logged, once for the same code in a row, and the
+ * next round comes. Rounds never overlap. The first one starts at once.
  */
 export const every = async (
   context: RoleContext,
@@ -46,11 +46,17 @@ export const every = async (
   intervalMs: number,
   work: () => Promise<void>,
 ): Promise<void> => {
+  let last: string | undefined;
   while (!context.stopping.aborted) {
     try {
       await work();
+      last = undefined;
     } catch (error) {
-      if (!isOperaError(error, 'aborted')) context.log.warn(`${name}-failed`, errorFacts(error));
+      // The same again and again is one fact: a registry that is away for minutes must not fill the disk with lines.
+      const code = isOperaError(error) ? error.code : 'internal';
+      const level = code === last && code !== 'internal' ? 'debug' : 'warn';
+      if (code !== 'aborted') context.log[level](`${name}-failed`, errorFacts(error));
+      last = code;
     }
     await context.clock.sleep(intervalMs, { signal: context.stopping, unref: true }).catch(() => undefined);
   }

@@ -217,7 +217,7 @@ describe('a registry that went back', () => {
 });
 
 describe('a registry that restarted', () => {
-  test('answers again within seconds when nothing of it was lost, also with a node that is known to be down', async () => {
+  test('answers again within seconds when nothing of it was lost', async () => {
     const { cluster, session, expected } = await withHistory();
     const startedMs = cluster.clock.monotonicMs();
     cluster.store.restart();

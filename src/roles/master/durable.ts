@@ -64,8 +64,8 @@ export class ManifestWriter {
   }
 
   /**
-   * Writes manifests that too few nodes hold to the owners of chunk 0, signed anew: a node takes from a master what that
-   * master signed. Answers for each whether W′ owners have it now, and whether all whom it could be sent to took it.
+   * Writes manifests that too few nodes hold to the owners of chunk 0, signed anew: a node takes from a master what
+   * that one signed. Answers for each whether W′ owners have it now, and whether all whom it could be sent to took it.
    */
   async spread(
     view: View,
