@@ -22,7 +22,8 @@ export const command = defineVerb({
   ],
   details:
     'One line for each copy of each chunk: held, missing, or unreachable when the node does not answer. A node that ' +
-    'is no owner in the newest layout keeps its copy until the owners have theirs.',
+    'is no owner in the newest layout keeps its copy until the owners have theirs. The last column says when the node ' +
+    'last read the copy and found it good; it is empty when it has not yet.',
   arguments: [{ name: 'name', summary: 'name of a file' }],
   run: (context) =>
     withSession(context, async (session) => {
@@ -42,6 +43,7 @@ export const command = defineVerb({
           { key: 'nodeState', title: 'NODE STATE', value: (row) => nodeOf(row)?.state },
           { key: 'copy', value: ({ copy }) => copy.state, style: ({ copy }) => styles[copy.state] },
           { key: 'owner', value: ({ copy }) => copy.owner },
+          { key: 'verified', kind: 'time', value: ({ copy }) => copy.verifiedMs },
         ],
         rows(),
       );

@@ -52,6 +52,11 @@ test('put, get, ls, rm and mv print rows of the same facts as TSV, with --json a
     (await net.ok(['ls', 'rows/', '-l', '--header'])).split('\n')[0],
     'size\tmodified\tchunks\tversion\tname',
   );
+  const places = parseLines<{ readonly copy: string; readonly verified: string | null }>(
+    await net.ok(['where', 'rows/a', '--json']),
+  );
+  assert.ok(places.length >= 2);
+  for (const { verified } of places) assert.ok(verified === null || Date.parse(verified) > 0, 'unread, or when');
   const got = parseLines<Row & { readonly path: string }>(
     await net.ok(['get', 'rows/*', '-o', sandbox.path('rows-back'), '--json']),
   );
