@@ -317,6 +317,14 @@ export const limits = {
   catalogueNamesMax: 200,
   /** Codes that one predicate asks a node for: 256 look-ups stay below 1 ms; half would make cones twice as coarse. */
   queryCodesMax: 256,
+  /** Characters, terms and depth of one query: people write 100 and 5; more is generated, and work grows with them. */
+  queryLengthMax: 8 * 1024,
+  queryTermsMax: 500,
+  queryDepthMax: 32,
+  /** Rows that a query sorts and returns at once: 10,000 records of 1 KiB are 10 MB in the client. */
+  queryRowsMax: 10_000,
+  /** Groups or bins of one answer; beyond, the question was about another field. */
+  queryGroupsMax: 10_000,
 } as const;
 
 /** Relations that must hold between limits; called once at start, throws `internal` naming the broken one. */
