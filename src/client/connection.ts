@@ -1,7 +1,7 @@
-// A member's way to its network: calls go to the gateways of its profile in turn, with bounded, jittered retries.
-// Once an hour it learns key boxes and gateways. Every answer says which roster the gateway knows: a newer one is fetched
-// before the answer is used, and looked for while no call is made. An expired certificate is renewed by the join listener.
-// Invariant: only errors that say nothing about the request are retried; every gateway route may be repeated.
+// A member's way to its network: calls go to the gateways of its profile in turn, with bounded, jittered retries. Once
+// an hour it learns key boxes and gateways. Every answer says which roster the gateway knows: a newer one is fetched
+// before the answer is used, and looked for while no call is made. An expired certificate is renewed by the join
+// listener. Invariant: only errors that say nothing about the request are retried; every gateway route may be repeated.
 import { isOperaError, OperaError } from '../errors/errors.ts';
 import { renewalDueMs } from '../identity/certificate.ts';
 import { type Identity, tlsMaterial } from '../identity/identity-folder.ts';
@@ -144,7 +144,9 @@ class ProfileConnection implements Connection {
     await this.#watching;
   }
 
-  /** Nothing to ask for: what a gateway told lately is on disk, and each answer says whether the roster still is right. */
+  /**
+   * Nothing to ask for: what a gateway told lately is on disk, and each answer says whether the roster still is right.
+   */
   get #isFresh(): boolean {
     const ageMs = this.clock.nowMs() - (this.#open.refreshedMs ?? Number.NEGATIVE_INFINITY);
     const hasKeys = this.keys.hasKeys && this.keys.keyring.newestEpoch >= this.rosters.roster.keyEpoch;

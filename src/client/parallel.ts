@@ -10,8 +10,8 @@ export interface ChildSignal {
 }
 
 /**
- * A signal that ends with `outer` and that its owner can end by itself. AbortSignal.any would do, but Node 20 keeps such
- * signals and all that listens on them until they abort: a transfer would keep every chunk it ever sent.
+ * A signal that ends with `outer` and that its owner can end by itself. AbortSignal.any would do, but Node 20 keeps
+ * such signals and all that listens on them until they abort: a transfer would keep every chunk it ever sent.
  */
 export const childSignal = (outer: AbortSignal | undefined): ChildSignal => {
   const controller = new AbortController();

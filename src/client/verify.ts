@@ -14,7 +14,9 @@ import type { Plan } from './plan.ts';
 import type { Session } from './session.ts';
 import type { Owner } from './view.ts';
 
-/** missing: the owner has none; unreachable: it did not answer; altered: hash or seal wrong, or another copy differs. */
+/**
+ * missing: the owner has none; unreachable: it did not answer; altered: hash or seal wrong, or another copy differs.
+ */
 export type CopyState = 'good' | 'missing' | 'unreachable' | 'altered';
 
 export interface CopyVerdict {

@@ -1,7 +1,6 @@
 // `opera demo`: the whole story in under a minute, with the commands a user would type: a local network of four nodes,
-// a real catalogue in and out, a look for plaintext on disk, a node killed with -9, its copies restored on the others, and
-// everything read again.
-// Every step is checked; the first difference ends it with an error.
+// a real catalogue in and out, a look for plaintext on disk, a node killed with -9, its copies restored on the others,
+// and everything read again. Every step is checked; the first difference ends it with an error.
 import { spawn } from 'node:child_process';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';

@@ -1,5 +1,6 @@
-// `opera events`: what happened in the network, oldest first: members, layouts, failures, repairs. Events of one failure,
-// from its detection to the end of its repair, carry the same cause id. `--follow` goes on until it is interrupted.
+// `opera events`: what happened in the network, oldest first: members, layouts, failures, repairs. Events of one
+// failure, from its detection to the end of its repair, carry the same cause id. `--follow` goes on until it is
+// interrupted.
 import type { Connection } from '../client/connection.ts';
 import { OperaError } from '../errors/errors.ts';
 import { limits } from '../model/limits.ts';

@@ -1,5 +1,5 @@
-// `opera nodes rm`: the node is no part of the network's storage any more. Refused while something is only there, unless
-// forced. Its membership stays: `members revoke` ends that.
+// `opera nodes rm`: the node is no part of the network's storage any more. Refused while something is only there,
+// unless forced. Its membership stays: `members revoke` ends that.
 import { withConnection } from './_connection.ts';
 import { destructiveFlags } from './_flags.ts';
 import { documentOf, findNode } from './_node-orders.ts';

@@ -60,9 +60,9 @@ const leftOf = (rows: readonly Row[]): number =>
 export const command = defineVerb({
   examples: ['opera repair', 'opera repair --start', 'opera repair --start --no-wait'],
   details:
-    'Without flags it only shows. Missing copies are restored by themselves; nodes compare what they hold and read it ' +
-    'back all the time at a low rate. With --start they do both now, as fast as their clients let them, and it ends when ' +
-    'all have. Exit 8 when something is still to be copied or damaged. Exit 7 when an altered copy has no good one.',
+    'Without flags it only shows. Missing copies are restored by themselves; nodes compare what they hold and read ' +
+    'it back all the time at a low rate. With --start they do both now, as fast as their clients let them, and it ' +
+    'ends when all have. Exit 8 when something is still to be copied. Exit 7 when an altered copy has no good one.',
   flags: {
     start: { type: 'boolean', summary: 'compare and read back everything now' },
     wait: { type: 'boolean', default: true, summary: 'with --start: until the nodes are done' },

@@ -22,7 +22,9 @@ export const isCovered = (
   unretired.length > 0 &&
   unretired.every((table) => countOwners(table, partition, answered) >= table.copies - table.writeCopies + 1);
 
-/** Per partition how many of its owners are among `nodes`; a leader asks this for every partition a few times a second. */
+/**
+ * Per partition how many of its owners are among `nodes`; a leader asks this for every partition a few times a second.
+ */
 const countAll = (table: OwnerTable, nodes: ReadonlySet<KeyHash>): Uint8Array => {
   const { owners, copies } = table;
   const counted = table.nodes.map((node) => (nodes.has(node) ? 1 : 0));

@@ -204,7 +204,7 @@ test('help about an unknown word is exit 2', async () => {
 const throwing = (error: unknown) =>
   tableOf({ do: defineVerb({ examples: ['opera do'], run: () => Promise.reject(error) }) });
 
-test('every error code ends with its exit code of the table and one line, with that of the usage if need be', async () => {
+test('every error code ends with its exit code of the table and one line, usage errors with theirs', async () => {
   for (const code of Object.keys(errorTable) as ErrorCode[]) {
     const { exit, stderr, stdout } = await run(['do'], { verbs: throwing(new OperaError(code, 'the reason')) });
     assert.equal(exit, errorTable[code].exit, code);

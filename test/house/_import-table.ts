@@ -27,6 +27,7 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
     // The contract, and types that it is made of.
     'registry/registry.ts',
     'registry/epoch-records.ts',
+    'registry/restore.ts',
     'registry/tokens.ts',
     'model',
     'errors',

@@ -60,9 +60,10 @@ test('an incomplete store is refused with the methods that it lacks', async () =
 
 test('errors of a module are told apart by their code, and unknown ones are internal', async () => {
   const names =
-    'adoptStoreId writeCounter putChunks getChunk listVersion listChunks deleteChunks setAside findDamage putManifests ' +
-    'getManifest listManifests deleteManifests highestSequence putNote getNote deleteNote digests putState getState ' +
-    'listState deleteState listPartitions usage close listManifestsBelow countManifestsBelow';
+    'adoptStoreId writeCounter putChunks getChunk listVersion listChunks deleteChunks setAside ' +
+    'findDamage putManifests getManifest listManifests deleteManifests highestSequence putNote getNote ' +
+    'deleteNote digests putState getState listState deleteState listPartitions usage close ' +
+    'listManifestsBelow countManifestsBelow';
   const store = (await loadText(
     'fails.mjs',
     `const store = { durable: false, open() { throw Object.assign(new Error('full'), { code: 'no-space' }) } };
