@@ -280,7 +280,9 @@ export const limits = {
   registryLostMs: 2 * second,
   /** Once the view is covered, a rebuild waits for silent nodes so long: they may know what nobody else was told. */
   rebuildPatienceMs: 10 * second,
-  /** A registry that is further behind the nodes is forgotten: they may have no trace of what ended. That lives 24 h. */
+  /**
+   * A registry that is further behind the nodes is forgotten: they may have no trace of what ended. That lives 24 h.
+   */
   registryBehindMaxMs: hour,
   /** Pending manifests are finished by a timer if no reader met them. */
   pendingSweepMs: 2 * second,

@@ -7,6 +7,10 @@ import { count, integer, listOf, signedRecord, text, u32, u64, versionId } from 
 
 const partition = integer(0, 65_535);
 
+/** Without `force` the registry is forgotten and put back; with it, what is being put back no longer waits for nodes. */
+export const rebuildRequest = v.strictObject({ force: v.boolean() });
+export const rebuildAnswer = v.object({ incarnation: u32, mode: v.picklist(['normal', 'safe']) });
+
 /** The node follows a higher incarnation before it answers; 0 only asks. */
 export const evidenceStateRequest = v.strictObject({ incarnation: u32 });
 export const evidenceStateAnswer = v.object({

@@ -194,6 +194,12 @@ export const statusAnswer = v.object({
   /** Nodes that an operator can remove without losing a copy. */
   safeToRemove: listOf(memberId, 10_000),
   registryMode: v.picklist(['normal', 'safe']),
+  /** Why, while it is safe mode. */
+  registryReason: v.optional(text(1, 400)),
+  /** How far the last comparison of the registry with the nodes came; partitions of 4,096. */
+  rebuild: v.optional(
+    v.object({ incarnation: u32, partitions: count, names: count, dead: count, spread: count, unreadable: count }),
+  ),
   servedHour: u32,
   nowMs: milliseconds,
 });

@@ -165,7 +165,13 @@ export const whereAnswer = v.object({
 
 /** A gateway passes a client's request on and says whose it is; masters trust gateways in this. */
 export const onBehalf = <const S extends v.GenericSchema>(request: S) =>
-  v.strictObject({ client: keyHash, clientRole: role, request });
+  v.strictObject({
+    client: keyHash,
+    clientRole: role,
+    request,
+    /** No master reaches the registry: names are to be asked of the nodes. */
+    fromNodes: v.optional(v.boolean()),
+  });
 
 // ---- nodes
 const chunkAddress = { version: versionId, index: chunkIndex };

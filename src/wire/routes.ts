@@ -166,6 +166,13 @@ export const routes = {
   'node.drain': route({ on: 'gateway', allow: ['operator'], ...nodeOrder }),
   'node.resume': route({ on: 'gateway', allow: ['operator'], ...nodeOrder }),
   'node.remove': route({ on: 'gateway', allow: ['operator'], ...nodeOrder }),
+  'registry.rebuild': route({
+    on: 'gateway',
+    allow: ['operator'],
+    ...small,
+    request: evidence.rebuildRequest,
+    answer: evidence.rebuildAnswer,
+  }),
   'node.check': route({ ...operating, request: hygiene.checkRequest, answer: hygiene.checksAnswer }),
 
   // ---- master
@@ -206,6 +213,12 @@ export const routes = {
   'master.node.drain': route({ ...byGateway, ...nodeOrderFor }),
   'master.node.resume': route({ ...byGateway, ...nodeOrderFor }),
   'master.node.remove': route({ ...byGateway, ...nodeOrderFor }),
+  'master.registry.rebuild': route({
+    ...byGateway,
+    ...small,
+    request: names.onBehalf(evidence.rebuildRequest),
+    answer: evidence.rebuildAnswer,
+  }),
   'node.heartbeat': route({
     on: 'master',
     allow: ['node'],
@@ -313,6 +326,12 @@ export const routes = {
     allow: ['master'],
     request: evidence.evidenceReadRequest,
     answer: evidence.evidenceReadAnswer,
+  }),
+  'evidence.find': route({
+    on: 'node',
+    allow: ['master'],
+    request: evidence.evidenceFindRequest,
+    answer: evidence.evidenceFindAnswer,
   }),
   'leader.promise': route({
     on: 'node',

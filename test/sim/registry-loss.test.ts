@@ -4,6 +4,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { removeFile, renameFile } from '../../src/client/names.ts';
 import type { Session } from '../../src/client/session.ts';
+import { fetchFile } from '../../src/client/get.ts';
+import { resolveName } from '../../src/client/open-file.ts';
 import { isOperaError } from '../../src/errors/errors.ts';
 import { rebuildRules } from '../../src/roles/master/rebuild.ts';
 import { newestLayoutOf, ownerNodes, get, put } from '../support/cluster-client.ts';
@@ -116,7 +118,7 @@ describe('an emptied registry', () => {
     await cluster.until(() => cluster.store.networkId !== undefined);
     await cluster.clock.advance(60_000);
     assert.equal(await settled(cluster), false);
-    await assert.rejects(cluster.during(get(session, 'file 1')), { code: 'stale-incarnation' });
+    await assert.rejects(cluster.during(get(session, 'file 1')), { code: 'registry-unavailable' });
     await cluster.startNode(stopped[0] ?? 0);
     await recovered(cluster, 1);
     await cluster.startNode(stopped[1] ?? 0);
@@ -171,13 +173,14 @@ describe('an emptied registry', () => {
   });
 
   test('of another network is left alone', async () => {
-    const { cluster, session } = await withHistory();
+    const { cluster, session, write } = await withHistory();
     const { store } = cluster;
     const other = 'b'.repeat(String(store.networkId).length) as typeof store.networkId;
     store.networkId = other;
     await cluster.clock.advance(20_000);
     assert.equal(store.networkId, other);
-    await assert.rejects(cluster.during(get(session, 'file 1')), { code: 'registry-lost' });
+    await assert.rejects(write('file 1', 'nowhere'), { code: 'registry-lost' });
+    assert.equal(await textOf(cluster, session, 'file 1'), 'content 1');
     cluster.stopAll();
   });
 });
@@ -266,6 +269,112 @@ describe('a manifest that too few nodes hold', () => {
     await check(cluster, session, expected);
     const holding = await Promise.all(owners.map(({ storage }) => storage.getManifest(version)));
     assert.ok(holding.filter((found) => found !== undefined).length >= 2);
+    cluster.stopAll();
+  });
+});
+
+describe('a registry out of reach', () => {
+  const reading = async (session: Session, cluster: MemoryCluster, staleOk = false): Promise<string> => {
+    try {
+      const { file, plan } = await cluster.during(resolveName(session, 'file 1', { staleOk }));
+      const parts: Uint8Array[] = [];
+      const read = async (): Promise<void> => {
+        for await (const part of fetchFile(session, plan, file, undefined)) parts.push(part);
+      };
+      await cluster.during(read());
+      return Buffer.concat(parts).toString();
+    } catch (error) {
+      if (isOperaError(error)) return error.code;
+      throw error;
+    }
+  };
+
+  test('leaves names readable from a complete view, and from a part of it only for who takes an older one', async () => {
+    const { cluster, session, write } = await withHistory({ nodes: 5 });
+    await write('file 1', 'newest');
+    const { version } = cluster.store.names.get('file 1')?.record ?? assert.fail();
+    const layout = await newestLayoutOf(cluster);
+    cluster.store.unavailable = true;
+    assert.equal(await reading(session, cluster), 'newest');
+    assert.equal(await textOf(cluster, session, 'removed'), undefined);
+    const put = write('file 1', 'not now').catch((error: unknown) => (isOperaError(error) ? error.code : 'strange'));
+    assert.equal(await put, 'registry-unavailable');
+    const owners = ownerNodes(cluster, layout, version, 0).map((owner) => cluster.nodes.indexOf(owner));
+    cluster.stopNode(owners[0] ?? 0);
+    assert.equal(await reading(session, cluster), 'newest');
+    cluster.stopNode(owners[1] ?? 0);
+    assert.equal(await reading(session, cluster), 'registry-unavailable');
+    assert.equal(await reading(session, cluster, true), 'newest');
+    cluster.stopAll();
+  });
+
+  test('a name that one node alone knows of is on enough of them once it was read', async () => {
+    const { cluster, session } = await withHistory();
+    const { version } = cluster.store.names.get('file 1')?.record ?? assert.fail();
+    const owners = ownerNodes(cluster, await newestLayoutOf(cluster), version, 0);
+    for (const { storage } of owners.slice(1)) await storage.deleteManifests([version]);
+    cluster.store.unavailable = true;
+    assert.equal(await reading(session, cluster), 'content 1');
+    const holding = await Promise.all(owners.map(({ storage }) => storage.getManifest(version)));
+    assert.ok(holding.filter((found) => found !== undefined).length >= 2);
+    cluster.stopAll();
+  });
+
+  test('mutant: a name answered from any view is an old one', async () => {
+    const { cluster, session, write } = await withHistory({ nodes: 5, masterWith: { viewNeedsComplete: false } });
+    await write('file 1', 'newest');
+    await stopHolders(cluster, 'file 1');
+    cluster.store.unavailable = true;
+    assert.equal(await reading(await cluster.session(1), cluster), 'content 1');
+    assert.ok(session);
+    cluster.stopAll();
+  });
+
+  test('transfers that are under way renew their tickets without it', async () => {
+    const { cluster, session } = await withHistory();
+    const { plan } = await cluster.during(resolveName(session, 'file 1'));
+    const before = await plan.grant();
+    cluster.store.unavailable = true;
+    await cluster.during(plan.renew(before.ticket));
+    assert.notDeepEqual((await plan.grant()).ticket, before.ticket);
+    cluster.stopAll();
+  });
+});
+
+describe('an operator', () => {
+  const order = (cluster: MemoryCluster, force: boolean) => {
+    const leader = cluster.masters.find(({ member }) => member.memberId === cluster.store.lease?.holder);
+    assert.ok(leader);
+    const request = {
+      client: cluster.gateway.member.signer.keyHash,
+      clientRole: 'operator' as const,
+      request: { force },
+    };
+    const to = { address: leader.address, expect: { memberId: leader.member.memberId } };
+    const transport = cluster.transportOf(cluster.gateway.member);
+    return cluster.during(transport.call(to, 'master.registry.rebuild', request));
+  };
+
+  test('can have a registry put back that is not lost, and ends a wait for nodes that are gone for good', async () => {
+    const { cluster, session, expected } = await withHistory({ nodes: 5 });
+    await order(cluster, false);
+    await recovered(cluster, 1);
+    await check(cluster, session, expected);
+    await assert.rejects(order(cluster, true), { code: 'conflict' });
+    const before = cluster.store.incarnation;
+    const [first = 0, second = 0] = await stopHolders(cluster, 'file 1');
+    cluster.store.clear();
+    await cluster.clock.advance(40_000);
+    assert.equal(await settled(cluster), false);
+    await order(cluster, true);
+    await recovered(cluster, before);
+    expected.set('file 1', undefined);
+    await check(cluster, session, expected);
+    // Back from the dead, they know more than the registry: it is put back once more, with what they hold.
+    await cluster.startNode(first);
+    await cluster.startNode(second);
+    await cluster.clock.advance(30_000);
+    await check(cluster, session, expected);
     cluster.stopAll();
   });
 });

@@ -25,7 +25,8 @@ type Relayed =
   | 'network.status'
   | 'node.drain'
   | 'node.resume'
-  | 'node.remove';
+  | 'node.remove'
+  | 'registry.rebuild';
 
 /** A master that answers so may be asked later; another one may do it now. */
 const nextMaster = [
@@ -41,6 +42,8 @@ const nextMaster = [
   'forbidden',
   'not-leader',
 ] as const;
+/** A master that answers so has no registry, or one that is not yet to be believed. */
+const withoutRegistry = ['registry-unavailable', 'registry-lost', 'stale-incarnation'] as const;
 /** Between this gateway and a master; a client would take them for a word about itself. */
 const betweenRoles = ['peer-mismatch', 'unauthenticated', 'revoked', 'forbidden'] as const;
 
@@ -62,6 +65,7 @@ const checks: { readonly [N in Relayed]: (request: RequestOf<N>) => void } = {
   'node.drain': () => undefined,
   'node.resume': () => undefined,
   'node.remove': () => undefined,
+  'registry.rebuild': () => undefined,
 };
 
 /** True for a state of the network told by a master that names another one as the leader. */
@@ -94,6 +98,7 @@ export class Relay {
       'node.drain': this.#relay('node.drain'),
       'node.resume': this.#relay('node.resume'),
       'node.remove': this.#relay('node.remove'),
+      'registry.rebuild': this.#relay('registry.rebuild'),
     };
   }
 
@@ -114,18 +119,32 @@ export class Relay {
     return async (call) => {
       // The type of the request follows from the route; the table of checks has the same keys.
       (checks[route] as (request: RequestOf<N>) => void)(call.request);
-      return { answer: await this.#ask(route, call) } as Reply<N>;
+      const deadlineMs = this.#context.clock.monotonicMs() + limits.relayMs;
+      try {
+        return { answer: await this.#ask(route, call, deadlineMs) } as Reply<N>;
+      } catch (error) {
+        // No master reaches a registry that may be believed: the nodes together know the names as well.
+        if (route !== 'name.get' || !isOperaError(error, ...withoutRegistry)) throw error;
+        const left = deadlineMs > this.#context.clock.monotonicMs();
+        if (!left) throw error;
+        return { answer: await this.#ask(route, call, deadlineMs, true) } as Reply<N>;
+      }
     };
   }
 
-  async #ask<N extends Relayed>(route: N, call: IncomingCall<N>): Promise<AnswerOf<N>> {
+  async #ask<N extends Relayed>(
+    route: N,
+    call: IncomingCall<N>,
+    deadlineMs: number,
+    fromNodes = false,
+  ): Promise<AnswerOf<N>> {
     const { peer } = call;
     if (!peer) throw new OperaError('unauthenticated');
     const masters = await this.#masters();
     let last: unknown = new OperaError('unavailable', 'the network has no master that can be reached');
     let secondBest: AnswerOf<N> | undefined;
-    const request = { client: peer.keyHash, clientRole: peer.role, request: call.request };
-    const deadlineMs = this.#context.clock.monotonicMs() + limits.relayMs;
+    const onBehalf = { client: peer.keyHash, clientRole: peer.role, request: call.request };
+    const request = fromNodes ? { ...onBehalf, fromNodes } : onBehalf;
     for (const [at, { memberId, addresses }] of masters.entries()) {
       const restMs = deadlineMs - this.#context.clock.monotonicMs();
       if (restMs <= 0) break;

@@ -23,6 +23,7 @@ import { NodeOrders } from './orders.ts';
 import { ServedHours } from './served-hours.ts';
 import { networkStatus, type StatusParts } from './status.ts';
 import { Timeline } from './timeline.ts';
+import { ViewNames } from './view-names.ts';
 
 export interface MasterDependencies {
   readonly registry: Registry;
@@ -31,6 +32,7 @@ export interface MasterDependencies {
   readonly address: () => string;
   /** Tests pass broken ones, to see that they notice. */
   readonly rebuildRules?: RebuildRules;
+  readonly viewNeedsComplete?: boolean;
   readonly isDurable?: MasterCore['isDurable'];
   readonly stepVerdicts?: JudgeOptions['stepVerdicts'];
   readonly dueActions?: LayoutsOptions['dueActions'];
@@ -55,10 +57,12 @@ interface Parts extends StatusParts {
   readonly writer: ManifestWriter;
   readonly committer: Committer;
   readonly names: Names;
+  readonly viewNames: ViewNames;
+  readonly lifeWatch: LifeWatch;
   readonly orders: NodeOrders;
 }
 
-const nameHandlers = ({ core, writer, committer, names }: Parts): Handlers => ({
+const nameHandlers = ({ core, writer, committer, names, viewNames }: Parts): Handlers => ({
   'master.upload.open': async ({ request: { client, request } }) => ({
     answer: await openUploads(core, writer, client, request),
   }),
@@ -69,7 +73,9 @@ const nameHandlers = ({ core, writer, committer, names }: Parts): Handlers => ({
   'master.name.commit': async ({ request: { client, request } }) => ({
     answer: await committer.commit(client, request),
   }),
-  'master.name.get': async ({ request: { client, request } }) => ({ answer: await names.get(client, request) }),
+  'master.name.get': async ({ request: { client, request, fromNodes } }) => ({
+    answer: await (fromNodes ? viewNames : names).get(client, request),
+  }),
   'master.name.list': async ({ request: { request } }) => ({ answer: await names.list(request) }),
   'master.name.where': async ({ request: { request } }) => ({ answer: await names.where(request) }),
 });
@@ -86,6 +92,7 @@ const memberHandlers = (parts: Parts): Handlers => ({
   'master.node.drain': async ({ request: { request } }) => ({ answer: await parts.orders.drain(request) }),
   'master.node.resume': async ({ request: { request } }) => ({ answer: await parts.orders.resume(request) }),
   'master.node.remove': async ({ request: { request } }) => ({ answer: await parts.orders.remove(request) }),
+  'master.registry.rebuild': async ({ request: { request } }) => ({ answer: await parts.lifeWatch.rebuild(request) }),
   'node.heartbeat': heartbeatHandler(parts),
   'member.changed': async () => {
     parts.core.forgetMembers();
@@ -142,14 +149,17 @@ export const createMaster = (context: RoleContext, dependencies: MasterDependenc
   const writer = new ManifestWriter(core);
   const committer = new Committer(core, writer);
   const names = new Names(core, writer);
+  const viewNames = new ViewNames(core, writer, dependencies.viewNeedsComplete);
   const leadership = new Leadership(core, address);
   const rebuilder = new Rebuilder(core, writer, leadership, dependencies.rebuildRules);
   const lifeWatch = new LifeWatch(core, leadership, rebuilder);
   const watch = createWatch(core, leadership, dependencies);
   const { judge, layouts, served } = watch;
-  const parts: Parts = { core, writer, committer, names, leadership, ...watch };
+  const parts: Parts = { core, writer, committer, names, viewNames, leadership, lifeWatch, rebuilder, ...watch };
   const notReady = (): string | undefined => (book.announced ? undefined : 'no gateway has taken the announcement yet');
 
+  const isSafe = (): number => (core.safety.mode === 'safe' ? 1 : 0);
+  context.metrics.gauge('opera_registry_safe_mode', '1 while the registry is not to be believed.', isSafe);
   context.metrics.gauge('opera_leads', '1 while this master leads.', () => (leadership.epoch === undefined ? 0 : 1));
 
   return {

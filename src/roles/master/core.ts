@@ -1,7 +1,7 @@
 // What the parts of a master share. A master holds no keys and no names: everything durable is in the registry and on
 // the nodes, and what it keeps in memory (parsed layouts, members for a second, heartbeats) it can lose at any time.
 import { equalBytes } from '../../crypto/digest.ts';
-import { OperaError } from '../../errors/errors.ts';
+import { isOperaError, OperaError } from '../../errors/errors.ts';
 import { isValidMember } from '../../identity/roster.ts';
 import type { KeyHash, MemberId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
@@ -57,6 +57,7 @@ export class MasterCore {
   #members: { readonly records: readonly MemberRecord[]; readonly atMs: number } | undefined;
 
   #known: Known = { sequence: 0n, incarnation: 0, epoch: 0n, layoutNumber: 0 };
+  #last: MasterCore['last'] = { view: undefined, life: undefined };
   /** Why the registry is known to have gone back, until its incarnation was raised for it. */
   lag: string | undefined;
 
@@ -86,12 +87,32 @@ export class MasterCore {
     };
   }
 
+  /** What the registry last said, for the time when it cannot be asked; undefined before it was. */
+  get last(): { readonly view: View | undefined; readonly life: RegistryLife | undefined } {
+    return this.#last;
+  }
+
+  /** View and life as they are, or as they were last while the registry is away: enough for transfers under way. */
+  async viewOrLast(): Promise<{ readonly view: View; readonly life: RegistryLife }> {
+    try {
+      const [view, life] = await Promise.all([this.view(), this.life()]);
+      return { view, life };
+    } catch (error) {
+      const { view, life } = this.#last;
+      const away = isOperaError(error, 'registry-unavailable', 'registry-lost', 'stale-incarnation');
+      if (!away || !view || !life) throw error;
+      // Nodes refuse tickets below the incarnation they know.
+      return { view, life: { ...life, incarnation: Math.max(life.incarnation, this.#known.incarnation) } };
+    }
+  }
+
   /** The registry's life; `registry-lost` when there is none or it is another network's. */
   async life(): Promise<RegistryLife> {
     const life = await this.registry.readLife();
     if (life.networkId !== this.context.networkId) {
       throw new OperaError('registry-lost', 'the registry holds another network');
     }
+    this.#last = { ...this.#last, life };
     return life;
   }
 
@@ -118,7 +139,10 @@ export class MasterCore {
       throw new OperaError('stale-incarnation', 'the registry is compared with the nodes');
     }
     if (!newest) throw new OperaError('no-nodes', 'the network has no nodes yet');
-    return { layouts, newest, retiredUpTo, members };
+    const view = { layouts, newest, retiredUpTo, members };
+    // A registry that is being put back knows less than it did.
+    if (this.safety.mode === 'normal') this.#last = { ...this.#last, view };
+    return view;
   }
 
   /** Members of the registry; kept for a second, since every request needs addresses. */

@@ -3,11 +3,12 @@
 // A registry that knows no network is lost, not new, to a master that has an identity: it is made again with the newest
 // roster held here, under an incarnation above all that was heard of. A registry of another network is left alone.
 // Invariant: safe mode ends only when the registry is settled in an incarnation that no node is ahead of.
-import { isOperaError } from '../../errors/errors.ts';
+import { isOperaError, OperaError } from '../../errors/errors.ts';
 import { bytesToHex } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { MemberRecord, RegistryLife } from '../../registry/registry.ts';
 import { errorFacts } from '../../runtime/log.ts';
+import type { AnswerOf } from '../../wire/routes.ts';
 import type { Known, MasterCore } from './core.ts';
 import type { Leadership } from './leadership.ts';
 import type { Rebuilder } from './rebuild.ts';
@@ -52,6 +53,25 @@ export class LifeWatch {
     const waits = await this.#rebuilder.attempt(life);
     if (waits === undefined) this.#follow(await registry.readLife());
     else this.#unsafe(waits);
+  }
+
+  /**
+   * An operator's word: forget the registry and put it back from the nodes, or, with `force`, go on with the nodes that
+   * there are. `not-leader`, `conflict` when a forced one is wanted while nothing is being put back.
+   */
+  async rebuild({ force }: { readonly force: boolean }): Promise<AnswerOf<'registry.rebuild'>> {
+    const { registry, context } = this.#core;
+    if (this.#leadership.epoch === undefined) throw new OperaError('not-leader');
+    const life = await this.#core.life();
+    if (force) {
+      if (life.settled) throw new OperaError('conflict', 'the registry is not being put back');
+      this.#rebuilder.force(life.incarnation);
+    } else {
+      this.#members = await registry.listMembers();
+      await registry.forgetNetwork(life.incarnation);
+    }
+    context.log.warn('rebuild-ordered', { force, incarnation: life.incarnation });
+    return { incarnation: life.incarnation, mode: 'safe' };
   }
 
   #follow(life: RegistryLife): void {

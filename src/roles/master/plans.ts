@@ -114,7 +114,7 @@ export const renew = async (
   client: KeyHash,
   request: RequestOf<'ticket.renew'>,
 ): Promise<AnswerOf<'ticket.renew'>> => {
-  const [view, life] = await Promise.all([core.view(), core.life()]);
+  const { view, life } = await core.viewOrLast();
   const { versions, ticket } = request;
   const renewal = {
     ...trustOf(core, client, life),

@@ -67,6 +67,8 @@ export class Rebuilder {
   /** Since when everything but silent nodes is there, and in which incarnation. */
   #covered: { readonly incarnation: number; readonly sinceMs: number } | undefined;
   progress: RebuildProgress | undefined;
+  /** The incarnation in which an operator said to go on with the nodes that there are. */
+  #forced = 0;
 
   constructor(core: MasterCore, writer: ManifestWriter, leadership: Leadership, rules = rebuildRules) {
     this.#core = core;
@@ -106,6 +108,11 @@ export class Rebuilder {
     return undefined;
   }
 
+  /** In this incarnation the view need not be complete: what only silent nodes know is given up, until they are back. */
+  force(incarnation: number): void {
+    this.#forced = incarnation;
+  }
+
   async #ground(life: RegistryLife): Promise<Ground> {
     const { registry } = this.#core;
     const members = await registry.listMembers();
@@ -117,6 +124,7 @@ export class Rebuilder {
 
   /** What is missing for a complete view. */
   #waitsFor({ life, members, view, sound, layouts: { tables } }: Ground): string | undefined {
+    if (this.#forced === life.incarnation) return undefined;
     const silent = view.silent.length > 0 ? `; silent: ${namesOfNodes(view.silent)}` : '';
     if (tables.length === 0) return view.silent.length > 0 ? `no node knows a layout${silent}` : undefined;
     const heard = this.#core.known.layoutNumber;
@@ -182,7 +190,8 @@ export class Rebuilder {
     const asked = { incarnation: life.incarnation, partitions, above: life.sequence };
     const { found, answered } = await listGroup(this.#core, sound, tables, asked);
     // Who fell silent in the middle may leave a partition open that was covered at the beginning.
-    if (!partitions.every((partition) => this.#rules.isCovered(tables, partition, answered))) {
+    const forced = this.#forced === life.incarnation;
+    if (!forced && !partitions.every((partition) => this.#rules.isCovered(tables, partition, answered))) {
       throw new OperaError('unavailable', 'too many nodes fell silent while the registry was put back');
     }
     const read = await readFound(this.#core, sound, found);

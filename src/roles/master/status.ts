@@ -9,6 +9,7 @@ import type { Judge } from './judge.ts';
 import type { Leadership } from './leadership.ts';
 import { nodeViews } from './node-views.ts';
 import { isSafeToRemove } from './orders.ts';
+import type { Rebuilder } from './rebuild.ts';
 import type { ServedHours } from './served-hours.ts';
 import { countUnderReplicated, wantedLayout } from './state.ts';
 
@@ -21,6 +22,7 @@ export interface StatusParts {
   readonly alarms: Alarms;
   readonly judge: Judge;
   readonly served: ServedHours;
+  readonly rebuilder: Rebuilder;
 }
 
 type Status = AnswerOf<'network.status'>;
@@ -122,6 +124,8 @@ export const networkStatus = async (parts: StatusParts): Promise<Status> => {
       members,
     ),
     registryMode: core.safety.mode,
+    ...(core.safety.mode === 'safe' ? { registryReason: core.safety.reason } : {}),
+    ...(parts.rebuilder.progress ? { rebuild: { ...parts.rebuilder.progress } } : {}),
     servedHour: served.now(),
     nowMs: context.clock.nowMs(),
   };

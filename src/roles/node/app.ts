@@ -184,7 +184,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
     handlers: {
       ...commonHandlers(context, notReady),
       ...servingHandlers(core),
-      ...evidenceHandlers(core),
+      ...evidenceHandlers(core, names),
       ...hygiene.handlers,
       ...formerOwnerHandlers(core),
       'chunk.store': (call) => core.throttle.serve(() => intake.store(call)),

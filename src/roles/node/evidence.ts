@@ -3,7 +3,7 @@
 // so what it lists afterwards is all of what was acknowledged with its help. Names are told to masters alone.
 import type { Handler, Handlers } from '../../client/transport.ts';
 import { createGeometry } from '../../crypto/geometry.ts';
-import { parseManifest } from '../../crypto/manifest.ts';
+import { type Manifest, parseManifest } from '../../crypto/manifest.ts';
 import { type ManifestContent, openManifestBody } from '../../crypto/manifest-body.ts';
 import { openWrap } from '../../crypto/wrap.ts';
 import { OperaError } from '../../errors/errors.ts';
@@ -12,6 +12,7 @@ import { limits } from '../../model/limits.ts';
 import type { StoredManifest } from '../../storage-adapters/storage-adapter.ts';
 import type { AnswerOf } from '../../wire/routes.ts';
 import type { NodeCore } from './core.ts';
+import type { NameIndex } from './name-index.ts';
 
 type ReadManifest = AnswerOf<'evidence.read'>['manifests'][number];
 
@@ -97,7 +98,24 @@ const readHandler =
     return { answer: { manifests } };
   };
 
-export const evidenceHandlers = (core: NodeCore): Handlers => ({
+const findHandler =
+  (names: NameIndex): Handler<'evidence.find'> =>
+  async ({ request }) => {
+    const found: AnswerOf<'evidence.find'>['found'] = [];
+    let whole = true;
+    for (const name of request.names) {
+      const known = await names.find(name);
+      whole &&= known.whole;
+      const newest = known.found
+        .map(({ manifest }) => manifest)
+        .reduce((a, b) => (a && a.sequence > b.sequence ? a : b), undefined as Manifest | undefined);
+      found.push(newest ? { version: newest.version, sequence: newest.sequence } : null);
+    }
+    return { answer: { found, whole } };
+  };
+
+export const evidenceHandlers = (core: NodeCore, names: NameIndex): Handlers => ({
+  'evidence.find': findHandler(names),
   'evidence.state': stateHandler(core),
   'evidence.list': listHandler(core),
   'evidence.read': readHandler(core),
