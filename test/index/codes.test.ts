@@ -314,3 +314,21 @@ test('an absent value has no code, and no code comes twice', () => {
   assert.equal(new Set(codes).size, codes.length);
   assert.equal(skyCell(10, 1, 2) < 12 * 4 ** 10, true);
 });
+
+test('the codes of a record never change: tokens of stored indexes are made from them', () => {
+  const star = system(
+    {
+      ra: 101.287155,
+      dec: -16.716116,
+      x_pc: -0.494,
+      y_pc: 2.477,
+      z_pc: -0.758,
+      mag_v: -1.44,
+      hip: '32349',
+      spectral_type: 'A0mA1Va',
+      n_planets: 0,
+    },
+    ['sirius', 'alfcma'],
+  );
+  assert.deepEqual(codesOf(star).map(codeKey), ['1/5/0/sirius', '1/5/0/alfcma']);
+});
