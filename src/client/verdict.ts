@@ -25,8 +25,9 @@ const fatalReasons = (status: NetworkStatus, reachable: number): string[] => {
   if (reachable < status.layoutWriteCopies) {
     reasons.push(`${plural(reachable, 'node')} up, ${status.layoutWriteCopies} are needed to write`);
   }
-  if (status.registryMode === 'safe')
-    reasons.push('the registry is being rebuilt from the nodes: nothing is committed');
+  if (status.registryMode === 'safe') {
+    reasons.push(`nothing is committed: ${status.registryReason ?? 'the registry is compared with the nodes'}`);
+  }
   return reasons;
 };
 

@@ -84,6 +84,9 @@ export const verbTable: VerbTable = table<Entry>({
     resume: verb('Members and nodes', 'take a drain or a removal back', () => import('./nodes-resume.ts')),
     rm: verb('Members and nodes', 'remove a node', () => import('./nodes-rm.ts')),
   }),
+  registry: group('Watching and mending', 'the database of names, members and layouts', {
+    rebuild: verb('Watching and mending', 'put it back from the nodes', () => import('./registry-rebuild.ts')),
+  }),
   status: verb('Watching and mending', 'health of the network and why', () => import('./status.ts')),
   verify: verb('Watching and mending', 'read copies and check them', () => import('./verify.ts')),
   repair: verb('Watching and mending', 'what is being repaired; check everything now', () => import('./repair.ts')),

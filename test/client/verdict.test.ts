@@ -78,9 +78,9 @@ test('what single nodes report counts: repair, doubt, a full disk, silence', () 
 test('it is down when writes or reads fail', () => {
   assert.equal(verdictOf([], { layoutNumber: 0 })[0], 'down');
   assert.deepEqual(verdictOf(['up', 'down', 'down']), ['down', '1 node up, 2 are needed to write; 2 nodes of 3 down']);
-  assert.deepEqual(verdictOf(up, { registryMode: 'safe' }), [
+  assert.deepEqual(verdictOf(up, { registryMode: 'safe', registryReason: 'another life' }), [
     'down',
-    'the registry is being rebuilt from the nodes: nothing is committed',
+    'nothing is committed: another life',
   ]);
 });
 
