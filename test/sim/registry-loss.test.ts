@@ -289,7 +289,7 @@ describe('a registry out of reach', () => {
     }
   };
 
-  test('leaves names readable from a complete view, and from a part of it only for who takes an older one', async () => {
+  test('leaves names readable from a complete view, or from less for who takes an older one', async () => {
     const { cluster, session, write } = await withHistory({ nodes: 5 });
     await write('file 1', 'newest');
     const { version } = cluster.store.names.get('file 1')?.record ?? assert.fail();
