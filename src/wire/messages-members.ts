@@ -266,10 +266,11 @@ export const promiseRequest = v.strictObject({ epoch: u64, instance: text(32, 32
 export const promiseAnswer = v.object({ promised: v.boolean(), epoch: u64, layoutNumber: u32 });
 export const layoutOrder = v.strictObject({
   epoch: u64,
+  instance: text(32, 32),
   incarnation: u32,
   layouts: listOf(layoutRecord, 16, 1),
   retiredUpTo: u32,
   peers,
 });
 export const layoutAcknowledgement = v.object({ number: u32 });
-export const layoutCovered = v.strictObject({ epoch: u64, number: u32 });
+export const layoutCovered = v.strictObject({ epoch: u64, instance: text(32, 32), number: u32 });

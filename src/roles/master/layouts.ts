@@ -230,6 +230,7 @@ export class Layouts {
     const view = await this.#core.view();
     const order = {
       epoch,
+      instance: context.instance,
       incarnation,
       layouts: layouts.map(({ stored }) => ({ ...stored.layout })),
       retiredUpTo,
@@ -249,9 +250,10 @@ export class Layouts {
     epoch: bigint,
   ): Promise<void> {
     const number = layouts.at(-1)?.layout.number ?? 0;
+    const { transport, instance } = this.#core.context;
     await this.#tell(members, to, async (destination) => {
       const options = { timeoutMs: limits.probeTimeoutMs };
-      await this.#core.context.transport.call(destination, 'layout.covered', { epoch, number }, options);
+      await transport.call(destination, 'layout.covered', { epoch, instance, number }, options);
     });
   }
 

@@ -12,6 +12,8 @@ export class Leadership {
   readonly #address: () => string;
   #held: { readonly lease: Lease; readonly renewedMs: number } | undefined;
   #promised = false;
+  /** A node refused the last promise that was asked for. */
+  #refused = false;
   #watched: { readonly epoch: bigint; readonly renewal: bigint; readonly sinceMs: number } | undefined;
   #seen: Lease | undefined;
 
@@ -41,8 +43,9 @@ export class Leadership {
       if (renewed) {
         this.#held = { lease: renewed, renewedMs: now };
         if (!this.#promised) this.#promised = await this.#gatherPromises(renewed.epoch);
-        if (this.#promised || this.#core.known.epoch <= renewed.epoch) return;
-        // Nodes promised a higher epoch than this registry knows of: it went back, and the lease must be above.
+        if (this.#promised || !this.#refused) return;
+        // Nodes promised this epoch to another process, or a higher one: the registry went back, and the lease must be
+        // above what they promised.
         this.#core.lag = 'leader epoch';
         await this.resign();
         return await this.#watch(now);
@@ -104,6 +107,7 @@ export class Leadership {
     const view = await this.#core.view();
     const nodes = new Set(layouts.flatMap(({ layout }) => layout.nodes));
     const promised = new Set<KeyHash>();
+    this.#refused = false;
     await Promise.all(
       [...nodes].map(async (node) => {
         const to = this.#core.destination(view, node);
@@ -113,6 +117,7 @@ export class Leadership {
           const timeoutMs = limits.probeTimeoutMs;
           const { answer } = await context.transport.call(to, 'leader.promise', request, { timeoutMs });
           if (answer.promised) promised.add(node);
+          else this.#refused = true;
           this.#core.learn({ epoch: answer.epoch, layoutNumber: answer.layoutNumber });
           if (answer.layoutNumber > view.newest.number) this.#wentBack();
         } catch (error) {

@@ -82,12 +82,12 @@ const adoptHandler =
       return { layout, record };
     });
     // Checked before the wait as well, so that an order of the past does not even drain writes.
-    followLeader(memory.state, request.epoch);
+    followLeader(memory.state, request.epoch, request.instance);
     const newest = Math.max(...layouts.map(({ layout }) => layout.number));
     if (layouts.some(({ layout }) => layout.nodes.includes(core.self))) await core.soundness.place();
     const change = memory.change((before) =>
       adoptLayouts(
-        followIncarnation(followLeader(before, request.epoch), request.incarnation),
+        followIncarnation(followLeader(before, request.epoch, request.instance), request.incarnation),
         layouts,
         request.retiredUpTo,
       ),
@@ -107,7 +107,7 @@ const adoptHandler =
 const coveredHandler =
   (core: NodeCore, puller: Puller, wake: () => void): Handler<'layout.covered'> =>
   async ({ request }) => {
-    await core.memory.change((before) => followLeader(before, request.epoch));
+    await core.memory.change((before) => followLeader(before, request.epoch, request.instance));
     puller.covered(request.number);
     wake();
     return { answer: {} };

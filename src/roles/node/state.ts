@@ -38,20 +38,22 @@ export const initialNodeState: NodeState = {
 
 export const newestLayout = (state: NodeState): Layout | undefined => state.layouts.at(-1)?.layout;
 
-/** `stale-leader` unless `epoch` is at least the one promised; answers the state that has promised it. */
-export const followLeader = (state: NodeState, epoch: bigint): NodeState => {
-  if (epoch < state.promisedEpoch) {
-    throw new OperaError('stale-leader', `leader epoch ${state.promisedEpoch} was promised`);
-  }
-  return epoch === state.promisedEpoch ? state : { ...state, promisedEpoch: epoch, promisedTo: '' };
-};
-
 /** A promise to follow nobody older: one process for each epoch. Undefined when it cannot be given. */
 export const promise = (state: NodeState, epoch: bigint, instance: string): NodeState | undefined => {
   if (epoch < state.promisedEpoch) return undefined;
   if (epoch > state.promisedEpoch) return { ...state, promisedEpoch: epoch, promisedTo: instance };
   if (state.promisedTo === '') return { ...state, promisedTo: instance };
   return state.promisedTo === instance ? state : undefined;
+};
+
+/**
+ * `stale-leader` unless `epoch` is at least the one promised, and in that epoch no other process gave an order or was
+ * promised: a registry that was lost may hand an epoch out twice. Answers the state that has promised it.
+ */
+export const followLeader = (state: NodeState, epoch: bigint, instance: string): NodeState => {
+  const bound = promise(state, epoch, instance);
+  if (!bound) throw new OperaError('stale-leader', `leader epoch ${state.promisedEpoch} was promised`);
+  return bound;
 };
 
 /**
@@ -95,7 +97,8 @@ export const followHeartbeat = (
   answer: { readonly epoch: bigint; readonly retiredUpTo: number; readonly servedHour: number },
 ): NodeState => {
   if (answer.epoch === 0n || answer.epoch < state.promisedEpoch) return state;
-  const led = followLeader(state, answer.epoch);
+  // Heartbeats carry no instance: the epoch binds whoever orders first in it.
+  const led = answer.epoch > state.promisedEpoch ? { ...state, promisedEpoch: answer.epoch, promisedTo: '' } : state;
   const retired = answer.retiredUpTo > led.retiredUpTo ? retire(led, answer.retiredUpTo) : led;
   return answer.servedHour > retired.servedHour ? { ...retired, servedHour: answer.servedHour } : retired;
 };

@@ -71,7 +71,8 @@ describe('leadership', () => {
     });
     const [stored] = (await cluster.registry().readLayouts()).unretired;
     if (!stored) throw new Error('no layout');
-    const order = { epoch: 1n, incarnation: 1, layouts: [{ ...stored.layout }], retiredUpTo: 0, peers: [] };
+    const from = { epoch: 1n, instance: 'f'.repeat(32), incarnation: 1 };
+    const order = { ...from, layouts: [{ ...stored.layout }], retiredUpTo: 0, peers: [] };
     const { address, member } = cluster.node(0);
     const to = { address, expect: { memberId: member.memberId } };
     const answer = cluster.transportOf(old).call(to, 'layout.adopt', order);

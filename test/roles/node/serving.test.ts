@@ -231,13 +231,14 @@ describe('orders', () => {
     const { cluster, owner } = at;
     const layout = await newestLayoutOf(cluster);
     const records = (await cluster.registry().readLayouts()).unretired.map((stored) => stored.layout);
-    const order = { epoch: 9n, incarnation: 1, layouts: records, retiredUpTo: 0, peers: [] };
+    const instance = 'f'.repeat(32);
+    const order = { epoch: 9n, instance, incarnation: 1, layouts: records, retiredUpTo: 0, peers: [] };
     const others = [cluster.clients[0], cluster.node(1).member];
     for (const member of others) {
       if (!member) throw new Error('nobody');
       const transport = cluster.transportOf(member);
       await rejects(cluster.during(transport.call(to(owner), 'layout.adopt', order)), 'forbidden');
-      const covered = { epoch: 9n, number: 1 };
+      const covered = { epoch: 9n, instance, number: 1 };
       await rejects(cluster.during(transport.call(to(owner), 'layout.covered', covered)), 'forbidden');
     }
     const routes: RouteName[] = ['chunk.store', 'chunk.copy', 'chunk.read', 'chunk.list', 'manifest.list'];
@@ -262,7 +263,8 @@ describe('orders', () => {
     const [stored] = (await cluster.registry().readLayouts()).unretired;
     const layout = await newestLayoutOf(cluster);
     if (!stored) throw new Error('no layout');
-    const order = { epoch: 1n, incarnation: 1, layouts: [{ ...stored.layout }], retiredUpTo: 0, peers: [] };
+    const leader = { epoch: 1n, instance: cluster.store.lease?.instance ?? '', incarnation: 1 };
+    const order = { ...leader, layouts: [{ ...stored.layout }], retiredUpTo: 0, peers: [] };
     const adopt = (change: object) =>
       cluster.during(transport.call(to(owner), 'layout.adopt', { ...order, ...change }));
     const sign = (fields: object, signer = master.signer) => [
@@ -278,7 +280,8 @@ describe('orders', () => {
     const promised = { epoch: 5n, instance: 'f'.repeat(32) };
     assert.equal((await cluster.during(transport.call(to(owner), 'leader.promise', promised))).answer.promised, true);
     await rejects(adopt({}), 'stale-leader');
-    await rejects(adopt({ epoch: 5n, incarnation: 0 }), 'stale-incarnation');
+    await rejects(adopt({ epoch: 5n }), 'stale-leader');
+    await rejects(adopt({ ...promised, incarnation: 0 }), 'stale-incarnation');
     cluster.stopAll();
   });
 

@@ -61,9 +61,17 @@ describe('promises', () => {
     assert.equal(promise(first, 2n, 'x'), undefined);
     assert.equal(promise(first, 3n, 'x'), first);
     assert.equal(promise(first, 4n, 'y')?.promisedEpoch, 4n);
-    refuses(() => followLeader(first, 2n), 'stale-leader');
-    assert.equal(followLeader(first, 5n).promisedEpoch, 5n);
-    assert.equal(promise(followLeader(first, 5n), 5n, 'y')?.promisedTo, 'y');
+    refuses(() => followLeader(first, 2n, 'x'), 'stale-leader');
+    refuses(() => followLeader(first, 3n, 'y'), 'stale-leader');
+    assert.equal(followLeader(first, 3n, 'x'), first);
+    assert.equal(followLeader(first, 5n, 'y').promisedEpoch, 5n);
+    assert.equal(promise(followLeader(first, 5n, 'y'), 5n, 'x'), undefined);
+  });
+
+  test('an epoch that only a heartbeat told belongs to whoever orders first in it', () => {
+    const told = followHeartbeat(initialNodeState, { epoch: 3n, retiredUpTo: 0, servedHour: 1 });
+    assert.deepEqual([told.promisedEpoch, told.promisedTo], [3n, '']);
+    refuses(() => followLeader(followLeader(told, 3n, 'x'), 3n, 'y'), 'stale-leader');
   });
 
   test('a lower life of the registry is refused', () => {
