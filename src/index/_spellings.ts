@@ -46,8 +46,8 @@ export const spellings: Readonly<Partial<Record<FieldName | 'aliases', string>>>
   abs_mag: 'abs_mag absmag vabsmag absolute_magnitude mag_abs absolute_mag m_v',
   bv: 'bv b_v ci color_index colour_index bt_vt',
   bp_rp: 'bp_rp bprp',
-  spectral_type: `spectral_type sp_type sptype spect st_spectype star_sp_type spectraltype spt best_spectral_type spectral
-    sp spectype spectral_class mk_type`,
+  spectral_type: `spectral_type sp_type sptype spect st_spectype star_sp_type spectraltype spt best_spectral_type
+    spectral     sp spectype spectral_class mk_type`,
   class: 'star_class stellar_class ?class',
   luminosity_class: 'luminosity_class lum_class lumclass',
   teff_k: `teff_k teff st_teff teff_gspphot star_teff effective_temperature hoststar_temperature best_teff_k t_eff

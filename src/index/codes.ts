@@ -140,7 +140,7 @@ export const coverPrefix = (prefix: string): Cover | undefined => {
   return { codes: [prefixCode(known)], share: 0.15 / 5 ** (known.length - 1) };
 };
 
-/** Records whose value lies in [low, high]; infinities leave an end open. Undefined when too many buckets are needed. */
+/** Records whose value lies in [low, high]; infinities leave an end open. Undefined when it takes too many. */
 export const coverRange = (field: FieldName, low: number, high: number): Cover | undefined => {
   const buckets = bucketsOf(field);
   if (!buckets) return undefined;

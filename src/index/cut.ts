@@ -1,6 +1,6 @@
 // Cuts a catalogue into chunks that end where records end: every chunk holds whole records and at most 4 MiB.
 // The lengths depend on the bytes and the dialect alone, never on how the bytes arrive; memory is a few numbers. The
-// bytes themselves are not touched. A record longer than a chunk means that the file is no catalogue: `refusal` says so.
+// bytes themselves are not touched. A record longer than a chunk means that the file is no catalogue: see `refusal`.
 import { limits } from '../model/limits.ts';
 import { createScanner, type RecordScanner } from './_record-scanner.ts';
 import type { Dialect } from './dialect.ts';

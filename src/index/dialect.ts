@@ -1,4 +1,4 @@
-// How a file writes its records: format, delimiter, quotes, byte order mark, comments, header; found in its first bytes.
+// How a file writes its records: format, delimiter, quotes, byte order mark, comments, header; from its first bytes.
 // What is found goes into the catalogue's note, so that any chunk can be read without the first. It is decided once,
 // from the head alone; whether the columns are those of star systems is columns.ts.
 import { createScanner, splitRow } from './_record-scanner.ts';
@@ -11,7 +11,7 @@ export interface Dialect {
   readonly quoted: boolean;
   /** True when lines that begin with # are comments. */
   readonly comments: boolean;
-  /** Names of the columns; in the JSON formats the keys met in the head, `ids.hip` for keys of an object in a record. */
+  /** Names of the columns; in JSON the keys met in the head, `ids.hip` for keys of an object in a record. */
   readonly columns: readonly string[];
   /** Units beside the names where the file has a line of them; otherwise empty. */
   readonly units: readonly string[];

@@ -123,6 +123,7 @@ export const assertBounded = (expression: Expression): void => {
 };
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "''")}'`;
+const valueText = (value: string | boolean): string => (typeof value === 'string' ? quoted(value) : String(value));
 const placeText = (place: SkyPoint | SpacePoint | NamedPlace): string => {
   if (place.kind === 'star') return quoted(place.name);
   if (place.kind === 'sky') return `${place.ra}, ${place.dec}`;
@@ -140,7 +141,7 @@ export const expressionText = (expression: Expression): string => {
     case 'number':
       return `${expression.field} ${expression.operator} ${expression.value}${fieldTable[expression.field].unit}`;
     case 'equal':
-      return `${expression.field} = ${typeof expression.value === 'string' ? quoted(expression.value) : expression.value}`;
+      return `${expression.field} = ${valueText(expression.value)}`;
     case 'prefix':
       return `${expression.field} = ${quoted(`${expression.prefix}*`)}`;
     case 'name':

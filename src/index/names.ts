@@ -3,7 +3,7 @@
 // changes stored index codes. It knows how names are written, not what they mean: that Sirius is α CMa only data says.
 import { abbreviations, catalogueOf, constellationOf, genitives, greekOf } from './_name-tables.ts';
 
-/** Longest name taken; SIMBAD's longest are below 60. Longer texts are cut, so that work on hostile input is bounded. */
+/** Longest name taken; SIMBAD's longest are below 60. Longer ones are cut, so that work on hostile input is bounded. */
 export const starNameLengthMax = 128;
 
 /** SIMBAD's marks in front of identifiers: star, double star, variable, cluster member, popular name. */

@@ -1,10 +1,11 @@
 // The text of a query → its tree: `mag < 6 and class = G and dist < 10pc`, `cone(Sirius, 2deg) or near(Sol, 10ly)`.
 // Recursive descent, bounded in length, terms and depth. Every error is `usage` and points at the column.
 //
-//   or    := and { ("or" | "||") and }           test  := FIELD OP value | FIELD ["not"] "in" "(" value { "," value } ")"
-//   and   := not { ("and" | "&&") not }                 | FIELD ["not"] "between" value "and" value
-//   not   := ("not" | "!") not | term                   | FIELD "is" ["not"] ("known" | "unknown") | "has" FIELD | FLAG
-//   term  := "(" or ")" | call | test            call  := cone(place, r) | near(star, r) | box(ra, dec, ra, dec) | find(name)
+//   or   := and { ("or" | "||") and }      and := not { ("and" | "&&") not }      not := ("not" | "!") not | term
+//   term := "(" or ")" | call | test
+//   call := cone(ra, dec, r) | cone(star, r) | near(star, r) | box(ra, dec, ra, dec) | find(name)
+//   test := FIELD OP value | FIELD ["not"] "in" "(" value { "," value } ")" | FIELD ["not"] "between" value "and" value
+//         | FIELD "is" ["not"] ("known" | "unknown") | "has" FIELD | FLAG
 import { limits } from '../model/limits.ts';
 import { nearestText } from '../model/nearest.ts';
 import { syntaxError, type Token, tokensOf } from './_tokens.ts';

@@ -49,7 +49,7 @@ const flipped: Readonly<Record<Operator, Operator>> = {
   '>=': '<',
 };
 
-/** `not` pushed down to the leaves. Exact in three-valued logic: a flipped comparison is unknown where the other was. */
+/** `not` pushed down to the leaves. Exact in three-valued logic: a flipped comparison is unknown where it was. */
 export const pushNot = (expression: Expression, negate = false): Expression => {
   switch (expression.kind) {
     case 'and':

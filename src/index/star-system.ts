@@ -31,7 +31,7 @@ export interface StarSystem {
 export const faultText = (record: number, { field, value, limit }: Fault): string =>
   `record ${record}: ${field} = ${value.length > 80 ? `${value.slice(0, 80)}…` : value}, ${limit}`;
 
-/** The record for output as JSON: fields in the order of the table, then names, sources, oddities, and the hierarchy. */
+/** The record for output as JSON: fields in the table's order, then names, sources, oddities, and the hierarchy. */
 export const toJson = (system: StarSystem): Record<string, unknown> => {
   const out: Record<string, unknown> = {};
   for (const name of fieldNames) if (system.values[name] !== undefined) out[name] = system.values[name];

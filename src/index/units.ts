@@ -103,8 +103,13 @@ export const parseNumber = (text: string): number | undefined => {
   return Number.isFinite(value) ? value : undefined;
 };
 
-const sexagesimal =
-  /^([+-])?(\d{1,3})(?:([hd°])|[:\s])\s*(\d{1,2}(?:\.\d+)?)(?:[m′']|[:\s]|$)\s*(?:(\d{1,2}(?:\.\d+)?)\s*(?:s|″|"|'')?)?$/i;
+/** Sign, hours or degrees with their mark, minutes, seconds. */
+const sexagesimal = new RegExp(
+  '^([+-])?(\\d{1,3})(?:([hd°])|[:\\s])\\s*' +
+    "(\\d{1,2}(?:\\.\\d+)?)(?:[m′']|[:\\s]|$)\\s*" +
+    "(?:(\\d{1,2}(?:\\.\\d+)?)\\s*(?:s|″|\"|'')?)?$",
+  'i',
+);
 
 /**
  * Degrees of an angle in hours or degrees, minutes and seconds: `06:45:08.9`, `06 45 08.9`, `6h45m8.9s`, `-16d42m58s`,

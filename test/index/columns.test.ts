@@ -23,7 +23,8 @@ const bindingsOf = (header: string, ...maps: string[]): Record<string, string> =
 
 test('HYG: right ascension in hours, identifiers, cartesian coordinates', () => {
   const header =
-    'id,hip,hd,hr,gl,bf,proper,ra,dec,dist,pmra,pmdec,rv,mag,absmag,spect,ci,x,y,z,vx,vy,vz,rarad,decrad,bayer,flam,con,lum,var';
+    'id,hip,hd,hr,gl,bf,proper,ra,dec,dist,pmra,pmdec,rv,mag,absmag,spect,ci,x,y,z,' +
+    'vx,vy,vz,rarad,decrad,bayer,flam,con,lum,var';
   assert.deepEqual(bindingsOf(header), {
     hip: 'hip',
     hd: 'hd',
@@ -54,7 +55,8 @@ test('HYG: right ascension in hours, identifiers, cartesian coordinates', () => 
 
 test('Gaia: source_id, degrees, BP and RP', () => {
   const header =
-    'source_id,designation,ref_epoch,ra,dec,parallax,parallax_error,pmra,pmdec,phot_g_mean_mag,phot_bp_mean_mag,phot_rp_mean_mag,bp_rp,radial_velocity,teff_gspphot,logg_gspphot,mh_gspphot,distance_gspphot';
+    'source_id,designation,ref_epoch,ra,dec,parallax,parallax_error,pmra,pmdec,phot_g_mean_mag,phot_bp_mean_mag,' +
+    'phot_rp_mean_mag,bp_rp,radial_velocity,teff_gspphot,logg_gspphot,mh_gspphot,distance_gspphot';
   const found = bindingsOf(header);
   assert.equal(found.gaia, 'source_id');
   assert.equal(found.ra, 'ra deg');

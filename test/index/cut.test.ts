@@ -283,7 +283,8 @@ test('faulty JSON is a fault that keeps its place', () => {
 
 test('integers of 16 digits and more stay exact in JSON, and numbers in texts stay as they are', () => {
   const text =
-    '{"source_id": 4472832130942575873, "n":-1234567890123456789,"t":"id 4472832130942575873","x":1.2345678901234567,"e":1234567890123456e3}\n';
+    '{"source_id": 4472832130942575873, "n":-1234567890123456789,' +
+    '"t":"id 4472832130942575873","x":1.2345678901234567,"e":1234567890123456e3}\n';
   const [record] = parseRecords(bytesOf(text), dialectOf(text), true);
   assert.deepEqual(record?.json, {
     source_id: '4472832130942575873',

@@ -40,7 +40,8 @@ const near = (actual: unknown, expected: number, tolerance: number): void => {
 test('HYG: hours become degrees, names are gathered from every column', () => {
   const text =
     'id,hip,hd,hr,gl,bf,proper,ra,dec,dist,mag,absmag,spect,ci,x,y,z,rarad,bayer,flam,con\n' +
-    '32263,32349,48915,2491,Gl 244A,  9Alp CMa,Sirius,6.752481,-16.716116,2.6371,-1.440,1.454,A0m...,0.009,-0.494323,2.476731,-0.758485,1.7677,Alp,9,CMa\n';
+    '32263,32349,48915,2491,Gl 244A,  9Alp CMa,Sirius,6.752481,-16.716116,2.6371,-1.440,1.454,A0m...,0.009,' +
+    '-0.494323,2.476731,-0.758485,1.7677,Alp,9,CMa\n';
   const { values, nameKeys, derived } = one(text);
   near(values.ra, 101.287215, 1e-9);
   assert.equal(values.class, 'A');
