@@ -7,7 +7,7 @@ import { count, integer, listOf, signedRecord, text, u32, u64, versionId } from 
 
 const partition = integer(0, 65_535);
 
-/** Without `force` the registry is forgotten and put back; with it, what is being put back no longer waits for nodes. */
+/** Without `force` the registry is forgotten and put back; with it, what is being put back waits for no nodes. */
 export const rebuildRequest = v.strictObject({ force: v.boolean() });
 export const rebuildAnswer = v.object({ incarnation: u32, mode: v.picklist(['normal', 'safe']) });
 

@@ -1,5 +1,5 @@
-// The registry of a running network is deleted, damaged, put back to a copy, emptied or killed. What was acknowledged is
-// read afterwards without anybody's help, what was removed stays removed, and new files are taken.
+// The registry of a running network is deleted, damaged, put back to a copy, emptied or killed. What was acknowledged
+// is read afterwards without anybody's help, what was removed stays removed, and new files are taken.
 import assert from 'node:assert/strict';
 import { copyFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';

@@ -94,21 +94,21 @@ export class Rebuilder {
     }
     const waits = this.#waitsFor(ground);
     if (waits !== undefined) return waits;
-    if (!(await this.#order(ground))) return 'the leader asks for promises anew';
+    if (!(await this.#order(ground, epoch))) return 'the leader asks for promises anew';
     this.progress = { incarnation: life.incarnation, partitions: 0, names: 0, dead: 0, spread: 0, unreadable: 0 };
-    if (layouts.tables.length > 0 && view.sequence > life.sequence) await this.#putBack(ground);
+    if (layouts.tables.length > 0 && view.sequence > life.sequence) await this.#putBack(ground, epoch);
     // Whoever does not lead any more leaves the last step to who does.
     if (this.#leadership.epoch !== epoch) return 'no leader';
     // Above all that was ever heard of, so that no sequence is drawn twice.
     const { known } = this.#core;
     const sequence = view.sequence > known.sequence ? view.sequence : known.sequence;
-    if (!(await registry.settle(life.incarnation, sequence))) return 'another incarnation began';
+    if (!(await registry.settle(life.incarnation, sequence, epoch))) return 'another incarnation began';
     this.#covered = undefined;
     await this.#tell(startedMs);
     return undefined;
   }
 
-  /** In this incarnation the view need not be complete: what only silent nodes know is given up, until they are back. */
+  /** In this incarnation the view need not be complete: what only silent nodes know is missing until they are back. */
   force(incarnation: number): void {
     this.#forced = incarnation;
   }
@@ -150,7 +150,7 @@ export class Rebuilder {
   }
 
   /** Layouts and epochs before names. False when promises must be gathered over what was just learned. */
-  async #order({ life, view, layouts }: Ground): Promise<boolean> {
+  async #order({ life, view, layouts }: Ground, epoch: bigint): Promise<boolean> {
     const { registry } = this.#core;
     const { unretired, retiredUpTo } = await registry.readLayouts();
     const newest = unretired.at(-1)?.number ?? 0;
@@ -159,6 +159,7 @@ export class Rebuilder {
     this.#core.learn({ epoch: view.promisedEpoch });
     await registry.restore({
       incarnation,
+      epoch,
       leaseEpoch: view.promisedEpoch,
       layouts: fresh,
       retiredUpTo: Math.max(retiredUpTo, layouts.retiredUpTo),
@@ -168,21 +169,21 @@ export class Rebuilder {
     return false;
   }
 
-  async #putBack(ground: Ground): Promise<void> {
+  async #putBack(ground: Ground, epoch: bigint): Promise<void> {
     const dead: Dead = new Map();
     const view = await this.#core.view();
     for (let from = 0; from < partitionCount; from += limits.rebuildPartitions) {
       const partitions = Array.from({ length: limits.rebuildPartitions }, (_, at) => from + at);
       const group = await this.#gather(ground, partitions);
       await this.#durable(ground, view, group);
-      await this.#restore(ground, view, group, dead);
+      await this.#restore(ground, view, group, dead, epoch);
       if (this.progress) this.progress.partitions = from + partitions.length;
     }
     // Last, so that nothing older that came later stays: every name that ended goes if it stands below its end.
     const ended = [...dead].map(([name, sequence]) => ({ name, sequence }));
     for (let from = 0; from < ended.length; from += limits.batchEntriesMax) {
       const step = ended.slice(from, from + limits.batchEntriesMax);
-      await this.#core.registry.restore({ incarnation: ground.life.incarnation, dead: step });
+      await this.#core.registry.restore({ incarnation: ground.life.incarnation, epoch, dead: step });
     }
   }
 
@@ -218,7 +219,7 @@ export class Rebuilder {
     if (this.progress) this.progress.spread += weak.length;
   }
 
-  async #restore(ground: Ground, view: View, group: readonly ReadEvidence[], dead: Dead): Promise<void> {
+  async #restore(ground: Ground, view: View, group: readonly ReadEvidence[], dead: Dead, epoch: bigint): Promise<void> {
     const { sequenceOf } = this.#rules;
     const addresses = new Map(this.#core.nodesOf(view).map(({ keyHash, address }) => [keyHash, address]));
     const live = new Map<string, ReadEvidence & { readonly sequence: bigint }>();
@@ -238,11 +239,27 @@ export class Rebuilder {
     });
     for (let from = 0; from < names.length; from += limits.batchEntriesMax) {
       const step = names.slice(from, from + limits.batchEntriesMax);
-      await this.#core.registry.restore({ incarnation: ground.life.incarnation, names: step });
+      await this.#core.registry.restore({ incarnation: ground.life.incarnation, epoch, names: step });
     }
+    await this.#restoreOperations(ground, group, epoch);
     if (!this.progress) return;
     this.progress.names += names.length;
     this.progress.dead = dead.size;
+  }
+
+  /**
+   * Whoever repeats an operation whose answer was lost with the registry is told that it was carried out: the manifests
+   * say so, and their sequences are times. Without it a rename that happened would be refused.
+   */
+  async #restoreOperations({ life, view }: Ground, group: readonly ReadEvidence[], epoch: bigint): Promise<void> {
+    const since = view.sequence - BigInt(limits.outcomeKeptMs) * 1_000n;
+    const operations = group.flatMap(({ manifest: { operationId, sequence, incarnation } }) =>
+      sequence > since ? { operationId, sequence, incarnation } : [],
+    );
+    for (let from = 0; from < operations.length; from += limits.batchEntriesMax) {
+      const step = operations.slice(from, from + limits.batchEntriesMax);
+      await this.#core.registry.restore({ incarnation: life.incarnation, epoch, operations: step });
+    }
   }
 
   async #tell(startedMs: number): Promise<void> {
