@@ -1,8 +1,9 @@
 // A local network as `opera up` brings it up, with the verbs of a user of it. One network serves a whole test file.
 // Answers come from processes only: nothing here reaches into the program.
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { eventually } from './eventually.ts';
-import { kill, type Ran, type RunOptions, Sandbox, type Started } from './sandbox.ts';
+import { executable, kill, type Ran, type RunOptions, Sandbox, type Started } from './sandbox.ts';
 
 export interface LocalProcess {
   readonly name: string;
@@ -33,6 +34,7 @@ export interface Status {
   readonly reasons: readonly string[];
   readonly files: number;
   readonly pending: number;
+  readonly leader: { readonly memberId: string; readonly epoch: string } | null;
   readonly layoutNumber: number;
   readonly retiredUpTo: number;
   readonly nodes: readonly { readonly memberId: string; readonly readOnly: boolean; readonly chunks: number }[];
@@ -53,6 +55,14 @@ export const exits = (ran: Ran, code: number, what = ''): Ran => {
   assert.equal(ran.code, code, `${what} exit ${ran.code ?? ran.signal}\n${ran.stdout.slice(0, 2_000)}\n${ran.stderr}`);
   return ran;
 };
+
+export interface HowToRun {
+  readonly env?: Readonly<Record<string, string>>;
+  /** File for the log; kept in memory without it. */
+  readonly log?: string;
+  /** A program that runs it, with its arguments: `strace -f`, `ip netns exec x`. */
+  readonly under?: readonly string[];
+}
 
 export class LocalNet {
   readonly sandbox: Sandbox;
@@ -137,22 +147,39 @@ export class LocalNet {
   }
 
   /** Starts a role of this network again by hand, with the home and keys that `up` gave it. */
-  async restart(name: string): Promise<Started> {
-    const { role, folder } = this.named(name);
-    const started = this.sandbox.start(
-      [
-        role,
-        '--json',
-        `--home=${folder}`,
-        `--identity=${this.dir}/identity/${name}`,
-        ...(role === 'node' ? [] : [`--registry=${this.facts.registry}`]),
-      ],
-      { env: this.#env },
-    );
-    const { pid } = parseLine<{ readonly pid: number }>(await started.line());
-    const processes = this.facts.processes.map((entry) => (entry.name === name ? { ...entry, pid } : entry));
+  async restart(name: string, how: HowToRun = {}): Promise<Started> {
+    const { role, id } = this.named(name);
+    const { started, ready } = await this.#startRole(role, name, how);
+    assert.equal(ready.id, id, `${name} came back as another member`);
+    const processes = this.facts.processes.map((entry) => (entry.name === name ? { ...entry, ...ready } : entry));
     this.facts = { ...this.facts, processes };
     return started;
+  }
+
+  /** A further role joins with a code; from then on it has a name here like those that `up` started. */
+  async join(role: string, name: string, how: HowToRun = {}): Promise<Started> {
+    const code = (await this.ok(['token', 'create', '--role', role, '-q'])).trim();
+    const { started, ready } = await this.#startRole(role, name, how, ['--join', code]);
+    const folder = join(this.dir, name);
+    const log = how.log ?? '';
+    this.facts = { ...this.facts, processes: [...this.facts.processes, { name, role, folder, log, ...ready }] };
+    return started;
+  }
+
+  async #startRole(role: string, name: string, how: HowToRun, args: readonly string[] = []) {
+    const own = [
+      role,
+      '--json',
+      `--home=${join(this.dir, name)}`,
+      `--identity=${join(this.dir, 'identity', name)}`,
+      ...(role === 'node' ? [] : [`--registry=${this.facts.registry}`]),
+      ...args,
+    ];
+    const options = { ...(how.log === undefined ? {} : { log: how.log }), env: { ...this.#env, ...how.env } };
+    const [program = process.execPath, ...before] = [...(how.under ?? []), process.execPath];
+    const started = this.sandbox.spawn(program, [...before, executable, ...own], options);
+    const { id, address, pid } = parseLine<LocalProcess>(await started.line());
+    return { started, ready: { id, address, pid } };
   }
 
   /** Ends it with Ctrl-C. */

@@ -4,9 +4,11 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   realpathSync,
@@ -24,6 +26,8 @@ export interface RunOptions {
   readonly env?: Readonly<Record<string, string>>;
   readonly input?: Uint8Array | string;
   readonly deadlineMs?: number;
+  /** File that standard error is appended to, for processes that live long; `stderr` is empty then. */
+  readonly log?: string;
 }
 
 export interface Ran {
@@ -73,11 +77,13 @@ export class Sandbox {
 
   /** Starts any program with the environment of the sandbox. */
   spawn(program: string, args: readonly string[], options: RunOptions = {}): Started {
+    const log = options.log === undefined ? undefined : openSync(options.log, 'a');
     const child = spawn(program, [...args], {
       cwd: options.cwd ?? this.root,
       env: { ...this.env, ...options.env },
-      stdio: ['pipe', 'pipe', 'pipe'],
+      stdio: ['pipe', 'pipe', log ?? 'pipe'],
     });
+    if (log !== undefined) closeSync(log);
     const out: Buffer[] = [];
     const err: Buffer[] = [];
     let text = '';
@@ -85,15 +91,15 @@ export class Sandbox {
     const wake = (): void => {
       for (const reader of readers.splice(0)) reader();
     };
-    child.stdout.on('data', (chunk: Buffer) => {
+    child.stdout?.on('data', (chunk: Buffer) => {
       out.push(chunk);
       text += chunk.toString('utf8');
       wake();
     });
-    child.stderr.on('data', (chunk: Buffer) => err.push(chunk));
+    child.stderr?.on('data', (chunk: Buffer) => err.push(chunk));
     // A program that does not read its input closes it: that is not a fault of the test.
-    child.stdin.on('error', () => undefined);
-    child.stdin.end(options.input ?? '');
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(options.input ?? '');
     let done = false;
     const ended = new Promise<Ran>((resolved, rejected) => {
       child.once('error', rejected);

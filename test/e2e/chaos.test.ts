@@ -1,0 +1,208 @@
+// Everything at once, with real processes: clients at work on shared names while roles are killed, stopped for shorter
+// and longer than leases and verdicts last, and all of them lose power together. What clients saw must have one order;
+// afterwards every acknowledged write is there, nothing removed is back, and every copy is whole.
+// OPERA_TEST_CHAOS_SECONDS=600 runs the first case for so long with faults drawn from OPERA_TEST_SEED.
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync } from 'node:fs';
+import { after, before, test, type TestContext } from 'node:test';
+import { openProfile } from '../../src/client/connection.ts';
+import { isOperaError } from '../../src/errors/errors.ts';
+import { parseMemberId } from '../../src/model/ids.ts';
+import { destinationOf } from '../../src/roles/peer-book.ts';
+import { SystemClock } from '../../src/runtime/clock.ts';
+import { eventually } from '../support/eventually.ts';
+import { SeededRandom } from '../support/seeded.ts';
+import { Sandbox } from '../support/sandbox.ts';
+import { checkExecutors, type Leader, type LeaderLine, ManyRoles } from './_many-roles.ts';
+import { Workload } from './_workload.ts';
+
+const clock = new SystemClock();
+const sandbox = new Sandbox();
+const seconds = Number(process.env.OPERA_TEST_CHAOS_SECONDS ?? 0);
+const seed = process.env.OPERA_TEST_SEED ?? String(clock.nowMs() % 100_000);
+let many: ManyRoles;
+/** What every case left behind. */
+const held: string[] = [];
+
+before(async () => {
+  many = await ManyRoles.up(sandbox);
+});
+after(() => sandbox.close());
+
+const work = (prefix: string): Promise<Workload> => {
+  const homes = [many.net.home, many.guest];
+  return Workload.start({ homes: [...homes, ...homes, ...homes], seed, pauseMs: 150, prefix });
+};
+
+/** Ends the clients, waits until all is well, and checks what they saw and what is there. */
+const settle = async (workload: Workload): Promise<void> => {
+  await many.net.healthy('120s');
+  await workload.end();
+  await workload.readAll();
+  workload.check();
+  held.push(...workload.held.keys());
+  await workload.close();
+};
+
+/** The longest time in which no change was acknowledged. */
+const longestGapMs = (times: readonly number[]): number =>
+  Math.max(...times.slice(1).map((time, at) => time - (times[at] ?? time)));
+
+/** For whoever watches a long run, and for the report. */
+const tell = (t: TestContext, text: string): void => {
+  t.diagnostic(text);
+  if (seconds > 0) process.stderr.write(`${new Date(clock.nowMs()).toISOString()} ${text}\n`);
+};
+
+type Fault = readonly [what: string, run: () => Promise<void>];
+
+const someFault = (random: SeededRandom): Fault => {
+  const name = random.pick(many.names());
+  const ms = random.pick([500, 3_000, 7_000, 15_000]);
+  switch (random.below(8)) {
+    case 0:
+      return ['all lose power', () => many.crashAll()];
+    case 1:
+      return ['a long pause', () => many.pause(random.pick(many.names('node')), 75_000)];
+    case 2:
+    case 3:
+    case 4:
+      return [`kill ${name} for ${ms} ms`, () => many.crash(name, ms)];
+    default:
+      return [`stop ${name} for ${ms} ms`, () => many.pause(name, ms)];
+  }
+};
+
+/** Each role in turn: long enough for another to take over, and short enough that nobody has to. */
+const eachRole = async (): Promise<Fault[]> => {
+  const { name: leader } = await many.leader();
+  return [
+    ['kill a node', () => many.crash('node-2', 1_000)],
+    ['stop a node for longer than a verdict takes', () => many.pause('node-3', 9_000)],
+    ['stop the leader for longer than its lease', () => many.pause(leader, 7_000)],
+    [
+      'kill a gateway and a sentinel',
+      async () => {
+        await Promise.all([many.crash('gateway', 500), many.crash('sentinel-2', 500)]);
+      },
+    ],
+    [
+      'stop two nodes for a moment',
+      async () => {
+        await Promise.all([many.pause('node-1', 1_500), many.pause('node-4', 1_500)]);
+      },
+    ],
+    ['all lose power', () => many.crashAll()],
+  ];
+};
+
+test('whatever is killed or stopped, what clients saw has one order and nothing acknowledged is lost', async (t) => {
+  const workload = await work('chaos');
+  const random = new SeededRandom(seed);
+  const until = clock.monotonicMs() + seconds * 1_000;
+  const run = async ([what, fault]: Fault): Promise<void> => {
+    tell(t, what);
+    await fault();
+    await clock.sleep(random.below(2_000));
+  };
+  for (const fault of await eachRole()) await run(fault);
+  while (clock.monotonicMs() < until) await run(someFault(random));
+  await settle(workload);
+  tell(t, `seed ${seed}: ${workload.summary}; longest gap ${Math.round(longestGapMs(workload.acknowledgedMs))} ms`);
+  await many.checkAtRest(held);
+  assert.ok(workload.acknowledgedMs.length > 100, `only ${workload.acknowledgedMs.length} changes were acknowledged`);
+});
+
+test('a leader killed under load is replaced within 15 s, and nothing is lost or done twice', async (t) => {
+  const workload = await work('killed');
+  const old = await many.leader();
+  const changes = (): number => workload.acknowledgedMs.length;
+  await eventually(() => changes() > 5, 20_000);
+  const killedMs = clock.monotonicMs();
+  many.net.kill(old.name);
+  let tookMs = 0;
+  await eventually(async () => {
+    const now = await many.leader();
+    tookMs = clock.monotonicMs() - killedMs;
+    return now.epoch > old.epoch;
+  }, 15_000);
+  assert.notEqual((await many.leader()).name, old.name);
+  const before = changes();
+  await eventually(() => changes() > before + 5, 20_000);
+  await many.restart(old.name);
+  await settle(workload);
+  tell(
+    t,
+    `a new leader after ${Math.round(tookMs)} ms; longest gap ${Math.round(longestGapMs(workload.acknowledgedMs))} ms`,
+  );
+});
+
+test('a leader stopped for longer than its lease steps down, and what it orders afterwards is refused', async () => {
+  const old = await many.leader();
+  many.net.kill(old.name, 'SIGSTOP');
+  let now = old;
+  await eventually(async () => {
+    now = await many.leader();
+    return now.epoch > old.epoch;
+  }, 15_000);
+  many.net.kill(old.name, 'SIGCONT');
+  const { log, folder } = many.net.named(old.name);
+  const lost = (): boolean =>
+    readFileSync(log, 'utf8')
+      .split('\n')
+      .some((line) => line.includes('"leadership-lost"') && line.includes(`"epoch":"${old.epoch}"`));
+  await eventually(lost, 10_000);
+  assert.deepEqual(await many.leader(), now, 'it does not take the lease back');
+
+  // With the stopped master's own keys: an order of its leadership, and one in the present leader's epoch.
+  const connection = await openProfile(folder);
+  try {
+    const { layoutNumber } = await many.net.status();
+    const { id, address } = many.net.named('node-1');
+    const to = destinationOf({ memberId: parseMemberId(id), address });
+    const order = ({ epoch, instance }: Leader) =>
+      connection.transport.call(to, 'layout.covered', { epoch, instance, number: layoutNumber }, { timeoutMs: 5_000 });
+    await assert.rejects(order(old), (error) => isOperaError(error, 'stale-leader'));
+    await order(now);
+  } finally {
+    await connection.close();
+  }
+  await many.net.healthy();
+});
+
+test('every node restarted in turn and then everything at once: all files are there, with all copies', async (t) => {
+  for (const name of many.names('node')) {
+    many.net.kill(name);
+    await many.restart(name);
+  }
+  await many.crashAll();
+  await many.net.healthy('120s');
+  await many.checkAtRest(held);
+  // What nodes missed while they were away they find by comparing: two minutes after it was stored at the latest.
+  const started = clock.monotonicMs();
+  await eventually(async () => (await many.copies()).missing === 0, 150_000, 2_000);
+  tell(t, `all copies after ${Math.round(clock.monotonicMs() - started)} ms`);
+});
+
+test('two masters in one epoch, or an epoch that comes back, would be noticed', () => {
+  const line = (time: number, event: string, epoch: number, master: string): LeaderLine => ({
+    time: `2026-01-01T00:00:0${time}Z`,
+    event,
+    epoch: `${epoch}`,
+    master,
+  });
+  const good = [
+    line(1, 'leadership-taken', 1, 'a'),
+    line(2, 'leadership-taken', 2, 'b'),
+    line(3, 'layout-made', 2, 'b'),
+  ];
+  checkExecutors(good);
+  assert.throws(() => checkExecutors([...good, line(4, 'layout-made', 2, 'a')]), /both acted/);
+  assert.throws(() => checkExecutors([...good, line(4, 'leadership-taken', 2, 'b')]), /taken twice/);
+  assert.throws(() => checkExecutors([...good, line(0, 'leadership-taken', 3, 'b')]), /was taken after/);
+});
+
+test('the network of these tests has its logs where the checks look for them', () => {
+  assert.ok(many.names('master').every((name) => existsSync(`${many.net.dir}/logs/${name}.log`)));
+  assert.ok(many.leaderLines().length > 0);
+});
