@@ -41,6 +41,8 @@ export class Layouts {
   readonly #told = new Map<KeyHash, string>();
   /** When each node was last sent each kind of order for the newest layout, on the monotonic clock. */
   readonly #sent = new Map<string, number>();
+  /** Nodes that refused the layouts of this leader for good, as far as they did not take them since. */
+  readonly #conflicts = new Set<MemberId>();
   /** Addresses of the newest layout's nodes when the public keys were last looked at. */
   #placed: string | undefined;
 
@@ -55,6 +57,7 @@ export class Layouts {
     const epoch = this.#leadership.epoch;
     if (epoch === undefined) {
       this.#waitingSinceMs = undefined;
+      this.#conflicts.clear();
       return;
     }
     this.#core.forgetMembers();
@@ -67,6 +70,7 @@ export class Layouts {
     await this.#tellBlocked(view.wanted);
     const decide = this.#options.dueActions ?? dueActions;
     for (const action of decide(view)) await this.#carryOut(action, layouts, members, nodes, epoch);
+    await this.#tellConflicts(members);
     // A registry that lags behind the nodes must tell them nothing.
     if (view.safeMode) return;
     await this.#followAddresses(layouts, members, nodes, epoch);
@@ -131,7 +135,7 @@ export class Layouts {
     epoch: bigint,
   ): Promise<void> {
     const { incarnation } = await this.#core.life();
-    await this.#core.registry.retireLayouts(upTo, incarnation);
+    await this.#core.registry.retireLayouts(upTo, incarnation, epoch);
     this.#core.context.log.info('layout-retired', { upTo });
     const left = layouts.filter(({ layout }) => layout.number > upTo);
     await this.#tellComplete(left.at(-1), members);
@@ -184,7 +188,9 @@ export class Layouts {
       signer,
     );
     if (this.#leadership.epoch !== epoch) return;
-    const appended = await registry.appendLayout({ number, layout: { bytes, signerSpki: signer.spki } }, incarnation);
+    // The registry looks at the lease in the same step: a leader that slept since the line above appends nothing.
+    const stored = { number, layout: { bytes, signerSpki: signer.spki } };
+    const appended = await registry.appendLayout(stored, incarnation, epoch);
     if (!appended) return;
     this.#waitingSinceMs = undefined;
     await this.#tellMade(number, table, action, members);
@@ -238,8 +244,9 @@ export class Layouts {
     };
     // Heartbeats acknowledge: the answer, which comes after the last write under an older layout, is not waited for.
     const options = { timeoutMs: limits.holdTimeoutMs };
-    return this.#tell(members, to, async (destination) => {
+    return this.#tell(members, to, async (destination, memberId) => {
       await context.transport.call(destination, 'layout.adopt', order, options);
+      this.#conflicts.delete(memberId);
     });
   }
 
@@ -260,7 +267,7 @@ export class Layouts {
   async #tell(
     members: readonly MemberRecord[],
     to: readonly KeyHash[],
-    send: (destination: ReturnType<typeof destinationOf>) => Promise<void>,
+    send: (destination: ReturnType<typeof destinationOf>, memberId: MemberId) => Promise<void>,
   ): Promise<readonly KeyHash[]> {
     const reached: KeyHash[] = [];
     await Promise.all(
@@ -268,10 +275,10 @@ export class Layouts {
         const [address] = addresses;
         if (!to.includes(keyHash) || address === undefined) return;
         try {
-          await send(destinationOf({ memberId, address }));
+          await send(destinationOf({ memberId, address }), memberId);
           reached.push(keyHash);
         } catch (error) {
-          if (isOperaError(error, 'conflict')) await this.#tellConflict(memberId);
+          if (isOperaError(error, 'conflict')) this.#conflicts.add(memberId);
           this.#core.context.log.warn('order-undelivered', { node: memberId, ...errorFacts(error) });
         }
       }),
@@ -279,10 +286,13 @@ export class Layouts {
     return reached;
   }
 
-  /** Two layouts of one number exist: nobody's order can mend that, and the node is right to refuse. */
-  async #tellConflict(memberId: MemberId): Promise<void> {
-    const text = `${memberId} holds another layout of the same number and refuses this one`;
-    await this.#options.alarms.set('layout-conflict', text, { node: memberId });
+  /** Two layouts of one number: no order can mend that. Over when the node took ours or is a member no more. */
+  async #tellConflicts(members: readonly MemberRecord[]): Promise<void> {
+    const known = new Set(members.map(({ memberId }) => memberId));
+    for (const memberId of this.#conflicts) if (!known.has(memberId)) this.#conflicts.delete(memberId);
+    const [node] = this.#conflicts;
+    const text = node && `${node} holds another layout of the same number and refuses this one`;
+    await this.#options.alarms.set('layout-conflict', text, node ? { node } : {});
   }
 
   /** Nodes dial each other by the table that comes with layouts: a node that moved is made known with the same ones. */

@@ -34,6 +34,11 @@ export class Leadership {
     return this.#held?.lease ?? this.#seen;
   }
 
+  /** True while the lease is held here, promised or not. */
+  get holdsLease(): boolean {
+    return this.#held !== undefined;
+  }
+
   /** One round: renew, or watch and take. */
   async tick(): Promise<void> {
     const { registry, context } = this.#core;
