@@ -244,6 +244,8 @@ export const limits = {
   capacityChangeMin: 0.05,
   /** An hour of the network's age: what deletion is counted in. */
   servedHourMs: hour,
+  /** Kept answers of operations: a day covers any client that retries, double doubles the memory they take. */
+  outcomeKeptMs: 24 * hour,
   /** Joins, losses and changes of capacity within this become one layout. */
   layoutGatherMs: second,
   /** Unretired layouts at once. */

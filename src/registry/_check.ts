@@ -2,6 +2,7 @@
 // that a bad argument fails alike everywhere and no script or statement has to stop half way.
 // Limits stand here with their reason. Whether names are in NFC and allowed is the caller's check.
 import { OperaError } from '../errors/errors.ts';
+import { limits } from '../model/limits.ts';
 import type { NameWrap } from './epoch-records.ts';
 import type { ClusterEvent } from './events.ts';
 import type { CommitStep, NameChange, RosterSwap, SealedBody } from './registry.ts';
@@ -17,8 +18,8 @@ export const commitChangesMax = 100;
 export const bodyKeptBytesMax = 4096;
 /** A manifest body carries 4 bytes a chunk: 8 MiB is a catalogue of 2 million chunks, 8 TiB. */
 export const bodyBytesMax = 8 * 1024 * 1024;
-/** Kept answers of operations: a day covers any client that retries, double doubles the memory they take. */
-export const outcomeKeptMs = 24 * 3_600_000;
+/** Kept answers of operations. */
+export const { outcomeKeptMs } = limits;
 /** Events kept at least. */
 export const eventsKept = 10_000;
 /** Nodes a file can name in the public keys: the most a layout can hold (u16). */
@@ -131,6 +132,9 @@ export const checkRestore = (step: RestoreStep): void => {
     checkNodes(entry.nodes);
   }
   if (step.sequence !== undefined) checkSequence(step.sequence);
+  const { operations = [] } = step;
+  if (operations.length > batchMax) bad(`at most ${batchMax} operations a call`);
+  for (const { sequence } of operations) checkSequence(sequence);
 };
 
 /** What a database notes as `raised under` until it is settled: unlike every life, so that name steps are refused. */

@@ -80,9 +80,20 @@ export class MemoryMembers {
     return this.readLife();
   }
 
-  async settle(incarnation: number, sequence: bigint): Promise<boolean> {
+  /** True when `epoch` holds the lease, or nobody asks. */
+  protected leads(epoch: bigint | undefined): boolean {
+    const { lease } = this.open();
+    return epoch === undefined || (lease?.epoch === epoch && !lease.released);
+  }
+
+  protected requireLead(epoch: bigint | undefined): void {
+    if (!this.leads(epoch)) throw new OperaError('stale-leader', 'another leader holds the lease');
+  }
+
+  async settle(incarnation: number, sequence: bigint, epoch?: bigint): Promise<boolean> {
     check.checkSequence(sequence);
     const store = this.open();
+    if (!this.leads(epoch)) return false;
     const begun = store.raisedUnder === store.lifeId || store.raisedUnder === check.unsettled(store.lifeId);
     if (!begun || store.incarnation !== incarnation) return false;
     if (sequence > store.sequence) store.sequence = sequence;
@@ -130,9 +141,12 @@ export class MemoryMembers {
     return structuredClone(kept.sort(([a], [b]) => (a < b ? -1 : 1)).map(([, record]) => record));
   }
 
-  async putMember(member: MemberRecord): Promise<void> {
+  async putMember(member: MemberRecord, from?: contract.MemberState | 'none'): Promise<boolean> {
     check.checkNodes(member.addresses);
-    this.open().members.set(member.memberId, structuredClone(member));
+    const { members } = this.open();
+    if (from !== undefined && (members.get(member.memberId)?.state ?? 'none') !== from) return false;
+    members.set(member.memberId, structuredClone(member));
+    return true;
   }
 
   async getMember(memberId: MemberId): Promise<MemberRecord | undefined> {
@@ -148,10 +162,11 @@ export class MemoryMembers {
     state: contract.MemberState,
     reason: string,
     from?: contract.MemberState,
+    epoch?: bigint,
   ): Promise<boolean> {
     const { members } = this.open();
     const member = members.get(memberId);
-    if (!member || (from !== undefined && member.state !== from)) return false;
+    if (!member || !this.leads(epoch) || (from !== undefined && member.state !== from)) return false;
     const stateSinceMs = member.state === state ? member.stateSinceMs : this.clock.nowMs();
     members.set(memberId, { ...member, state, stateSinceMs, stateReason: reason });
     return true;
@@ -246,16 +261,17 @@ export class MemoryMembers {
     return { unretired: structuredClone(unretired), retiredUpTo };
   }
 
-  async appendLayout(layout: contract.StoredLayout, incarnation: number): Promise<boolean> {
+  async appendLayout(layout: contract.StoredLayout, incarnation: number, epoch?: bigint): Promise<boolean> {
     const store = this.open();
     const lives = store.lifeId === store.raisedUnder && store.incarnation === incarnation;
-    if (!lives || layout.number !== this.newestLayout() + 1) return false;
+    if (!lives || !this.leads(epoch) || layout.number !== this.newestLayout() + 1) return false;
     store.layouts.set(layout.number, structuredClone(layout));
     return true;
   }
 
-  async retireLayouts(upTo: number, incarnation: number): Promise<void> {
+  async retireLayouts(upTo: number, incarnation: number, epoch?: bigint): Promise<void> {
     this.living(incarnation);
+    this.requireLead(epoch);
     this.retire(upTo);
   }
 

@@ -71,8 +71,16 @@ export const raiseIncarnation = (
   return lifeOf({ ...life, incarnation, raised_under: raisedUnder }, fileId);
 };
 
-export const settle = (context: StepContext, incarnation: number, sequence: bigint): boolean => {
-  if (!isBegun(context) || context.life.incarnation !== incarnation) return false;
+/** True when `epoch` holds the lease, or nobody asks. */
+const leads = ({ rows }: StepContext, epoch: bigint | undefined): boolean =>
+  epoch === undefined || rows.get('SELECT 1 FROM lease WHERE epoch = ? AND released = 0', epoch) !== undefined;
+
+export const requireLead = (context: StepContext, epoch: bigint | undefined): void => {
+  if (!leads(context, epoch)) throw new OperaError('stale-leader', 'another leader holds the lease');
+};
+
+export const settle = (context: StepContext, incarnation: number, sequence: bigint, epoch?: bigint): boolean => {
+  if (!isBegun(context) || context.life.incarnation !== incarnation || !leads(context, epoch)) return false;
   const sql = 'UPDATE life SET raised_under = ?, sequence = max(sequence, ?)';
   return context.rows.run(sql, context.lifeId, sequence) === 1;
 };
@@ -142,7 +150,11 @@ const memberOf = (row: MemberRow): MemberRecord => ({
   stateReason: row.state_reason,
 });
 
-export const putMember = ({ rows }: StepContext, member: MemberRecord): void => {
+export const putMember = ({ rows }: StepContext, member: MemberRecord, from?: string): boolean => {
+  if (from !== undefined) {
+    const sql = 'SELECT state FROM members WHERE member_id = ?';
+    if ((rows.get<{ state: string }>(sql, member.memberId)?.state ?? 'none') !== from) return false;
+  }
   rows.run(
     'INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
     member.memberId,
@@ -158,6 +170,7 @@ export const putMember = ({ rows }: StepContext, member: MemberRecord): void => 
     member.stateSinceMs,
     member.stateReason,
   );
+  return true;
 };
 
 export const getMember = ({ rows }: StepContext, memberId: MemberId): MemberRecord | undefined => {
@@ -169,12 +182,15 @@ export const listMembers = ({ rows }: StepContext): readonly MemberRecord[] =>
   rows.all<MemberRow>('SELECT * FROM members').map(memberOf);
 
 export const setMemberState = (
-  { rows, nowMs }: StepContext,
+  context: StepContext,
   memberId: MemberId,
   state: contract.MemberState,
   reason: string,
   from?: contract.MemberState,
+  epoch?: bigint,
 ): boolean => {
+  const { rows, nowMs } = context;
+  if (!leads(context, epoch)) return false;
   const since = 'CASE WHEN state = ?1 THEN state_since_ms ELSE ?2 END';
   const set = `UPDATE members SET state_since_ms = ${since}, state = ?1, state_reason = ?3`;
   const sql = `${set} WHERE member_id = ?4 AND (?5 IS NULL OR state = ?5)`;
@@ -309,9 +325,14 @@ const addLayout = (rows: Rows, { number, layout }: contract.StoredLayout): void 
   rows.run('UPDATE life SET newest_layout = ?', number);
 };
 
-export const appendLayout = (context: StepContext, stored: contract.StoredLayout, incarnation: number): boolean => {
+export const appendLayout = (
+  context: StepContext,
+  stored: contract.StoredLayout,
+  incarnation: number,
+  epoch?: bigint,
+): boolean => {
   const { rows, life } = context;
-  if (!isLiving(context) || life.incarnation !== incarnation) return false;
+  if (!isLiving(context) || life.incarnation !== incarnation || !leads(context, epoch)) return false;
   if (stored.number !== life.newest_layout + 1) return false;
   addLayout(rows, stored);
   return true;
@@ -322,8 +343,10 @@ const retire = (rows: Rows, upTo: number): void => {
   rows.run('DELETE FROM layouts WHERE number <= (SELECT retired_layouts FROM life)');
 };
 
-export const retireLayouts = (context: StepContext, upTo: number, incarnation: number): void => {
-  retire(requireLife(context, incarnation).rows, upTo);
+export const retireLayouts = (context: StepContext, upTo: number, incarnation: number, epoch?: bigint): void => {
+  const { rows } = requireLife(context, incarnation);
+  requireLead(context, epoch);
+  retire(rows, upTo);
 };
 
 /** The counters and layouts of a restore; the names are _sqlite-names.ts's. */

@@ -6,7 +6,7 @@ import type { OperationId, VersionId } from '../model/ids.ts';
 import { batchMax, bodyKeptBytesMax, namesOf, outcomeKeptMs } from './_check.ts';
 import { type ChangeFacts, nextSequence, refusalOf, targetOf } from './_decide.ts';
 import { bytesOf, isBegun, isLiving, requireLife, type Rows, type StepContext } from './_sqlite-database.ts';
-import { restoreCounters } from './_sqlite-members.ts';
+import { requireLead, restoreCounters } from './_sqlite-members.ts';
 import { dropPlacements, setPlacements } from './_sqlite-placements.ts';
 import type { NameWrap } from './epoch-records.ts';
 import type * as contract from './registry.ts';
@@ -281,7 +281,8 @@ export const replaceWraps = (context: StepContext, incarnation: number, wraps: r
 
 export const restore = (context: StepContext, step: RestoreStep): void => {
   if (!isBegun(context) || context.life.incarnation !== step.incarnation) throw new OperaError('stale-incarnation');
-  const { rows } = context;
+  requireLead(context, step.epoch);
+  const { rows, nowMs } = context;
   restoreCounters(context, step);
   for (const { name, sequence } of step.dead ?? []) {
     if ((currentOf(rows, name)?.sequence ?? sequence) < sequence) deleteName(rows, name);
@@ -291,5 +292,9 @@ export const restore = (context: StepContext, step: RestoreStep): void => {
     if ((currentOf(rows, name)?.sequence ?? -1n) >= sequence) continue;
     const id = writeName(rows, { ...restored, body: body.length > bodyKeptBytesMax ? null : body });
     setPlacements(rows, id, restored.nodes);
+  }
+  for (const { operationId, sequence, incarnation } of step.operations ?? []) {
+    const sql = 'INSERT OR IGNORE INTO outcomes VALUES (?, ?, ?, ?, NULL, NULL)';
+    rows.run(sql, operationId, nowMs, sequence, incarnation);
   }
 };

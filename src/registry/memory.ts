@@ -193,6 +193,7 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
   async restore(step: RestoreStep): Promise<void> {
     check.checkRestore(step);
     const store = this.begun(step.incarnation);
+    this.requireLead(step.epoch);
     if (step.sequence !== undefined && step.sequence > store.sequence) store.sequence = step.sequence;
     if (step.leaseEpoch !== undefined && step.leaseEpoch > store.leaseEpoch) {
       store.leaseEpoch = step.leaseEpoch;
@@ -209,6 +210,11 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
       if ((this.#current(restored.name)?.sequence ?? -1n) >= restored.sequence) continue;
       const body = restored.body.length > check.bodyKeptBytesMax ? undefined : restored.body;
       store.names.set(restored.name, { record: { ...restored, body }, nodes: [...new Set(nodes)] });
+    }
+    for (const { operationId, sequence, incarnation } of step.operations ?? []) {
+      if (store.outcomes.has(operationId)) continue;
+      const outcome = { done: true, sequence, incarnation, replaced: undefined, repeated: true } as const;
+      store.outcomes.set(operationId, { atMs: this.clock.nowMs(), outcome });
     }
   }
 

@@ -90,9 +90,9 @@ export class RedisRegistry implements contract.Registry {
     return raised === 1 ? this.readLife() : undefined;
   }
 
-  async settle(incarnation: number, sequence: bigint): Promise<boolean> {
+  async settle(incarnation: number, sequence: bigint, epoch?: bigint): Promise<boolean> {
     check.checkSequence(sequence);
-    return (await this.#runLiving('settle', incarnation, sequence)) === 1;
+    return (await this.#runLiving('settle', incarnation, sequence, epoch ?? '')) === 1;
   }
 
   async forgetNetwork(incarnation: number): Promise<boolean> {
@@ -119,11 +119,12 @@ export class RedisRegistry implements contract.Registry {
     return newer.map(({ record }) => codec.unpackRecord(record));
   }
 
-  async putMember(member: contract.MemberRecord): Promise<void> {
+  async putMember(member: contract.MemberRecord, from?: contract.MemberState | 'none'): Promise<boolean> {
     check.checkNodes(member.addresses);
     const { memberId, state, stateReason, stateSinceMs, role, addresses } = member;
     const address = role === 'node' ? (addresses[0] ?? '') : '';
-    await this.#run('putMember', memberId, codec.encodeMember(member), state, stateReason, stateSinceMs, address, '');
+    const args = [memberId, codec.encodeMember(member), state, stateReason, stateSinceMs, address, from ?? '', ''];
+    return (await this.#run('putMember', ...args)) === 1;
   }
 
   async getMember(memberId: MemberId): Promise<contract.MemberRecord | undefined> {
@@ -145,8 +146,9 @@ export class RedisRegistry implements contract.Registry {
     state: contract.MemberState,
     reason: string,
     from?: contract.MemberState,
+    epoch?: bigint,
   ): Promise<boolean> {
-    return (await this.#run('putMember', memberId, '', state, reason, '', '', from ?? '')) === 1;
+    return (await this.#run('putMember', memberId, '', state, reason, '', '', from ?? '', epoch ?? '')) === 1;
   }
 
   async putKeyBoxes(boxes: readonly StoredKeyBox[]): Promise<void> {
@@ -246,12 +248,13 @@ export class RedisRegistry implements contract.Registry {
     return { unretired: unretired.sort((a, b) => a.number - b.number), retiredUpTo: codec.numberOf(retired) };
   }
 
-  async appendLayout({ number, layout }: contract.StoredLayout, incarnation: number): Promise<boolean> {
-    return (await this.#runLiving('appendLayout', incarnation, number, codec.packRecord(layout))) === 1;
+  async appendLayout({ number, layout }: contract.StoredLayout, incarnation: number, epoch?: bigint): Promise<boolean> {
+    const args = [number, codec.packRecord(layout), epoch ?? ''];
+    return (await this.#runLiving('appendLayout', incarnation, ...args)) === 1;
   }
 
-  async retireLayouts(upTo: number, incarnation: number): Promise<void> {
-    await this.#runLiving('retireLayouts', incarnation, upTo);
+  async retireLayouts(upTo: number, incarnation: number, epoch?: bigint): Promise<void> {
+    await this.#runLiving('retireLayouts', incarnation, upTo, epoch ?? '');
   }
 
   async openUploads(open: contract.OpenUploads): Promise<readonly (contract.NameVersion | undefined)[]> {

@@ -274,9 +274,10 @@ export interface Registry {
   raiseIncarnation(expect: number, atLeast?: number): Promise<RegistryLife | undefined>;
   /**
    * Names are what the nodes hold, up to `sequence`: raises the counter to it and lets the steps of names work again.
-   * False when the incarnation or the life is another by now; true when it is settled already.
+   * False when the incarnation, the life or the lease is another by now; true when it is settled already. Here and
+   * below, what only a leader does takes its `epoch`: when given, the lease must be of it and not released.
    */
-  settle(incarnation: number, sequence: bigint): Promise<boolean>;
+  settle(incarnation: number, sequence: bigint, epoch?: bigint): Promise<boolean>;
   /**
    * Forgets the network when the incarnation is this one: from then on the database is `registry-lost`. For a database
    * that went back too far to be caught up with. False when the incarnation is another by now.
@@ -287,16 +288,25 @@ export interface Registry {
   swapRoster(swap: RosterSwap): Promise<boolean>;
   /** Kept rosters (see RosterSwap.keep, and the first) with numbers in (after, ∞), ascending. */
   listKeptRosters(after: bigint): Promise<readonly SignedRecord[]>;
-  /** Inserts or replaces. For a node, its first address appears in `network:nodes` unless its state is removed. */
-  putMember(member: MemberRecord): Promise<void>;
+  /**
+   * Inserts or replaces. For a node, its first address appears in `network:nodes` unless its state is removed. With
+   * `from` only while the member is in that state, or `none` while there is no such member; false when it is not so.
+   */
+  putMember(member: MemberRecord, from?: MemberState | 'none'): Promise<boolean>;
   getMember(memberId: MemberId): Promise<MemberRecord | undefined>;
   listMembers(): Promise<readonly MemberRecord[]>;
   /**
-   * False when there is no such member, or it is not in state `from` when that is given. `removed` takes a node's
-   * address out of `network:nodes`. `stateSinceMs` becomes the registry's clock when the state differs from before, and
-   * stays otherwise.
+   * False when there is no such member, it is not in state `from`, or the lease not of `epoch`. `removed` takes a
+   * node's address out of `network:nodes`. `stateSinceMs` becomes the registry's clock when the state differs from
+   * before, and stays otherwise.
    */
-  setMemberState(memberId: MemberId, state: MemberState, reason: string, from?: MemberState): Promise<boolean>;
+  setMemberState(
+    memberId: MemberId,
+    state: MemberState,
+    reason: string,
+    from?: MemberState,
+    epoch?: bigint,
+  ): Promise<boolean>;
   /** Boxes are kept per (recipient, kind, epoch); a repeated put replaces. */
   putKeyBoxes(boxes: readonly StoredKeyBox[]): Promise<void>;
   listKeyBoxes(recipient?: KeyHash): Promise<readonly StoredKeyBox[]>;
@@ -322,10 +332,10 @@ export interface Registry {
   renewLease(epoch: bigint, instance: string): Promise<Lease | undefined>;
   releaseLease(epoch: bigint, instance: string): Promise<void>;
   readLayouts(): Promise<LayoutState>;
-  /** Adds layout `number` = newest + 1. False when the newest is not number − 1 or `incarnation` is not current. */
-  appendLayout(layout: StoredLayout, incarnation: number): Promise<boolean>;
-  /** Raises retiredUpTo to at most newest − 1; never lowers it. Retired layouts are forgotten. `stale-incarnation`. */
-  retireLayouts(upTo: number, incarnation: number): Promise<void>;
+  /** Adds layout `number` = newest + 1. False when the newest is not number − 1, or incarnation or epoch is another. */
+  appendLayout(layout: StoredLayout, incarnation: number, epoch?: bigint): Promise<boolean>;
+  /** Raises retiredUpTo to at most newest − 1, never lowers it; forgets those. `stale-incarnation`, `stale-leader`. */
+  retireLayouts(upTo: number, incarnation: number, epoch?: bigint): Promise<void>;
 
   /**
    * Opens up to 1,000 uploads; answers, in order, the current version of each name. An upload that is open already
@@ -376,7 +386,7 @@ export interface Registry {
   rebuildPlacements(layoutNumber: number, addressesOf: AddressesOf): Promise<void>;
   /** Layout number the public placement keys follow; `status` compares it with the newest. */
   placementsLayout(): Promise<number>;
-  /** Puts back what was lost; works before settle() as well. `stale-incarnation`. */
+  /** Puts back what was lost; works before settle() as well. `stale-incarnation`, `stale-leader`. */
   restore(step: RestoreStep): Promise<void>;
   appendEvent(event: ClusterEvent): Promise<void>;
   /** Oldest first, strictly after `after`; at least the newest 10,000 are kept. `limit` up to 1,000. */

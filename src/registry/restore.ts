@@ -22,9 +22,17 @@ export interface RestoredName {
   readonly nodes: readonly string[];
 }
 
+export interface RestoredOperation {
+  readonly operationId: OperationId;
+  readonly sequence: bigint;
+  readonly incarnation: number;
+}
+
 /** What nodes know and the registry lost. Counters only rise; a name moves only to a higher sequence. */
 export interface RestoreStep {
   readonly incarnation: number;
+  /** When given, the lease must be of this epoch: who led before must not put back what his successor took away. */
+  readonly epoch?: bigint;
   readonly sequence?: bigint;
   /** Highest leader epoch any node promised; a lease of a lower epoch ends. */
   readonly leaseEpoch?: bigint;
@@ -35,4 +43,6 @@ export interface RestoreStep {
   readonly names?: readonly RestoredName[];
   /** Names whose highest manifest is a tombstone: removed when they stand at a lower sequence. */
   readonly dead?: readonly { readonly name: string; readonly sequence: bigint }[];
+  /** Operations that were carried out, as their manifests tell: who repeats one is answered and does nothing twice. */
+  readonly operations?: readonly RestoredOperation[];
 }

@@ -74,9 +74,9 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('raiseIncarnation', expect, atLeast);
   }
 
-  async settle(incarnation: number, sequence: bigint): Promise<boolean> {
+  async settle(incarnation: number, sequence: bigint, epoch?: bigint): Promise<boolean> {
     check.checkSequence(sequence);
-    return this.#step('settle', incarnation, sequence);
+    return this.#step('settle', incarnation, sequence, epoch);
   }
 
   forgetNetwork(incarnation: number): Promise<boolean> {
@@ -96,9 +96,9 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('listKeptRosters', after);
   }
 
-  async putMember(member: contract.MemberRecord): Promise<void> {
+  async putMember(member: contract.MemberRecord, from?: contract.MemberState | 'none'): Promise<boolean> {
     check.checkNodes(member.addresses);
-    return this.#step('putMember', member);
+    return this.#step('putMember', member, from);
   }
 
   getMember(memberId: MemberId): Promise<contract.MemberRecord | undefined> {
@@ -114,8 +114,9 @@ export class SqliteRegistry implements contract.Registry {
     state: contract.MemberState,
     reason: string,
     from?: contract.MemberState,
+    epoch?: bigint,
   ): Promise<boolean> {
-    return this.#step('setMemberState', memberId, state, reason, from);
+    return this.#step('setMemberState', memberId, state, reason, from, epoch);
   }
 
   putKeyBoxes(boxes: readonly StoredKeyBox[]): Promise<void> {
@@ -178,12 +179,12 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('readLayouts');
   }
 
-  appendLayout(layout: contract.StoredLayout, incarnation: number): Promise<boolean> {
-    return this.#step('appendLayout', layout, incarnation);
+  appendLayout(layout: contract.StoredLayout, incarnation: number, epoch?: bigint): Promise<boolean> {
+    return this.#step('appendLayout', layout, incarnation, epoch);
   }
 
-  retireLayouts(upTo: number, incarnation: number): Promise<void> {
-    return this.#step('retireLayouts', upTo, incarnation);
+  retireLayouts(upTo: number, incarnation: number, epoch?: bigint): Promise<void> {
+    return this.#step('retireLayouts', upTo, incarnation, epoch);
   }
 
   async openUploads(open: contract.OpenUploads): Promise<readonly (contract.NameVersion | undefined)[]> {

@@ -52,6 +52,12 @@ const testLife = (it: RegistryTest): void => {
   });
 };
 
+const holder = (name: string) => ({
+  memberId: build.member(name).memberId,
+  instance: name.repeat(32),
+  address: `${name}:1`,
+});
+
 const testLoss = (it: RegistryTest): void => {
   it('answers no names between raising the incarnation and settling it, and takes what is restored', async (run) => {
     const { registry } = run;
@@ -227,6 +233,21 @@ const testMembers = (it: RegistryTest): void => {
     assert.deepEqual([found?.state, found?.stateReason], ['quarantine', 'flaps']);
     assert.equal(await registry.setMemberState(build.member('x').memberId, 'up', '', 'up'), false);
   });
+
+  it('puts a record back only while its member is in the state that was read', async ({ registry, other }) => {
+    await build.createNetwork(registry);
+    const member = build.member('n1', { addresses: ['n1:1'] });
+    assert.equal(await registry.putMember(member, 'up'), false);
+    assert.equal(await registry.putMember(member, 'none'), true);
+    assert.equal(await registry.putMember({ ...member, zone: 'x' }, 'none'), false);
+    await other().setMemberState(member.memberId, 'out', 'silent', 'up');
+    assert.equal(await registry.putMember({ ...member, addresses: ['n1:2'] }, 'up'), false);
+    const found = await registry.getMember(member.memberId);
+    assert.deepEqual([found?.state, found?.addresses, found?.zone], ['out', ['n1:1'], member.zone]);
+    assert.deepEqual((await build.publicKeysOf(registry))['network:nodes'], ['n1:1']);
+    assert.equal(found && (await registry.putMember({ ...found, addresses: ['n1:2'] }, 'out')), true);
+    assert.deepEqual((await registry.getMember(member.memberId))?.addresses, ['n1:2']);
+  });
 };
 
 const testKeys = (it: RegistryTest): void => {
@@ -318,12 +339,6 @@ const testTokens = (it: RegistryTest): void => {
 };
 
 const testLeases = (it: RegistryTest): void => {
-  const holder = (name: string) => ({
-    memberId: build.member(name).memberId,
-    instance: name.repeat(32),
-    address: `${name}:1`,
-  });
-
   it('fences: a lease is taken with a higher epoch, and the old holder can do nothing with it', async ({
     registry,
     other,
@@ -379,6 +394,38 @@ const testLayouts = (it: RegistryTest): void => {
     ]);
     assert.equal(await registry.appendLayout(layout(2), 1), true);
     assert.deepEqual(await other().readLayouts(), { unretired: [layout(1), layout(2)], retiredUpTo: 0 });
+  });
+
+  it('takes layouts, verdicts and what is put back from the leader of the lease alone', async ({ registry, other }) => {
+    await build.createNetwork(registry);
+    await registry.putMember(build.member('n1', { state: 'down' }));
+    await registry.takeLease(holder('old'), undefined);
+    const put = await build.putName(registry, 'a');
+    const late = other();
+    assert.equal(await late.appendLayout(layout(2), 1, 1n), true);
+    await late.retireLayouts(1, 1, 1n);
+    await registry.releaseLease(1n, holder('old').instance);
+    // Nobody leads, and then somebody else.
+    for (const by of [undefined, 'new']) {
+      if (by) await registry.takeLease(holder(by), undefined);
+      const stale = { code: 'stale-leader' };
+      assert.equal(await late.appendLayout(layout(3), 1, 1n), false);
+      await assert.rejects(late.retireLayouts(2, 1, 1n), stale);
+      assert.equal(await late.setMemberState(build.member('n1').memberId, 'out', 'gone', 'down', 1n), false);
+      const dead = [{ name: 'a', sequence: put.sequence + 1n }];
+      await assert.rejects(late.restore({ incarnation: 1, epoch: 1n, dead, sequence: put.sequence + 9n }), stale);
+      assert.equal(await late.settle(1, put.sequence + 9n, 1n), false);
+    }
+    assert.deepEqual(await registry.readLayouts(), { unretired: [layout(2)], retiredUpTo: 1 });
+    assert.equal((await registry.readLife()).sequence, put.sequence);
+    assert.equal((await registry.getMember(build.member('n1').memberId))?.state, 'down');
+    assert.equal((await registry.getNames(['a']))[0]?.sequence, put.sequence);
+    assert.equal(await late.appendLayout(layout(3), 1, 2n), true);
+    await late.retireLayouts(2, 1, 2n);
+    assert.equal(await late.setMemberState(build.member('n1').memberId, 'out', 'gone', 'down', 2n), true);
+    assert.equal(await late.settle(1, put.sequence, 2n), true);
+    await late.restore({ incarnation: 1, epoch: 2n, dead: [{ name: 'a', sequence: put.sequence + 1n }] });
+    assert.deepEqual(await registry.getNames(['a']), [undefined]);
   });
 
   it('retires older layouts, never the newest, and never goes back', async ({ registry }) => {

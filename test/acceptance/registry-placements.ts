@@ -107,6 +107,28 @@ export const testPlacements = (it: RegistryTest): void => {
 };
 
 export const testRestore = (it: RegistryTest): void => {
+  it('answers an operation that was put back as carried out, and keeps the answer it had', async ({ registry }) => {
+    await build.createNetwork(registry);
+    const version = await build.openUpload(registry, 'a');
+    const put = build.put('a', version);
+    const done = await build.commitDone(registry, put);
+    const version2 = await build.openUpload(registry, 'b');
+    const lost = build.put('b', version2);
+    const sequence = done.sequence + 5n;
+    const operations = [
+      { operationId: put.operationId, sequence, incarnation: 9 },
+      { operationId: lost.operationId, sequence, incarnation: 9 },
+    ];
+    await registry.restore({ incarnation: 1, operations });
+    const again = await build.commitDone(registry, put);
+    assert.deepEqual([again.sequence, again.incarnation, again.repeated], [done.sequence, 1, true]);
+    const repeated = await build.commitDone(registry, lost);
+    assert.deepEqual([repeated.sequence, repeated.incarnation, repeated.repeated], [sequence, 9, true]);
+    assert.equal(repeated.replaced, undefined);
+    assert.deepEqual(await registry.getNames(['b']), [undefined]);
+    assert.deepEqual(await registry.getOutcome(lost.operationId), repeated);
+  });
+
   it('puts back names by their highest sequence, counters and layouts', async ({ registry }) => {
     await build.createNetwork(registry);
     const kept = await build.putName(registry, 'kept', ['n1:1']);

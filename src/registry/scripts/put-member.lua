@@ -2,15 +2,15 @@
 -- the nodes that are not removed, each once.
 -- ARGV: 1 member id, 2 JSON without state, or '' to change the state only, 3 state, 4 reason,
 --       5 state since in ms, or '' for now unless the state is the same, 6 address for `network:nodes` or '',
---       7 the state it must be in (state only), or '' for any.
--- Reply: 1 done, 0 no such member or in another state (state only). Errors: registry-lost.
+--       7 the state it must be in, 'none' when there must be no such member, or '' for any, 8 leader epoch or ''.
+-- Reply: 1 done, 0 in another state or led by another; no such member (state only). Errors: registry-lost.
 if not known() then return fail('registry-lost') end
-local id, record, state, reason, since, address, from = unpack(ARGV)
+local id, record, state, reason, since, address, from, epoch = unpack(ARGV)
+if not leads(epoch) then return 0 end
+local oldState, oldSince = string.match(redis.call('HGET', K.memberStates, id) or 'none 0', '^(%S+) (%S+)')
+if from ~= '' and oldState ~= from then return 0 end
 if record == '' then
-  local old = redis.call('HGET', K.memberStates, id)
-  if not old then return 0 end
-  local oldState, oldSince = string.match(old, '^(%S+) (%S+)')
-  if from ~= '' and oldState ~= from then return 0 end
+  if oldState == 'none' then return 0 end
   since = oldState == state and oldSince or text(nowMs())
   -- The address is among the addresses of the record; the caller cannot know it without a race.
   local member = cjson.decode(redis.call('HGET', K.members, id))

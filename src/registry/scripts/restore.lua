@@ -1,13 +1,15 @@
 -- Puts back what nodes know and the registry lost; counters only rise. Works before the incarnation is settled.
--- ARGV: 1 run id, 2 incarnation, 3 sequence, 4 lease epoch, 5 retired up to, 6 number of layouts, then for each
---   layout: number, packed layout; number of dead names, for each: name, sequence; then for each live name: name,
---   version, sequence, incarnation, operation id, chunk count, body, '1' when the body stays, wrap, number of nodes,
---   nodes (without duplicates).
--- Reply: OK. Errors: registry-lost, stale-incarnation.
+-- ARGV: 1 run id, 2 incarnation, 3 sequence, 4 lease epoch, 5 retired up to, 6 leader epoch or '', 7 seconds an
+--   outcome is kept, 8 number of layouts, for each: number, packed layout; number of dead names, for each: name,
+--   sequence; number of operations, for each: id, sequence, incarnation; then for each live name: name, version,
+--   sequence, incarnation, operation id, chunk count, body, '1' when the body stays, wrap, number of nodes, nodes
+--   (without duplicates).
+-- Reply: OK. Errors: registry-lost, stale-incarnation, stale-leader.
 if not known() then return fail('registry-lost') end
 if not begun(ARGV[1], ARGV[2]) then return fail('stale-incarnation') end
+if not leads(ARGV[6]) then return fail('stale-leader') end
 
-local at = 6
+local at = 8
 local function take()
   at = at + 1
   return ARGV[at - 1]
@@ -33,6 +35,15 @@ for _ = 1, tonumber(take()) do
   local name, dead = take(), tonumber(take())
   local version, sequence = currentOf(name)
   if version and tonumber(sequence) < dead then deleteName(name) end
+end
+for _ = 1, tonumber(take()) do
+  local operation, sequence, incarnation = take(), take(), take()
+  local key = K.outcome .. operation
+  if redis.call('EXISTS', key) == 0 then
+    redis.call('HSET', key, 'sequence', sequence, 'incarnation', incarnation,
+      'replaced_version', '', 'replaced_sequence', '')
+    redis.call('EXPIRE', key, ARGV[7])
+  end
 end
 while at <= #ARGV do
   local name, version, sequence, incarnation, operation = take(), take(), take(), take(), take()

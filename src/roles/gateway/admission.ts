@@ -19,6 +19,7 @@ import type { AnswerOf, RequestOf } from '../../wire/routes.ts';
 import type { RoleContext } from '../context.ts';
 import type { MemberDirectory } from './directory.ts';
 import type { KeyOffice } from './key-office.ts';
+import { changeMember } from './member-records.ts';
 import type { RosterOffice } from './roster-office.ts';
 
 export interface AdmissionDeps {
@@ -114,12 +115,13 @@ export class Admission {
     const { member, memberId, spki } = await verifyRenew(request, trust);
     const issued = await this.#issue(member.role, spki);
     try {
-      const record = await registry.getMember(memberId);
-      if (record) await registry.putMember({ ...record, certificateExpiresMs: issued.expiresMs });
+      await changeMember(registry, memberId, (record) => {
+        return record && { ...record, certificateExpiresMs: issued.expiresMs };
+      });
       directory.invalidate();
     } catch (error) {
       // A member must not expire because the database is away.
-      if (!isOperaError(error, 'registry-unavailable', 'registry-lost')) throw error;
+      if (!isOperaError(error, 'registry-unavailable', 'registry-lost', 'conflict')) throw error;
       context.log.warn('renewal-not-registered', { memberId, ...errorFacts(error) });
     }
     return this.#admit(member.keyHash, issued.certificate);
@@ -146,7 +148,6 @@ export class Admission {
     const { memberId, spki, member } = verdict;
     const { keyHash, role } = member;
     const nowMs = context.clock.nowMs();
-    const before = await registry.getMember(memberId);
     const fresh: MemberRecord = {
       memberId,
       keyHash,
@@ -161,9 +162,13 @@ export class Admission {
       stateSinceMs: nowMs,
       stateReason: 'joined',
     };
-    await registry.putMember(before ? { ...before, certificateExpiresMs: issued.expiresMs } : fresh);
+    let isNew = false;
+    await changeMember(registry, memberId, (before) => {
+      isNew = before === undefined;
+      return before ? { ...before, certificateExpiresMs: issued.expiresMs } : fresh;
+    });
     directory.invalidate();
-    if (before) return;
+    if (!isNew) return;
     const causeId = bytesToHex(context.random.bytes(16));
     await registry.appendEvent({ atMs: nowMs, kind: 'member-joined', causeId, memberId, facts: { role } });
     context.log.info('member-joined', { memberId, joinedAs: role });

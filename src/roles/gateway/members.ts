@@ -13,6 +13,7 @@ import type { RequestOf } from '../../wire/routes.ts';
 import type { RoleContext } from '../context.ts';
 import type { MemberDirectory } from './directory.ts';
 import type { KeyOffice } from './key-office.ts';
+import { changeMember } from './member-records.ts';
 import type { Relay } from './relay.ts';
 import type { RosterOffice } from './roster-office.ts';
 
@@ -66,7 +67,6 @@ export class Members {
   ): Promise<void> {
     if (at.addresses.length === 0) return;
     const { registry, context, directory, relay } = this.#deps;
-    const before = await registry.getMember(peer.memberId);
     const nowMs = context.clock.nowMs();
     const { memberId, keyHash, role, spki } = peer;
     const fresh: MemberRecord = {
@@ -77,21 +77,17 @@ export class Members {
       stateSinceMs: nowMs,
       stateReason: 'announced',
     };
-    // Sentinels judge the others; only who has just begun is up by its own word.
-    const begins = !before || before.state === 'joining';
-    const next: MemberRecord = {
-      ...(before ?? fresh),
-      ...at,
-      ...(begins ? { state: 'up', stateSinceMs: nowMs, stateReason: 'announced' } : {}),
-    };
-    const unchanged =
-      before &&
-      !begins &&
-      same(before.addresses, next.addresses) &&
-      before.zone === next.zone &&
-      before.capacityBytes === next.capacityBytes;
-    if (unchanged) return;
-    await registry.putMember(next);
+    let changed = false;
+    await changeMember(registry, memberId, (before) => {
+      // Sentinels judge the others; only who has just begun is up by its own word.
+      const begins = !before || before.state === 'joining';
+      changed = begins || !same(before.addresses, at.addresses);
+      changed ||= before?.zone !== at.zone || before.capacityBytes !== at.capacityBytes;
+      if (!changed) return undefined;
+      const up = { state: 'up', stateSinceMs: nowMs, stateReason: 'announced' } as const;
+      return { ...(before ?? fresh), ...at, ...(begins ? up : {}) };
+    });
+    if (!changed) return;
     directory.invalidate();
     if (memberId !== context.memberId) void relay.tellMasters(memberId);
   }

@@ -82,7 +82,7 @@ export class Judge {
     await this.#tellMassFailure(state);
     for (const verdict of verdicts) {
       if (this.#leadership.epoch !== epoch) return;
-      await this.#carryOut(verdict);
+      await this.#carryOut(verdict, epoch);
     }
   }
 
@@ -151,10 +151,10 @@ export class Judge {
     }
   }
 
-  async #carryOut({ memberId, from, state, reason }: Verdict): Promise<void> {
+  async #carryOut({ memberId, from, state, reason }: Verdict, epoch: bigint): Promise<void> {
     const { registry, context } = this.#core;
     const { sentenced } = this.#timeline.flapsOf(memberId);
-    if (!(await registry.setMemberState(memberId, state, reason, from))) return;
+    if (!(await registry.setMemberState(memberId, state, reason, from, epoch))) return;
     this.#core.forgetMembers();
     context.log.warn('member-state-set', { memberId, from, state, reason });
     const kind = {

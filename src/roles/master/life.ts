@@ -76,6 +76,9 @@ export class LifeWatch {
 
   #follow(life: RegistryLife): void {
     if (!life.settled) return this.#unsafe('the registry is compared with the nodes');
+    // Learned while this round was reading: the next one raises the incarnation for it.
+    const { lag } = this.#core;
+    if (lag !== undefined && this.#leadership.holdsLease) return this.#unsafe(`the registry went back: ${lag}`);
     if (this.#core.safety.mode === 'safe') this.#core.context.log.warn('safe-mode-left', {});
     this.#core.safety = { mode: 'normal', reason: '' };
   }
@@ -137,8 +140,7 @@ export class LifeWatch {
     }
     for (const member of this.#members) {
       // A role may have announced itself already: its own word is newer.
-      const known = await registry.getMember(member.memberId);
-      if (!known) await registry.putMember(member);
+      await registry.putMember(member, 'none');
     }
     this.#core.forgetMembers();
     await this.#event('registry-made-again', { incarnation });

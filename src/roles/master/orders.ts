@@ -53,6 +53,7 @@ export const isSafeToRemove = (
   layouts: readonly Layout[],
   views: readonly NodeView[],
 ): boolean =>
+  core.safety.mode === 'normal' &&
   !layouts.some(({ nodes }) => nodes.includes(keyHash)) &&
   isComplete(layouts, views) &&
   leftToCopy(core, layouts).chunks === 0;
@@ -70,7 +71,7 @@ export class NodeOrders {
 
   /** A layout without the node is made; it serves until the others hold what it holds. */
   async drain({ node, force }: Order): Promise<Answer> {
-    this.#requireLead();
+    const epoch = this.#requireLead();
     const { member, views } = await this.#look(node);
     if (member.state === 'draining') return (await this.#look(node)).answer;
     if (member.state === 'removed' || member.state === 'out') {
@@ -84,25 +85,25 @@ export class NodeOrders {
         'join another node first, or say --force to live with fewer copies',
       );
     }
-    await this.#move(member, 'draining', 'node-draining');
+    await this.#move(member, 'draining', 'node-draining', epoch);
     return (await this.#look(node)).answer;
   }
 
   /** Takes a drain, a removal or a quarantine back. */
   async resume({ node }: Order): Promise<Answer> {
-    this.#requireLead();
+    const epoch = this.#requireLead();
     const { member, answer } = await this.#look(node);
     if (member.state === 'out') {
       throw refused(`${member.memberId} is out: it comes back by itself`, 'start it, and it joins the next layout');
     }
     if (member.state !== 'draining' && member.state !== 'quarantine' && member.state !== 'removed') return answer;
-    await this.#move(member, 'up', 'node-resumed');
+    await this.#move(member, 'up', 'node-resumed', epoch);
     return (await this.#look(node)).answer;
   }
 
   /** The node is no longer part of the network's storage; revoking its membership is another order. */
   async remove({ node, force }: Order): Promise<Answer> {
-    this.#requireLead();
+    const epoch = this.#requireLead();
     const { member, answer } = await this.#look(node);
     if (member.state === 'removed') return answer;
     if (!answer.safeToRemove && !force) {
@@ -113,12 +114,17 @@ export class NodeOrders {
         'drain it first and wait until it is safe to remove, or say --force to give up what only it holds',
       );
     }
-    await this.#move(member, 'removed', 'node-removed');
+    await this.#move(member, 'removed', 'node-removed', epoch);
     return (await this.#look(node)).answer;
   }
 
-  #requireLead(): void {
-    if (this.#leadership.epoch !== undefined) return;
+  /** The epoch to order in. What is safe to remove, nobody knows while the registry is compared with the nodes. */
+  #requireLead(): bigint {
+    const { epoch } = this.#leadership;
+    if (epoch !== undefined && this.#core.safety.mode === 'safe') {
+      throw new OperaError('stale-incarnation', 'the registry is compared with the nodes');
+    }
+    if (epoch !== undefined) return epoch;
     const leader = this.#leadership.lease;
     throw new OperaError('not-leader', undefined, {
       details: leader && !leader.released ? { leader: leader.address } : {},
@@ -150,9 +156,9 @@ export class NodeOrders {
     return { member, views, answer };
   }
 
-  async #move({ memberId, state: from }: MemberRecord, state: MemberState, kind: string): Promise<void> {
+  async #move({ memberId, state: from }: MemberRecord, state: MemberState, kind: string, epoch: bigint): Promise<void> {
     const { registry, context } = this.#core;
-    if (!(await registry.setMemberState(memberId, state, 'operator', from))) {
+    if (!(await registry.setMemberState(memberId, state, 'operator', from, epoch))) {
       throw new OperaError('conflict', 'the state of the node changed meanwhile; look again');
     }
     context.log.info('member-state-set', { memberId, from, state, reason: 'operator' });

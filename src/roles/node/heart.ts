@@ -97,6 +97,7 @@ export class Heart {
     const { state } = memory;
     const reported = await soundness.report(writeCounter);
     const sentMs = context.clock.nowMs();
+    const sentMonotonicMs = context.clock.monotonicMs();
     const { answer } = await context.transport.call(
       destinationOf(master),
       'node.heartbeat',
@@ -126,15 +127,20 @@ export class Heart {
     core.clockOffsetMs = Math.round(answer.nowMs - (sentMs + receivedMs) / 2);
     this.#contact.made();
     this.beatMs = receivedMs;
-    await this.#follow(answer, writeCounter, highestSequence);
+    await this.#follow(answer, sentMonotonicMs, writeCounter, highestSequence);
     if (answer.rosterNumber > context.rosters.roster.number) await this.#fetchRoster(master);
     return answer;
   }
 
   /** What only rises is followed by epoch; what may be a sign of an old store is judged before. */
-  async #follow(answer: AnswerOf<'node.heartbeat'>, writeCounter: number, highestSequence: bigint): Promise<void> {
+  async #follow(
+    answer: AnswerOf<'node.heartbeat'>,
+    sentMonotonicMs: number,
+    writeCounter: number,
+    highestSequence: bigint,
+  ): Promise<void> {
     const core = this.#core;
-    const { context, memory, soundness } = core;
+    const { memory, soundness } = core;
     await soundness.compare(answer.writeCounterSeen ?? 0, writeCounter, highestSequence);
     const { epoch, incarnation, layoutNumber, mayDelete: allowed } = answer;
     if (epoch === 0n || epoch < memory.state.promisedEpoch) return;
@@ -143,7 +149,8 @@ export class Heart {
       await soundness.distrust('away-too-long', highestSequence);
     }
     await memory.change((before) => followHeartbeat(before, answer));
-    core.deletion = { allowed, incarnation, layoutNumber, atMs: context.clock.monotonicMs() };
+    // As old as the question: an answer may have waited for a node that stood still.
+    core.deletion = { allowed, incarnation, layoutNumber, atMs: sentMonotonicMs };
   }
 
   async #fetchRoster(from: Pick<PeerEntry, 'memberId' | 'address'>): Promise<void> {

@@ -65,7 +65,7 @@ const transport: Transport = {
   close: async () => undefined,
 };
 
-const put = (who: TestMember, over: Partial<MemberRecord> = {}): Promise<void> =>
+const put = (who: TestMember, over: Partial<MemberRecord> = {}): Promise<boolean> =>
   registry.putMember(
     build.member(who.role, {
       memberId: who.memberId,
