@@ -1,5 +1,6 @@
 // The field table: ids are for ever, words lead to one field, ranges and units fit.
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { fieldNames, fieldOf, fieldTable, fieldWords, isInRange, rangeText } from '../../src/index/fields.ts';
 import { dimensionOf } from '../../src/index/units.ts';
@@ -95,4 +96,18 @@ test('right ascension ends before 360, declination at 90', () => {
   assert.deepEqual([isInRange(360, ra.valid), isInRange(0, ra.valid), isInRange(90, dec.valid)], [false, true, true]);
   assert.equal(rangeText(ra.valid), '[0, 360)');
   assert.equal(isInRange(Number.NaN, dec.valid), false);
+});
+
+test('the page on catalogues has a row for every field, with its id, words, unit, UCD and ranges', () => {
+  const page = readFileSync('docs/catalogues.md', 'utf8').split('\n');
+  for (const [name, { id, also = [], unit, ucd, valid, odd }] of Object.entries(fieldTable)) {
+    const cells = page
+      .find((line) => line.startsWith(`| ${id} | ${name}`))
+      ?.split('|')
+      .map((cell) => cell.trim());
+    const shown = (range: typeof valid): string =>
+      range ? `${range.min} … ${range.max}${range.open === true ? ' (excl.)' : ''}` : '';
+    const words = also.length > 0 ? `${name} (${also.join(', ')})` : name;
+    assert.deepEqual(cells?.slice(1, 7), [String(id), words, unit, ucd, shown(valid), shown(odd)], name);
+  }
 });
