@@ -3,7 +3,8 @@
 // holds any chunk reads it as it was read when it was put.
 import { OperaError } from '../errors/errors.ts';
 import { type ColumnBinding, recogniseColumns } from './columns.ts';
-import { type Dialect, detectDialect, dialectHeadBytes } from './dialect.ts';
+import { type Dialect, dialectHeadBytes } from './dialect.ts';
+import { detectDialect } from './detect-dialect.ts';
 import { fieldNames, fieldTableVersion } from './fields.ts';
 import { parseRecords } from './parse-records.ts';
 import { RecordReader } from './record.ts';
@@ -54,7 +55,7 @@ const trySample = (head: Uint8Array, whole: boolean, note: CatalogueNote): strin
   return `${faulty} of its first ${tried.length} records make no star system: ${first}`;
 };
 
-/** Judges a file by its head, at most dialectHeadBytes of it; `whole` when that is all. Throws `usage` for bad flags. */
+/** Judges a file by its head, of which it reads at most dialectHeadBytes. Throws `usage` for bad flags. */
 export const recogniseCatalogue = (bytes: Uint8Array, whole: boolean, options: RecogniseOptions = {}): Verdict => {
   const { map = [], force = false } = options;
   const head = bytes.subarray(0, dialectHeadBytes);

@@ -2,7 +2,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { type Recognised, recogniseColumns } from '../../src/index/columns.ts';
-import { type Dialect, detectDialect } from '../../src/index/dialect.ts';
+import type { Dialect } from '../../src/index/dialect.ts';
+import { detectDialect } from '../../src/index/detect-dialect.ts';
 import { isOperaError } from '../../src/errors/errors.ts';
 
 const dialectOf = (header: string): Dialect => {

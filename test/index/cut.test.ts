@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { type CutChunk, RecordCutter } from '../../src/index/cut.ts';
-import { type Dialect, detectDialect } from '../../src/index/dialect.ts';
+import type { Dialect } from '../../src/index/dialect.ts';
+import { detectDialect } from '../../src/index/detect-dialect.ts';
 import { parseRecords, type RawRecord } from '../../src/index/parse-records.ts';
 import { limits } from '../../src/model/limits.ts';
 

@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { codeKey, codesOf } from '../../src/index/codes.ts';
 import { recogniseColumns } from '../../src/index/columns.ts';
-import { detectDialect } from '../../src/index/dialect.ts';
+import { detectDialect } from '../../src/index/detect-dialect.ts';
 import type { Expression, KnownPlace } from '../../src/index/expression.ts';
 import { evaluate, matches } from '../../src/index/matcher.ts';
 import { normaliseName } from '../../src/index/names.ts';

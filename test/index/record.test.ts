@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
 import { recogniseColumns } from '../../src/index/columns.ts';
-import { detectDialect } from '../../src/index/dialect.ts';
+import { detectDialect } from '../../src/index/detect-dialect.ts';
 import { parseRecords } from '../../src/index/parse-records.ts';
 import { type Read, RecordReader } from '../../src/index/record.ts';
 import { faultText, type StarSystem, toJson } from '../../src/index/star-system.ts';

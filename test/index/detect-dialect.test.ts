@@ -4,7 +4,8 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
-import { type Dialect, detectDialect } from '../../src/index/dialect.ts';
+import type { Dialect } from '../../src/index/dialect.ts';
+import { detectDialect } from '../../src/index/detect-dialect.ts';
 import { parseRecords } from '../../src/index/parse-records.ts';
 
 const detect = (text: string | Uint8Array): Dialect => {
