@@ -16,6 +16,8 @@ export class Leadership {
   #refused = false;
   #watched: { readonly epoch: bigint; readonly renewal: bigint; readonly sinceMs: number } | undefined;
   #seen: Lease | undefined;
+  /** The highest lease that was seen: (epoch, renewal) only rises as long as the registry goes on. */
+  #latest: Pick<Lease, 'epoch' | 'renewal'> = { epoch: 0n, renewal: 0n };
 
   constructor(core: MasterCore, address: () => string) {
     this.#core = core;
@@ -46,6 +48,7 @@ export class Leadership {
     if (this.#held) {
       const renewed = await registry.renewLease(this.#held.lease.epoch, context.instance);
       if (renewed) {
+        this.#notice({ ...renewed, renewal: renewed.renewal - 1n });
         this.#held = { lease: renewed, renewedMs: now };
         if (!this.#promised) this.#promised = await this.#gatherPromises(renewed.epoch);
         if (this.#promised || !this.#refused) return;
@@ -71,6 +74,16 @@ export class Leadership {
     this.#core.safety = { mode: 'safe', reason: 'the registry went back: layout' };
   }
 
+  /**
+   * A lease that is lower than before tells that the registry went back while it ran, as a machine does that is put
+   * back to a snapshot. Nothing else may: who wrote since has made its counter of sequences higher than ever.
+   */
+  #notice({ epoch, renewal }: Pick<Lease, 'epoch' | 'renewal'>): void {
+    const { epoch: last, renewal: lastRenewal } = this.#latest;
+    if (epoch < last || (epoch === last && renewal < lastRenewal)) this.#core.lag ??= 'lease';
+    this.#latest = { epoch, renewal };
+  }
+
   /** Promises count over the layouts that were known: more became known, so they are asked for again. */
   reconfirm(): void {
     this.#promised = false;
@@ -87,6 +100,7 @@ export class Leadership {
     const { registry, context } = this.#core;
     const lease = await registry.readLease();
     this.#seen = lease;
+    if (lease) this.#notice(lease);
     if (lease && !lease.released) {
       const { epoch, renewal } = lease;
       const same = this.#watched?.epoch === epoch && this.#watched.renewal === renewal;

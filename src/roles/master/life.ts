@@ -42,6 +42,8 @@ export class LifeWatch {
     }
     this.#lostSinceMs = undefined;
     if (life.networkId !== context.networkId) return this.#unsafe('the registry holds another network');
+    // What was noticed of an earlier incarnation, somebody has raised it for.
+    if (life.incarnation > this.#incarnationSeen) this.#core.lag = undefined;
     this.#incarnationSeen = Math.max(this.#incarnationSeen, life.incarnation);
     if (this.#leadership.epoch === undefined) return this.#follow(life);
     const behind = life.lifeId === life.raisedUnder ? await this.#lagOf(life, known) : 'another life';
@@ -107,7 +109,10 @@ export class LifeWatch {
     const { registry, context } = this.#core;
     this.#unsafe(`the registry began a new life: ${why}`);
     const behindMs = Number((known.sequence - life.sequence) / 1_000n);
-    if (life.sequence > 0n && behindMs > limits.registryBehindMaxMs) return this.#forget(life, behindMs);
+    // Its counter tells what it lacks only if nothing was written since it went back: a new life takes no writes.
+    const wrote = life.settled && life.lifeId === life.raisedUnder;
+    const tooOld = life.sequence > 0n && behindMs > limits.registryBehindMaxMs;
+    if (wrote || tooOld) return this.#forget(life, why);
     const raised = await registry.raiseIncarnation(life.incarnation, known.incarnation + 1);
     if (!raised) return;
     this.#core.lag = undefined;
@@ -115,11 +120,16 @@ export class LifeWatch {
     await this.#event('incarnation-raised', { incarnation: raised.incarnation, why });
   }
 
-  /** Too old a copy to be caught up with: what ended since may have left no trace on the nodes. */
-  async #forget(life: RegistryLife, behindMs: number): Promise<void> {
+  /**
+   * A copy that cannot be caught up with, because it is too old and what ended since may have left no trace on the
+   * nodes, or because it went back while it ran and was written to: what it lacks lies below its counter then.
+   */
+  async #forget(life: RegistryLife, why: string): Promise<void> {
     this.#members = await this.#core.registry.listMembers();
     const forgotten = await this.#core.registry.forgetNetwork(life.incarnation);
-    if (forgotten) this.#core.context.log.error('registry-forgotten', { behindMs });
+    if (!forgotten) return;
+    this.#core.lag = undefined;
+    this.#core.context.log.error('registry-forgotten', { why });
   }
 
   async #whileLost(known: Known): Promise<void> {
