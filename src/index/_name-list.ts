@@ -12,9 +12,10 @@ export class NameList {
   readonly keys: string[] = [];
 
   /** Adds a name unless it is empty, too long, known, or one too many. */
-  add(name: string, key: string = normaliseName(name)): void {
-    if (name === '' || key === '' || name.length > limits.catalogueTextMax) return;
-    if (this.keys.includes(key) || this.keys.length >= limits.catalogueNamesMax) return;
+  add(name: string, known?: string): void {
+    if (name === '' || name.length > limits.catalogueTextMax || this.keys.length >= limits.catalogueNamesMax) return;
+    const key = known ?? normaliseName(name);
+    if (key === '' || this.keys.includes(key)) return;
     this.names.push(name);
     this.keys.push(key);
     const parts = combined.exec(name);

@@ -27,6 +27,9 @@ export interface Recognised {
   readonly reasons: readonly string[];
 }
 
+/** Longer names are no spelling of ours, and patterns on them would take the square of their length. */
+const columnLengthMax = 200;
+
 const keyOf = (column: string): string =>
   column
     .replace(/\[fe\/h\]/i, 'fe_h')
@@ -68,10 +71,11 @@ const unitOf = (field: FieldName | 'aliases'): Unit => (field === 'aliases' ? ''
 const fits = (field: FieldName | 'aliases', unit: Unit): boolean => dimensionOf(unit) === dimensionOf(unitOf(field));
 
 const candidatesOf = ({ columns, units }: Dialect, reasons: string[]): Candidate[] => {
-  const keys = columns.map(keyOf);
+  const keys = columns.map((column) => (column.length > columnLengthMax ? '' : keyOf(column)));
   const isHyg = hygMarks.some((mark) => keys.includes(mark));
   return columns.flatMap((column, index) => {
     const key = keys[index] ?? '';
+    if (key === '') return [];
     return (bySpelling.get(key) ?? []).flatMap(({ field, rank, unit, weak }) => {
       const written = bracketUnit(column) ?? parseUnit(units[index] ?? '');
       const hours: Unit | undefined = isHyg && key === 'ra' ? 'hour' : undefined;
@@ -134,7 +138,8 @@ const judge = (bound: ReadonlyMap<string, Candidate>, columns: readonly string[]
     );
     return true;
   }
-  const shown = columns.slice(0, 8).join(', ') + (columns.length > 8 ? ', …' : '');
+  const first = columns.slice(0, 8).map((column) => column.slice(0, 40));
+  const shown = first.join(', ') + (columns.length > 8 ? ', …' : '');
   const lacks =
     identifier === undefined
       ? 'no column is known for coordinates or for an identifier'

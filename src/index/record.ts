@@ -49,7 +49,8 @@ class Reading {
   readonly faults: Fault[] = [];
 
   reject(field: string, value: string, limit: string): void {
-    this.faults.push({ field, value, limit });
+    // A value may be as long as its record; a fault only shows it.
+    this.faults.push({ field, value: value.slice(0, limits.catalogueTextMax), limit });
   }
 
   /** Takes a value in the unit of its column. `label` is what a fault calls the field. */
@@ -188,7 +189,8 @@ export class RecordReader {
   ): StarSystem {
     const names = new NameList();
     if (typeof values.name === 'string') names.add(values.name);
-    for (const alias of aliases) names.add(alias);
+    // Repeats do not count as names: without this a record of a million commas would be a million names to compare.
+    for (const alias of aliases.slice(0, 4 * limits.catalogueNamesMax)) names.add(alias);
     // Identifiers among the names fill their fields: `hip = 71683` finds a record that says it only as an alias.
     for (const key of names.keys) {
       const [field, value] = identifierIn(key) ?? [];

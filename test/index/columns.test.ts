@@ -154,6 +154,13 @@ test('--map that names nothing is refused with the nearest word', () => {
   }
 });
 
+test('a name of a column too long to be one is left alone', () => {
+  const { isCatalogue, reasons } = recognise(`ra,${'('.repeat(200_000)}`);
+  assert.equal(isCatalogue, false);
+  assert.ok(reasons.every((reason) => reason.length < 300));
+  assert.equal(bindingsOf(`name,dec,ra${' '.repeat(10)}[deg],${'['.repeat(1000)}`).ra, `ra${' '.repeat(10)}[deg] deg`);
+});
+
 test('coordinates make a catalogue, and so do an identifier and a quantity of stars', () => {
   for (const header of [
     'ra,dec',

@@ -210,6 +210,21 @@ for (const format of ['ndjson', 'json'] as const) {
   });
 }
 
+test('a cutter that does not know quotes is found out', () => {
+  const property = (quoted: boolean) =>
+    fc.property(csvSample(','), (sample) => {
+      if (sample.pieces.some((piece) => bytesOf(piece).length > 120)) return;
+      const dialect = { ...dialectOf('name,spect,note\na,b,c\n'), preamble: bytesOf(sample.header).length, quoted };
+      const { chunks } = cut(bytesOf(sample.text), dialect, 120, [50]);
+      assert.deepEqual(
+        chunks.map((chunk) => chunk.bytes),
+        pack(sample.pieces, sample.header, 120),
+      );
+    });
+  assert.equal(fc.check(property(true), { numRuns: 200, seed: 1 }).failed, false);
+  assert.equal(fc.check(property(false), { numRuns: 500, seed: 1 }).failed, true);
+});
+
 test('a byte range is exactly the record', () => {
   const text = 'name,spect\r\n"Y CVn","C5,5"\r\n\r\n"two\nlines",K\r\n';
   const bytes = bytesOf(text);

@@ -181,6 +181,13 @@ test('the stars of d3-celestial are read whole, with Bayer letters and Woolley n
   assert.deepEqual(systemOf(shedar).nameKeys, ['shedar', 'alfcas', '18cas', 'hip3179', 'hd3712']);
 });
 
+test('names of a record are bounded in number and length', () => {
+  const many = Array.from({ length: 3000 }, (_, index) => `star ${index}`);
+  const { names } = one(`${JSON.stringify({ name: 'a', ra: 1, dec: 2, aliases: [...many, 'x'.repeat(300)] })}\n`);
+  assert.deepEqual([names.length, names[0], names[1]], [200, 'a', 'star 0']);
+  assert.equal(one(`${JSON.stringify({ name: 'a', ra: 1, dec: 2, aliases: '|'.repeat(100_000) })}\n`).names.length, 1);
+});
+
 test('no record makes reading fail, and what is read is within its limits', () => {
   const cell = fc.oneof(
     fc.constantFrom('', '0', '-0', '360', '90', '-90', '1e308', '12:30', '5 5 5', '"', 'α', '__proto__', '1e-320'),
