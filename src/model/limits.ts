@@ -240,6 +240,8 @@ export const limits = {
   /** Lease of the leading master; another takes over after watching it unchanged for this long. */
   leaseMs: 5 * second,
   leaseRenewMs: second,
+  /** A leader that hears no majority of the nodes for so long gives way; ten lost heartbeats are no busy moment. */
+  leaderDeafMs: 10 * second,
   /** A node's capacity must change by this part before copies move for it: a disk that fills moves nothing. */
   capacityChangeMin: 0.05,
   /** An hour of the network's age: what deletion is counted in. */

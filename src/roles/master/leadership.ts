@@ -1,11 +1,12 @@
 // Leadership: a lease in the registry, and an epoch that a majority of nodes promised. Only a master that has both
 // gives orders. A candidate takes the lease when it was released, or after it watched the same (epoch, renewal) for a
 // whole lease on its own monotonic clock: wall clocks of different machines are never compared.
+import { isValidMember } from '../../identity/roster.ts';
 import type { KeyHash } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { Lease } from '../../registry/registry.ts';
 import { errorFacts } from '../../runtime/log.ts';
-import type { MasterCore } from './core.ts';
+import { isBeating, type MasterCore } from './core.ts';
 
 export class Leadership {
   readonly #core: MasterCore;
@@ -16,6 +17,10 @@ export class Leadership {
   #refused = false;
   #watched: { readonly epoch: bigint; readonly renewal: bigint; readonly sinceMs: number } | undefined;
   #seen: Lease | undefined;
+  /** Since when fewer than a majority of the nodes were heard while the lease was held. */
+  #deafSinceMs: number | undefined;
+  /** Until then another master may take what was given up here. */
+  #yieldUntilMs = 0;
   /** The highest lease that was seen: (epoch, renewal) only rises as long as the registry goes on. */
   #latest: Pick<Lease, 'epoch' | 'renewal'> = { epoch: 0n, renewal: 0n };
 
@@ -50,6 +55,7 @@ export class Leadership {
       if (renewed) {
         this.#notice({ ...renewed, renewal: renewed.renewal - 1n });
         this.#held = { lease: renewed, renewedMs: now };
+        if (await this.#makesRoom(now)) return await this.resign();
         if (!this.#promised) this.#promised = await this.#gatherPromises(renewed.epoch);
         if (this.#promised || !this.#refused) return;
         // Nodes promised this epoch to another process, or a higher one: the registry went back, and the lease must be
@@ -89,6 +95,31 @@ export class Leadership {
     this.#promised = false;
   }
 
+  /** A leader that does not hear a majority of the nodes gives way, if there is a master that may hear them. */
+  async #makesRoom(now: number): Promise<boolean> {
+    const core = this.#core;
+    const { log, memberId } = core.context;
+    const newest = (await core.layouts()).layouts.at(-1)?.layout;
+    const members = newest ? await core.members() : [];
+    const heard = members.filter(
+      (member) => newest?.nodes.includes(member.keyHash) && isBeating(core, member.memberId),
+    );
+    if (!newest || heard.length * 2 > newest.nodes.length) this.#deafSinceMs = undefined;
+    else this.#deafSinceMs ??= now;
+    if (this.#deafSinceMs === undefined || now - this.#deafSinceMs < limits.leaderDeafMs) return false;
+    const { roster } = core.context.rosters;
+    const others = members.filter((member) => isValidMember(roster, member.keyHash, 'master') && member.state === 'up');
+    if (others.every((member) => member.memberId === memberId)) return false;
+    log.warn('leadership-given-up', {
+      epoch: this.#held?.lease.epoch,
+      heard: heard.length,
+      nodes: newest?.nodes.length,
+    });
+    this.#deafSinceMs = undefined;
+    this.#yieldUntilMs = now + limits.leaderDeafMs;
+    return true;
+  }
+
   async resign(): Promise<void> {
     const held = this.#held;
     this.#held = undefined;
@@ -107,6 +138,7 @@ export class Leadership {
       if (!same) this.#watched = { epoch, renewal, sinceMs: now };
       if (!same || !this.#watched || now - this.#watched.sinceMs < limits.leaseMs) return;
     }
+    if (now < this.#yieldUntilMs) return;
     const { memberId, instance } = context;
     const seen = lease ? { epoch: lease.epoch, renewal: lease.renewal } : undefined;
     const above = this.#core.known.epoch;

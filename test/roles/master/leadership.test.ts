@@ -50,6 +50,28 @@ describe('leadership', () => {
     cluster.stopAll();
   });
 
+  test('a leader that hears no node gives way to a master that does, and leads on when there is none', async () => {
+    const cluster = await MemoryCluster.create({ nodes: 3, masters: 2 });
+    for (const at of [0, 1]) await cluster.startMaster(at);
+    for (const at of [0, 1, 2]) await cluster.startNode(at);
+    await cluster.quiet(3);
+    const first = leaderOf(cluster);
+    const { member } = cluster.masters[1 - first] ?? {};
+    assert.ok(member);
+    cutMaster(cluster, first);
+    // As sentinels say it: a master that is down is nobody to give way to.
+    await cluster.registry().setMemberState(member.memberId, 'down', 'silent');
+    await cluster.clock.advance(limits.leaderDeafMs + 10_000);
+    assert.equal(leaderOf(cluster), first);
+    assert.equal(cluster.store.lease?.epoch, 1n);
+    await cluster.registry().setMemberState(member.memberId, 'up', 'heard');
+    await cluster.clock.advance(5_000);
+    assert.equal(leaderOf(cluster), 1 - first);
+    await cluster.clock.advance(limits.leaderDeafMs + 10_000);
+    assert.equal(cluster.store.lease?.epoch, 2n, 'and that one, which hears them, stays');
+    cluster.stopAll();
+  });
+
   test('a leader that lost its nodes stops ordering, and its later orders are refused', async () => {
     const cluster = await MemoryCluster.create({ nodes: 4, masters: 2 });
     for (const at of [0, 1]) await cluster.startMaster(at);
