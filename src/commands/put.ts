@@ -85,6 +85,8 @@ const putStdin = async (context: Context, session: Session): Promise<void> => {
   const progress = io.progress({ label: given.name ?? '-' });
   // A read of standard input waits for its writer, perhaps for ever; an interruption must not.
   signal.addEventListener('abort', () => io.stdin.destroy(toOperaError(signal.reason)), { once: true });
+  // Nobody may be reading it then, and the error of a stream that nobody listens to ends the process.
+  io.stdin.on('error', () => undefined);
   try {
     const name = `${prefixOf(given.to)}${given.name ?? ''}`;
     const request = {
