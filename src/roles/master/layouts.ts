@@ -136,7 +136,7 @@ export class Layouts {
   ): Promise<void> {
     const { incarnation } = await this.#core.life();
     await this.#core.registry.retireLayouts(upTo, incarnation, epoch);
-    this.#core.context.log.info('layout-retired', { upTo });
+    this.#core.context.log.info('layout-retired', { upTo, epoch });
     const left = layouts.filter(({ layout }) => layout.number > upTo);
     await this.#tellComplete(left.at(-1), members);
     await this.#announce(left, members, to, epoch);
@@ -193,7 +193,7 @@ export class Layouts {
     const appended = await registry.appendLayout(stored, incarnation, epoch);
     if (!appended) return;
     this.#waitingSinceMs = undefined;
-    await this.#tellMade(number, table, action, members);
+    await this.#tellMade(number, table, action, members, epoch);
     const { layouts: fresh } = await this.#core.layouts();
     await this.#announce(fresh, members, table.nodes, epoch);
   }
@@ -203,10 +203,11 @@ export class Layouts {
     { nodes, copies, moved }: LayoutPlan,
     { leaving, reason }: PlanAction,
     members: readonly MemberRecord[],
+    epoch: bigint,
   ): Promise<void> {
     const { timeline } = this.#options;
     const facts = { layout, nodes: nodes.length, copies, moved, reason };
-    this.#core.context.log.info('layout-made', facts);
+    this.#core.context.log.info('layout-made', { ...facts, epoch });
     await timeline.read();
     const lost = members.find(({ keyHash }) => leaving.includes(keyHash));
     await timeline.append('layout-made', timeline.causeOf(lost?.memberId), undefined, facts);
