@@ -13,6 +13,7 @@ import { closeSession, createSession, type Session } from '../../src/client/sess
 import { isOperaError, toOperaError } from '../../src/errors/errors.ts';
 import type { VersionId } from '../../src/model/ids.ts';
 import { SystemClock } from '../../src/runtime/clock.ts';
+import { startDeadline } from '../../src/runtime/deadline.ts';
 import { type Call, checkLinearizable, describeCall, type NameOperation } from '../support/linearizability.ts';
 import { SeededRandom } from '../support/seeded.ts';
 
@@ -34,8 +35,11 @@ const inexcusable = [
 const pairs = 12;
 /** Names change this often, so that no history becomes too long to be checked. */
 const eraMs = 30_000;
-/** A client gives up an operation after so long; whether it was carried out is then unknown. */
+/** A client gives up an operation after so long. */
 const patienceMs = 20_000;
+
+/** Aborts an operation that takes too long; what became of it is then unknown. */
+const deadline = (): AbortSignal => startDeadline(patienceMs).signal;
 
 /** Contents are unlike any other; a history holds their first word, which says all of it. */
 const contentOf = (value: string): Buffer => Buffer.from(`${value} ${'x'.repeat(Number(value.split(':')[1]))}`);
@@ -206,7 +210,7 @@ export class Workload {
   async #change(operation: NameOperation, carryOut: (signal: AbortSignal) => Promise<unknown>): Promise<boolean> {
     const start = ++this.#place;
     try {
-      await carryOut(AbortSignal.timeout(patienceMs));
+      await carryOut(deadline());
       this.acknowledgedMs.push(clock.monotonicMs());
       this.#note({ operation, start, end: ++this.#place, outcome: 'ok' });
       return true;
@@ -226,7 +230,7 @@ export class Workload {
     const start = ++this.#place;
     const note = (value: string | undefined, outcome: 'ok' | 'unknown', error?: unknown): void =>
       this.#note({ operation: { kind: 'get', name, value }, start, end: ++this.#place, outcome }, error);
-    const signal = AbortSignal.timeout(patienceMs);
+    const signal = deadline();
     try {
       const { file, plan } = await resolveName(session, name, { signal });
       const parts: Uint8Array[] = [];
@@ -247,7 +251,7 @@ export class Workload {
     const { prefix } = this.#options;
     const start = ++this.#place;
     const listed = new Set<string>();
-    const signal = AbortSignal.timeout(patienceMs);
+    const signal = deadline();
     try {
       for await (const { name, error } of listFiles(session, { prefix: `${prefix}/`, signal })) {
         if (error) throw error;
