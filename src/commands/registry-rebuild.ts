@@ -1,5 +1,6 @@
-// `opera registry rebuild`: forgets what the registry says of names and puts it back from the nodes. A registry that was
-// lost or went back in time is rebuilt by itself; this is for one that is suspected. Nothing is committed meanwhile.
+// `opera registry rebuild`: forgets what the registry says of names and puts it back from the nodes. A registry that
+// was lost or went back in time is rebuilt by itself; this is for one that is suspected. Nothing is committed
+// meanwhile.
 import type { Connection } from '../client/connection.ts';
 import { judge, type NetworkStatus } from '../client/verdict.ts';
 import { isOperaError, OperaError } from '../errors/errors.ts';

@@ -22,8 +22,8 @@ export const command = defineVerb({
   ],
   details:
     'One line for each copy of each chunk: held, missing, or unreachable when the node does not answer. A node that ' +
-    'is no owner in the newest layout keeps its copy until the owners have theirs. The last column says when the node ' +
-    'last read the copy and found it good; it is empty when it has not yet.',
+    'is no owner in the newest layout keeps its copy until the owners have theirs. The last column says when the ' +
+    'node last read the copy and found it good; it is empty when it has not yet.',
   arguments: [{ name: 'name', summary: 'name of a file' }],
   run: (context) =>
     withSession(context, async (session) => {

@@ -31,7 +31,7 @@ const bans: readonly Ban[] = [
   {
     pattern: /\bprocess\.env\b/g,
     why: 'only the configuration reads the environment',
-    except: /^src\/(?:config\/|main\.ts$)/,
+    except: /^src\/(?:config\/|(?:main|launch)\.ts$)/,
   },
   { pattern: /\bas any\b/g, why: 'parse or narrow instead' },
   { pattern: /\bexport\s+default\b/g, why: 'names are the same everywhere' },

@@ -126,7 +126,8 @@ describe('linearizability', () => {
       const calls: Call[] = [];
       let value: string | undefined;
       for (let at = 0; at < 40; at++) {
-        // Each takes effect at 10 at + 5, within a call that began up to two operations before and ends up to two after.
+        // Each takes effect at 10 at + 5, within a call that began up to two operations before and ends up to two
+        // after.
         const [start, end] = [10 * at + 5 - random.below(20), 10 * at + 5 + random.below(20)];
         if (random.below(2) === 0) {
           value = `${at}`;

@@ -57,7 +57,8 @@ const main = async (): Promise<void> => {
     const again = values.twice ? await simulate(simulation(seed)) : outcome;
     const failure = again.hash === outcome.hash ? outcome.failure : `two runs differ: ${outcome.hash}, ${again.hash}`;
     const verdict = failure === undefined ? 'ok    ' : 'FAILED';
-    const facts = `${outcome.operations} operations, ${outcome.lines} events, ${(outcome.simulatedMs / 1000).toFixed(0)} s`;
+    const seconds = (outcome.simulatedMs / 1000).toFixed(0);
+    const facts = `${outcome.operations} operations, ${outcome.lines} events, ${seconds} s`;
     say(`seed ${seed} ${verdict} ${outcome.hash} ${facts} in ${(performance.now() - startedMs).toFixed(0)} ms`);
     if (values.trace && failure === undefined) say(outcome.tail.map((line) => `    ${line}`).join('\n'));
     if (failure === undefined) continue;

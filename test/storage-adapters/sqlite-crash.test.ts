@@ -11,7 +11,7 @@ import { parseVersionId } from '../../src/model/ids.ts';
 import { limits } from '../../src/model/limits.ts';
 import { SqliteStorage } from '../../src/storage-adapters/sqlite.ts';
 import { chunkOf, manifestOf, versionOf } from '../support/storage-data.ts';
-import { assertSound, type Expected, withFolder, withStore } from './_sqlite-support.ts';
+import { assertSound, type Expected, withFolder, withStore } from '../support/sqlite-store.ts';
 
 const self = fileURLToPath(import.meta.url);
 const report = (line: unknown): number => writeSync(1, `${JSON.stringify(line)}\n`);

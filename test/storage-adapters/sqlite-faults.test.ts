@@ -11,7 +11,7 @@ import { openSqlite } from '../../src/runtime/sqlite.ts';
 import { openStorage } from '../../src/storage-adapters/load.ts';
 import { SqliteStorage, type StorageFaults } from '../../src/storage-adapters/sqlite.ts';
 import { bytesOf, chunkOf, manifestOf, versionOf } from '../support/storage-data.ts';
-import { assertSound, filesOnDisk, queryColumn, withFolder, withStore } from './_sqlite-support.ts';
+import { assertSound, filesOnDisk, queryColumn, withFolder, withStore } from '../support/sqlite-store.ts';
 
 type FileStep = NonNullable<NonNullable<StorageFaults['files']>['skip']>[number];
 

@@ -21,7 +21,9 @@ export type NameOperation =
 
 export interface Call {
   readonly operation: NameOperation;
-  /** Places in the history: of any two events the earlier has the lower number. `end` of `unknown` counts for nothing. */
+  /**
+   * Places in the history: of any two events the earlier has the lower number. `end` of `unknown` counts for nothing.
+   */
   readonly start: number;
   readonly end: number;
   /**

@@ -4,13 +4,13 @@ import assert from 'node:assert/strict';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { whereIs } from '../../../src/client/names.ts';
-import type { HygieneFaults } from '../../../src/roles/node/hygiene.ts';
-import { SqliteStorage } from '../../../src/storage-adapters/sqlite.ts';
-import { hygieneOf } from '../../sim/_hygiene.ts';
-import { filesOnDisk, withFolder } from '../../storage-adapters/_sqlite-support.ts';
-import { get, put } from '../../support/cluster-client.ts';
-import { MemoryCluster } from '../../support/memory-cluster.ts';
+import { whereIs } from '../../src/client/names.ts';
+import type { HygieneFaults } from '../../src/roles/node/hygiene.ts';
+import { SqliteStorage } from '../../src/storage-adapters/sqlite.ts';
+import { hygieneOf } from './_hygiene.ts';
+import { filesOnDisk, withFolder } from '../support/sqlite-store.ts';
+import { get, put } from '../support/cluster-client.ts';
+import { MemoryCluster } from '../support/memory-cluster.ts';
 
 const openStore = async (folder: string): Promise<SqliteStorage> => {
   const store = new SqliteStorage({ folder, nowMs: () => 1_000 });

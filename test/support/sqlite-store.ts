@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { openSqlite } from '../../src/runtime/sqlite.ts';
 import { SqliteStorage, type StorageFaults } from '../../src/storage-adapters/sqlite.ts';
 import type { ChunkAddress, ChunkInfo } from '../../src/storage-adapters/storage-adapter.ts';
-import { bytesOf, naiveDigests, sha256 } from '../support/storage-data.ts';
+import { bytesOf, naiveDigests, sha256 } from './storage-data.ts';
 
 export const withFolder = async (run: (folder: string) => Promise<void>): Promise<void> => {
   const folder = await mkdtemp(join(tmpdir(), 'opera-store-'));
