@@ -1,5 +1,5 @@
-// What a dialect is: how a file writes its records. Found by detect-dialect.ts, kept in the note of a catalogue, used by
-// whoever cuts or parses. Normal data.
+// What a dialect is: how a file writes its records. Found by detect-dialect.ts, kept in the note of a catalogue, and
+// used by whoever cuts or parses. Normal data.
 
 export interface Dialect {
   readonly format: 'csv' | 'tsv' | 'ndjson' | 'json';
