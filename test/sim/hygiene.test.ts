@@ -245,6 +245,31 @@ describe('comparing', () => {
     { antiEntropy: { noWindow: true } },
   );
 
+  promise(
+    'nobody takes the manifests of a store that is doubted',
+    async (cluster, session) => {
+      const { version } = await cluster.during(put(session, 'a', bytes('one')));
+      const [, , owner] = await ownersOfVersion(cluster, version);
+      const others = (await ownersOfVersion(cluster, version)).slice(0, 2);
+      for (const { disk } of others) await disk.open().deleteManifests([version]);
+      const at = cluster.nodes.findIndex((node) => node === owner);
+      const { soundness, memory } = hygieneOf(cluster, at).core;
+      // Doubted, and not yet made good by pulling.
+      await cluster.during(soundness.distrust('store-id', 0n));
+      cluster.stopMaster(0);
+      const { number = 0 } = memory.state.layouts.at(-1)?.layout ?? {};
+      await cluster.clock.advance(limits.settleMs + 1_000);
+      if (soundness.sound) await cluster.during(soundness.distrust('store-id', 0n));
+      await cluster.during(memory.change((state) => ({ ...state, completeLayout: number })));
+      for (const node of others) {
+        const index = cluster.nodes.indexOf(node);
+        await cluster.during(hygieneOf(cluster, index).antiEntropy.pass());
+        assert.equal(await node.storage.getManifest(version), undefined);
+      }
+    },
+    { antiEntropy: { credulous: true } },
+  );
+
   test('two contents of one address are both kept and counted', () =>
     withCluster({}, async (cluster, session) => {
       const { version } = await cluster.during(put(session, 'a', bytes('one')));

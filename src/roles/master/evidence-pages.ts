@@ -119,7 +119,10 @@ export const readFound = async (
       const holders = [...entry.holders];
       // The holders in turn, so that all of them open bodies at once.
       const holder = attempt < holders.length ? holders[(at + attempt) % holders.length] : undefined;
-      if (holder !== undefined) shares.set(holder, [...(shares.get(holder) ?? []), entry]);
+      if (holder === undefined) continue;
+      const share = shares.get(holder);
+      if (share) share.push(entry);
+      else shares.set(holder, [entry]);
     }
     const got = await Promise.all(
       [...shares].map(async ([holder, share]) => {

@@ -1,4 +1,4 @@
-// The network's age in hours that it was led: what deletion is counted in. It begins at the most that any node has
+// The network's age in hours that it was led: what deletion is counted in. It begins at the most that nodes have
 // heard of, and rises by one for each hour of this master's own leading; an hour that nobody led is no hour.
 import { limits } from '../../model/limits.ts';
 import type { MasterCore } from './core.ts';
@@ -31,10 +31,13 @@ export class ServedHours {
     this.#hour = Math.min(u32Max, this.now() + 1);
   }
 
-  /** The hour as this master knows it. */
+  /**
+   * The hour as this master knows it: what it counted itself, or what two nodes say. All nodes follow it at once and
+   * delete by it, so the word of a single one, whose notes may be damaged, is not enough unless it is alone. An hour
+   * that is too low only makes deletions wait.
+   */
   now(): number {
-    let hour = this.#hour;
-    for (const { request } of this.#core.heartbeats.values()) hour = Math.max(hour, request.servedHour);
-    return hour;
+    const told = [...this.#core.heartbeats.values()].map(({ request }) => request.servedHour).sort((a, b) => b - a);
+    return Math.max(this.#hour, told[1] ?? told[0] ?? 0);
   }
 }

@@ -122,7 +122,10 @@ export const tableToPlanFrom = (layouts: readonly Layout[], nodes: readonly KeyH
 export const incompleteOwners = (newest: Layout, nodes: readonly NodeView[]): NodeView[] =>
   nodes.filter(({ keyHash, completeLayout, sound, standing, alive }) => {
     if (!newest.nodes.includes(keyHash)) return false;
-    if (standing === 'out' || standing === 'gone' || (standing === 'quarantine' && !alive)) return false;
+    if (standing === 'out' || standing === 'gone') return false;
+    if (standing === 'quarantine' && !alive) return false;
+    // Nobody declares it out: silent, it would keep layouts from being retired, and so itself from ever leaving.
+    if (standing === 'leaving' && !alive && newest.copies > 1) return false;
     return completeLayout < newest.number || !sound;
   });
 

@@ -35,6 +35,8 @@ export interface AntiEntropyFaults {
   readonly blind?: boolean;
   /** Compares what was stored this moment too. */
   readonly noWindow?: boolean;
+  /** Lets others take what a doubted store has. */
+  readonly credulous?: boolean;
 }
 
 export class AntiEntropy {
@@ -59,7 +61,7 @@ export class AntiEntropy {
 
   readonly handlers = {
     read: (async ({ request: { partitions, sum } }) => {
-      const layoutNumber = acknowledgedLayout(this.#core);
+      const layoutNumber = this.#comparable();
       if (!sum) {
         const digests = wholeOf(await this.#core.storage.digests(partitions[0] ?? 0));
         return { answer: { layoutNumber, digests } };
@@ -68,10 +70,18 @@ export class AntiEntropy {
       return { answer: { layoutNumber, digests: equalBytes(sha256(own), sum) ? new Uint8Array() : own } };
     }) satisfies Handler<'digest.read'>,
     list: (async ({ request }) => {
-      const layoutNumber = acknowledgedLayout(this.#core);
+      const layoutNumber = this.#comparable();
       return { answer: { layoutNumber, ...(await this.#list(request.partition, request.buckets, true)) } };
     }) satisfies Handler<'digest.list'>,
   };
+
+  /**
+   * The layout that this store can be compared under; none while it is doubted: what it brought along may have ended
+   * since, and whoever took it from here would bring removed files back.
+   */
+  #comparable(): number {
+    return this.#core.soundness.sound || this.#faults.credulous ? acknowledgedLayout(this.#core) : 0;
+  }
 
   /** The next partition to be compared; 0 between passes. */
   get position(): number {
@@ -156,6 +166,7 @@ export class AntiEntropy {
     );
     if (buckets.length === 0) return;
     const lists = await context.transport.call(to, 'digest.list', { partition, buckets }, options);
+    if (lists.answer.layoutNumber !== layoutNumber) return;
     await throttle.take(lists.answer.chunks.length * 100, context.stopping);
     const here = await this.#list(partition, buckets, false);
     await this.#pullManifests(owner, lists.answer, here);

@@ -212,6 +212,7 @@ export class Sweep {
   async #sweepChunks(report: SweepReport): Promise<void> {
     const { storage, throttle, context } = this.#core;
     let waiting = new Map<VersionId, ChunkInfo[]>();
+    let count = 0;
     for (const partition of await storage.listPartitions()) {
       let after: ChunkAddress | undefined;
       do {
@@ -220,10 +221,17 @@ export class Sweep {
         after = page.next;
         if (page.items.length === 0) continue;
         await throttle.take(page.items.length * 100, context.stopping);
-        for (const chunk of page.items) waiting.set(chunk.version, [...(waiting.get(chunk.version) ?? []), chunk]);
-        if (waiting.size < limits.batchEntriesMax) continue;
+        for (const chunk of page.items) {
+          const known = waiting.get(chunk.version);
+          if (known) known.push(chunk);
+          else waiting.set(chunk.version, [chunk]);
+        }
+        count += page.items.length;
+        // One large file has as many chunks as a thousand small ones: both are bounds.
+        if (waiting.size < limits.batchEntriesMax && count < limits.pullWindowChunks) continue;
         await this.#orphans(waiting, report);
         waiting = new Map();
+        count = 0;
       } while (after !== undefined);
     }
     await this.#orphans(waiting, report);

@@ -10,6 +10,7 @@ import { planLayout } from '../../../src/placement/plan.ts';
 import {
   countUnderReplicated,
   dueActions,
+  incompleteOwners,
   type LayoutsView,
   type NodeView,
   type Standing,
@@ -66,9 +67,19 @@ describe('what is due', () => {
     ];
     const kinds = (nodes: readonly NodeView[]): string[] => kindsOf({ layouts: [one, two], nodes });
     assert.ok(!kinds(away('in')).includes('retire'));
-    assert.ok(!kinds(away('leaving')).includes('retire'));
+    assert.ok(!kinds(away('leaving', true)).includes('retire'));
     assert.ok(!kinds(away('quarantine', true)).includes('retire'));
-    for (const standing of ['out', 'gone', 'quarantine'] as const) assert.deepEqual(kinds(away(standing)), ['retire']);
+    // One that was drained and died is declared out by nobody.
+    for (const standing of ['out', 'gone', 'quarantine', 'leaving'] as const) {
+      assert.ok(kinds(away(standing)).includes('retire') || kinds(away(standing)).includes('plan'), standing);
+      assert.deepEqual(
+        incompleteOwners(two, away(standing)).map(({ keyHash }) => keyHash),
+        [],
+      );
+    }
+    const alone = layoutOf(2, [a], undefined, 1);
+    assert.equal(alone.copies, 1);
+    assert.equal(incompleteOwners(alone, away('leaving')).length, 1, 'nobody else would have its copies');
   });
 
   test('is not to retire while partitions are not covered, whoever is complete', () => {
