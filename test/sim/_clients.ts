@@ -2,18 +2,17 @@
 // history, its outcome and what was seen. Contents are unlike any other, so that a read tells which put it saw.
 import { listFiles, removeFile, renameFile } from '../../src/client/names.ts';
 import type { Session } from '../../src/client/session.ts';
-import { isOperaError, toOperaError } from '../../src/errors/errors.ts';
+import { type ErrorCode, isOperaError, toOperaError } from '../../src/errors/errors.ts';
 import { get, put } from '../support/cluster-client.ts';
 import type { Call, NameOperation } from '../support/linearizability.ts';
 import { SeededRandom } from '../support/seeded.ts';
 import type { Trace } from './_trace.ts';
 
-/** Renames stay within a group, so that groups can be checked apart. */
+/** Names that everyone uses. Renames stay within a group, so that groups can be checked apart. */
 const groups = [
   ['a', 'b'],
   ['c/d', 'é'],
 ] as const;
-export const allNames: readonly string[] = groups.flat();
 
 /** Errors that no fault excuses. */
 const inexcusable = [
@@ -32,15 +31,22 @@ export class Clients {
   readonly #sessions: readonly Session[];
   readonly #randoms: readonly SeededRandom[];
   readonly #trace: Trace;
+  readonly #putsOnly: boolean;
   readonly calls: Call[] = [];
+  /** The names above, and those that were put once and are nobody else's. */
+  readonly #names: string[] = groups.flat();
+  /** Errors that the faults at work explain, such as tickets from the future when clocks jump. */
+  excused: readonly ErrorCode[] = [];
   /** Told of each acknowledged put, right when the client hears of it. */
   onPut: (put: { readonly name: string; readonly version: string }) => Promise<void> = async () => undefined;
   #place = 0;
   #contents = 0;
 
-  constructor(sessions: readonly Session[], seed: string | number, trace: Trace) {
+  /** Each session does one thing after the other; `putsOnly` puts files of its own and nothing else. */
+  constructor(sessions: readonly Session[], seed: string | number, trace: Trace, putsOnly = false) {
     this.#sessions = sessions;
-    this.#randoms = sessions.map((_, at) => new SeededRandom(`client ${at} ${seed}`));
+    this.#putsOnly = putsOnly;
+    this.#randoms = this.#sessions.map((_, at) => new SeededRandom(`client ${at} ${seed}`));
     this.#trace = trace;
   }
 
@@ -61,15 +67,20 @@ export class Clients {
   async readAll(): Promise<void> {
     const [session] = this.#sessions;
     if (!session) return;
-    for (const name of allNames) await this.#get(session, 0, name);
+    for (const name of this.#names) await this.#get(session, 0, name);
     await this.#list(session, 0);
   }
 
   async #operate(session: Session, at: number, random: SeededRandom): Promise<void> {
     const group = random.pick(groups);
     const name = random.pick<string>(group);
-    const kind = random.below(100);
+    const kind = this.#putsOnly ? 0 : random.below(100);
     const content = `${name} ${this.#contents++} ${'x'.repeat(random.below(200))}`;
+    if (kind < 10) {
+      const own = `own/${this.#names.length}`;
+      this.#names.push(own);
+      return this.#put(session, at, { kind: 'put', name: own, value: content });
+    }
     if (kind < 30) return this.#put(session, at, { kind: 'put', name, value: content });
     if (kind < 38) return this.#put(session, at, { kind: 'put', name, value: content, ifAbsent: true });
     if (kind < 73) return this.#get(session, at, name);
@@ -110,6 +121,7 @@ export class Clients {
   }
 
   #excuse(error: unknown): void {
+    if (isOperaError(error, ...this.excused)) return;
     if (!isOperaError(error) || isOperaError(error, ...inexcusable)) throw error;
   }
 
@@ -132,7 +144,7 @@ export class Clients {
     try {
       for await (const { name, error } of listFiles(session)) {
         if (error) throw error;
-        if (!allNames.includes(name)) throw new Error(`a listing holds ${name}, which nobody put`);
+        if (!this.#names.includes(name)) throw new Error(`a listing holds ${name}, which nobody put`);
         listed.add(name);
       }
     } catch (error) {
@@ -142,7 +154,7 @@ export class Clients {
     }
     const end = ++this.#place;
     this.#trace.add(`client ${at} list → ${[...listed].join(', ')}`);
-    for (const name of allNames) {
+    for (const name of this.#names) {
       this.calls.push({ operation: { kind: 'has', name, present: listed.has(name) }, start, end, outcome: 'ok' });
     }
   }

@@ -1,17 +1,23 @@
 // What has to be true once nothing is broken any more, after a bounded time: one layout of all nodes, nothing pending,
 // enough copies of everything that lives, and public keys and listings that say exactly what is there.
 import { nodesOfFile } from '../../src/placement/movement.ts';
-import type { Layout } from '../../src/placement/layout.ts';
+import { limits } from '../../src/model/limits.ts';
+import { type Layout, ownersOf } from '../../src/placement/layout.ts';
 import { ownerNodes } from '../support/cluster-client.ts';
 import type { Watch } from './_watch.ts';
 import type { World } from './_world.ts';
 
 /** Simulated time until all is well again after healing, ms. */
 export const convergesWithinMs = 240_000;
+/** Simulated time of one pass over a store, ms. */
+const passMsMax = 120_000;
 
 const layoutReason = async ({ cluster, joined }: World, layout: Layout | undefined, count: number) => {
   if (count !== 1 || !layout) return `${count} layouts are unretired`;
-  if (layout.nodes.length !== joined.size) return `the layout has ${layout.nodes.length} nodes of ${joined.size}`;
+  // Who went and came too often waits for hours; everyone else is in.
+  const states = new Map([...cluster.store.members.values()].map(({ keyHash, state }) => [keyHash, state]));
+  const expected = [...joined].filter(({ member }) => states.get(member.signer.keyHash) !== 'quarantine').length;
+  if (layout.nodes.length !== expected) return `the layout has ${layout.nodes.length} nodes of ${expected}`;
   if (cluster.store.pending.size > 0) return `${cluster.store.pending.size} changes are pending`;
   const placed = await cluster.registry().placementsLayout();
   return placed === layout.number ? undefined : `the public keys follow layout ${placed}, not ${layout.number}`;
@@ -21,9 +27,9 @@ const copiesReason = async ({ cluster }: World, layout: Layout) => {
   for (const [name, { record }] of cluster.store.names) {
     for (let index = 0; index < record.chunkCount; index++) {
       let [chunks, manifests] = [0, 0];
-      for (const { storage, disk } of ownerNodes(cluster, layout, record.version, index)) {
-        const [held] = await storage.listVersion(record.version, index, index + 1);
-        if (held && !disk.isRotten(held)) chunks++;
+      for (const { storage } of ownerNodes(cluster, layout, record.version, index)) {
+        // An altered copy counts until somebody reads it: that is what notTidy is about.
+        if ((await storage.listVersion(record.version, index, index + 1)).length > 0) chunks++;
         if (await storage.getManifest(record.version)) manifests++;
       }
       if (chunks < layout.writeCopies) return `${name} has ${chunks} copies`;
@@ -60,6 +66,48 @@ const namesReason = ({ cluster }: World, watch: Watch): string | undefined => {
   const list = (names: Iterable<readonly [string, string]>): string => JSON.stringify([...names].sort());
   const now = list([...cluster.store.names].map(([name, { record }]) => [name, record.version] as const));
   return now === list(watch.current) ? undefined : `the names are ${now}, not ${list(watch.current)}`;
+};
+
+/** Nodes look at their stores as they do by themselves within hours: comparing ignores what is younger than a minute. */
+export const tidy = async ({ cluster }: World): Promise<void> => {
+  await cluster.clock.advance(limits.settleMs + 1_000);
+  const passes = cluster.nodes.flatMap(({ runs, running }) => (runs && running ? [running.hygiene] : []));
+  // Twice: what a node takes back in the first pass is compared in the second.
+  for (const round of [1, 2]) {
+    for (const { antiEntropy, scrub } of passes) {
+      if (round === 1) await cluster.during(scrub.pass(), passMsMax);
+      await cluster.during(antiEntropy.pass(), passMsMax);
+    }
+  }
+};
+
+/**
+ * Every owner holds a good copy of everything that lives, and owners agree on every manifest; `aged` when hours passed:
+ * then each may have let go by itself of manifests that nobody needs.
+ */
+export const notTidy = async ({ cluster }: World, watch: Watch, aged: boolean): Promise<string | undefined> => {
+  const layout = watch.layouts().at(-1);
+  if (!layout) return 'there is no layout';
+  for (const [name, { record }] of cluster.store.names) {
+    for (let index = 0; index < record.chunkCount; index++) {
+      for (const { storage, disk, address } of ownerNodes(cluster, layout, record.version, index)) {
+        const [held] = await storage.listVersion(record.version, index, index + 1);
+        if (!held) return `${address} lacks chunk ${index} of ${name}`;
+        if (disk.isRotten(held)) return `${address} holds an altered chunk ${index} of ${name}`;
+        if (index > 0) continue;
+        const manifest = await storage.getManifest(record.version);
+        if (manifest?.sequence !== record.sequence) return `${address} lacks the manifest of ${name}`;
+      }
+    }
+  }
+  if (aged) return undefined;
+  for (const partition of new Set(cluster.nodes.flatMap(({ disk }) => [...disk.partitions]))) {
+    const owners = cluster.nodes.filter(({ member }) => ownersOf(layout, partition).includes(member.signer.keyHash));
+    const digests = await Promise.all(owners.map(({ storage }) => storage.digests(partition)));
+    const told = new Set(digests.map(({ manifests }) => Buffer.from(manifests).toString('hex')));
+    if (told.size > 1) return `owners of partition ${partition} hold different manifests`;
+  }
+  return undefined;
 };
 
 /** Why all is not well; undefined when it is. */

@@ -23,7 +23,7 @@ export const diskFaults = {
     weight: 3,
     inject: (world) => {
       const disk = pick(world)?.disk;
-      if (!disk) return undefined;
+      if (!disk || disk.slowMs > 0) return undefined;
       disk.slowMs = world.random.pick([5, 100, 2_000]);
       return () => {
         disk.slowMs = 0;

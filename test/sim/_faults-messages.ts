@@ -27,6 +27,7 @@ export const messageFaults = {
   loss: {
     weight: 3,
     inject: ({ messages, random }) => {
+      if (messages.loss > 0) return undefined;
       messages.loss = random.pick([0.01, 0.03, 0.1]);
       return () => {
         messages.loss = 0;
@@ -37,8 +38,9 @@ export const messageFaults = {
   delay: {
     weight: 3,
     inject: ({ messages, random }) => {
+      if (messages.late > 0) return undefined;
       messages.late = random.pick([0.1, 0.3, 0.7]);
-      messages.lateMs = random.pick([20, 400, 3_000]);
+      messages.lateMs = random.pick([20, 400, 3_000, 8_000]);
       return () => {
         messages.late = 0;
       };
@@ -47,6 +49,7 @@ export const messageFaults = {
   duplicate: {
     weight: 2,
     inject: ({ messages, random }) => {
+      if (messages.twice > 0) return undefined;
       messages.twice = random.pick([0.05, 0.3]);
       return () => {
         messages.twice = 0;

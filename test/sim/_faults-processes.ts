@@ -1,4 +1,5 @@
-// Faults of processes and of their machines' clocks: paused, killed, killed between two awaits, restarted, late to join.
+// Faults of processes and of their machines' clocks: paused, killed, killed between two awaits, restarted, late to
+// join.
 import type { ClusterProcess } from '../support/memory-cluster.ts';
 import type { FaultKind, Heal } from './_nemesis.ts';
 import type { World } from './_world.ts';
@@ -6,8 +7,9 @@ import type { World } from './_world.ts';
 /** Steps through a seam that a process still takes at most before it dies. */
 const stepsMax = 300;
 
+/** The kind first: there are more nodes than masters, and masters matter as much. */
 const pick = (world: World): ClusterProcess | undefined => {
-  const running = world.running();
+  const running = world.running(world.random.pick(['node', 'node', 'master', 'sentinel', 'gateway']));
   return running.length > 0 ? world.random.pick(running) : undefined;
 };
 
@@ -47,6 +49,16 @@ export const processFaults = {
         life.dieWithin(Number.POSITIVE_INFINITY, () => undefined);
         return world.start(process);
       };
+    },
+  },
+  /** The lease is given up while the old leader's orders may still be under way. */
+  'leader-change': {
+    weight: 1,
+    inject: ({ cluster: { masters, store } }) => {
+      const leader = masters.find(({ member, runs }) => runs && member.memberId === store.lease?.holder);
+      // Not waited for: it may be paused, or the database away.
+      void leader?.running?.resign();
+      return leader && (() => undefined);
     },
   },
   restart: {

@@ -6,6 +6,7 @@ import { keyHashOfSpki } from '../../src/crypto/signature.ts';
 import { ownersOf, parseLayout } from '../../src/placement/layout.ts';
 import { partitionOf } from '../../src/placement/partition.ts';
 import type { CommitStep, Registry } from '../../src/registry/registry.ts';
+import { dueActions } from '../../src/roles/master/state.ts';
 import { WriteBarrier } from '../../src/roles/node/barrier.ts';
 import type { ClusterOptions, MemoryCluster } from '../support/memory-cluster.ts';
 import type { FaultName } from './_nemesis.ts';
@@ -18,6 +19,11 @@ export interface Mutant {
   readonly steps: number;
   readonly settings?: Simulation['settings'];
   readonly demandedCopies?: number;
+  readonly lanes?: number;
+  readonly putsOnly?: boolean;
+  readonly messages?: Simulation['messages'];
+  readonly slowDisksMs?: readonly number[];
+  readonly tidies?: boolean;
   /** Called for each simulation: what it closes over belongs to that one. */
   readonly broken: (cluster: () => MemoryCluster) => Partial<ClusterOptions>;
 }
@@ -83,8 +89,11 @@ export const mutants = {
   },
   'no write barrier': {
     story: 'a node acknowledges a layout while writes under the one before are under way',
-    faults: ['join', 'slow-disk', 'slow-disk', 'delay'],
-    steps: 10,
+    faults: ['join'],
+    steps: 6,
+    lanes: 6,
+    putsOnly: true,
+    slowDisksMs: [2_000, 0, 4_000, 0, 4_000],
     settings: { copies: 1, writeCopies: 1 },
     broken: () => ({ barrierOf: () => new EagerBarrier() }),
   },
@@ -104,16 +113,20 @@ export const mutants = {
   },
   'no fencing': {
     story: 'nodes carry out the orders of a leader that was replaced',
-    faults: ['join', 'pause', 'clog', 'delay', 'one-way', 'restart'],
+    faults: ['leader-change'],
+    messages: { late: 0.5, lateMs: 5_000 },
     steps: 12,
     broken: () => {
-      const highest: bigint[] = [];
+      const newest: { readonly epoch: bigint; readonly instance: string }[] = [];
       return {
         handlersOf: (handlers, at) => {
-          const raised = <T extends { readonly epoch: bigint }>(request: T): T => {
-            const epoch = request.epoch > (highest[at] ?? 0n) ? request.epoch : (highest[at] ?? 0n);
-            highest[at] = epoch;
-            return { ...request, epoch };
+          // Whatever leader an order is from, the node takes it for one of the newest it heard of.
+          const raised = <T extends { readonly epoch: bigint; readonly instance: string }>(request: T): T => {
+            const { epoch, instance } = request;
+            const known = newest[at];
+            const leader = known && known.epoch > epoch ? known : { epoch, instance };
+            newest[at] = leader;
+            return { ...request, ...leader };
           };
           const { 'layout.adopt': adopt, 'layout.covered': covered, 'leader.promise': promise } = handlers;
           return {
@@ -132,6 +145,70 @@ export const mutants = {
         },
       };
     },
+  },
+  'retire by live nodes': {
+    story: 'older layouts are forgotten when the nodes that live are complete, whoever sleeps',
+    faults: ['join', 'kill', 'kill'],
+    steps: 8,
+    lanes: 2,
+    putsOnly: true,
+    slowDisksMs: [0, 4_000, 4_000, 4_000, 4_000],
+    settings: { copies: 1, writeCopies: 1 },
+    broken: () => ({
+      masterWith: {
+        dueActions: (view) => {
+          const complete = view.layouts.at(-1)?.number ?? 0;
+          const nodes = view.nodes.map((node) => (node.alive ? node : { ...node, completeLayout: complete }));
+          return dueActions({ ...view, nodes });
+        },
+      },
+    }),
+  },
+  'no incarnation check': {
+    story: 'a database that went back is taken for the one it was before',
+    faults: ['registry-failover', 'registry-rollback'],
+    steps: 12,
+    broken: (cluster) => ({
+      registryOf: (registry) =>
+        new Proxy(registry, {
+          get: (target, key) => {
+            const { store } = cluster();
+            store.raisedUnder = store.lifeId;
+            const value: unknown = Reflect.get(target, key, target);
+            return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+          },
+        }),
+    }),
+  },
+  'unknown is dead': {
+    story: 'a version of which a node knows nothing is deleted as if it were dead',
+    faults: ['partition', 'one-way', 'age', 'sweep', 'sweep'],
+    messages: { loss: 0.1 },
+    steps: 10,
+    settings: {},
+    broken: () => ({ nodeWith: { hygieneFaults: { sweep: { unknownIsDead: true, unasked: true } } } }),
+  },
+  'tombstones dropped early': {
+    story: 'a node that was away still holds the removed file when the last tombstone goes, and the database is lost',
+    faults: ['kill', 'kill', 'age', 'age', 'sweep', 'sweep', 'registry-emptied'],
+    steps: 14,
+    settings: {},
+    broken: () => ({ nodeWith: { hygieneFaults: { sweep: { hasty: true, unasked: true } } } }),
+  },
+  'digests without manifests': {
+    story: 'owners compare their chunks only: who was away never hears of a remove',
+    faults: ['kill', 'kill', 'loss'],
+    steps: 8,
+    tidies: true,
+    broken: () => ({
+      storageOf: (storage) =>
+        overriding(storage, {
+          digests: async (partition) => {
+            const { chunks, manifests } = await storage.digests(partition);
+            return { chunks, manifests: new Uint8Array(manifests.length) };
+          },
+        }),
+    }),
   },
 } satisfies Record<string, Mutant>;
 

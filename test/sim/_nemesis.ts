@@ -1,6 +1,7 @@
 // The one who breaks things: picks faults by weight, injects them at times of its own and heals them after a while.
 // At the end everything is healed. A fault that cannot be injected now (nobody left to kill) is passed over.
 import { diskFaults } from './_faults-disks.ts';
+import { hygieneFaults } from './_faults-hygiene.ts';
 import { messageFaults } from './_faults-messages.ts';
 import { processFaults } from './_faults-processes.ts';
 import { registryFaults } from './_faults-registry.ts';
@@ -15,7 +16,13 @@ export interface FaultKind {
   readonly inject: (world: World) => Heal | undefined | Promise<Heal | undefined>;
 }
 
-export const faultKinds = { ...messageFaults, ...processFaults, ...diskFaults, ...registryFaults } as const;
+export const faultKinds = {
+  ...messageFaults,
+  ...processFaults,
+  ...diskFaults,
+  ...registryFaults,
+  ...hygieneFaults,
+} as const;
 export type FaultName = keyof typeof faultKinds;
 export const faultNames = Object.keys(faultKinds) as FaultName[];
 
@@ -86,6 +93,7 @@ export class Nemesis {
     this.#ended = true;
     for (const id of this.#active.keys()) this.#queue(() => this.#heal(id));
     await this.#world.cluster.during(this.#work);
+    this.#world.calm();
     this.#world.cluster.links.heal();
     for (const process of this.#world.cluster.processes) {
       if (process.life && !process.runs) await this.#world.cluster.during(this.#world.start(process));

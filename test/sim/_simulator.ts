@@ -5,13 +5,13 @@ import type { VersionId } from '../../src/model/ids.ts';
 import { checkLinearizable, describeCall } from '../support/linearizability.ts';
 import { type ClusterOptions, MemoryCluster } from '../support/memory-cluster.ts';
 import { snapshotOf } from '../support/memory-registry-faults.ts';
-import { SeededRandom } from '../support/seeded.ts';
+import { QuickRandom, SeededRandom } from '../support/seeded.ts';
 import { Clients } from './_clients.ts';
-import { convergesWithinMs, notConverged } from './_converged.ts';
+import { convergesWithinMs, notConverged, notTidy, tidy } from './_converged.ts';
 import { type FaultName, Nemesis } from './_nemesis.ts';
 import { Trace } from './_trace.ts';
 import { Watch } from './_watch.ts';
-import { World } from './_world.ts';
+import { type MessageWeather, World } from './_world.ts';
 
 export interface Simulation {
   readonly seed: number;
@@ -22,6 +22,14 @@ export interface Simulation {
   /** Mutants: what is broken on purpose, to see that it is noticed, and W when layouts do not say it rightly. */
   readonly broken?: (cluster: () => MemoryCluster) => Partial<ClusterOptions>;
   readonly demandedCopies?: number | undefined;
+  /** How messages and disks are all the time, before faults make them worse. */
+  readonly messages?: Partial<MessageWeather> | undefined;
+  readonly slowDisksMs?: readonly number[] | undefined;
+  /** Whether nodes compare and read back at the end; a few seeds do when absent. */
+  readonly tidies?: boolean | undefined;
+  /** Sessions that each client has at once; 1 when absent. */
+  readonly lanes?: number | undefined;
+  readonly putsOnly?: boolean | undefined;
 }
 
 export interface Outcome {
@@ -78,14 +86,21 @@ class Run {
     this.#cluster = cluster;
     watch.attach();
     try {
-      const messages = new SeededRandom(`messages ${seed}`);
+      const messages = new QuickRandom(`messages ${seed}`);
       const world = new World(cluster, { faults: new SeededRandom(`faults ${seed}`), messages }, this.trace);
-      for (const process of [...cluster.masters, ...cluster.sentinels]) await world.start(process);
-      for (const node of cluster.nodes.slice(0, 1 + random.below(4))) await world.start(node);
+      Object.assign(world.messages, this.#simulation.messages);
+      for (const [at, slowMs] of (this.#simulation.slowDisksMs ?? []).entries()) cluster.node(at).disk.slowMs = slowMs;
+      const nodes = cluster.nodes.slice(0, 1 + random.below(4));
+      for (const process of [...cluster.masters, ...cluster.sentinels, ...nodes]) {
+        await cluster.during(world.start(process));
+      }
       await cluster.until(async () => (await cluster.registry().readLayouts()).unretired.length > 0);
-      const sessions = await Promise.all(cluster.clients.map((_, at) => cluster.session(at)));
-      const clients = new Clients(sessions, seed, this.trace);
+      const { lanes = 1 } = this.#simulation;
+      const members = Array.from({ length: lanes }, () => [...cluster.clients.keys()]).flat();
+      const sessions = await Promise.all(members.map((at) => cluster.session(at)));
+      const clients = new Clients(sessions, seed, this.trace, this.#simulation.putsOnly);
       this.clients = clients;
+      if (faults.includes('clock-jump')) clients.excused = ['ticket-invalid'];
       clients.onPut = ({ name, version }) => watch.acknowledged(name, version as VersionId);
       const nemesis = new Nemesis(world, faults);
       for (let step = 0; step < steps; step++) {
@@ -98,6 +113,7 @@ class Run {
       await nemesis.healAll();
       this.trace.add('healed');
       await this.#converge(world, watch);
+      await this.#tidy(world, watch);
       await cluster.during(clients.readAll(), stepMsMax);
       this.#check(watch);
       this.#checkHistory(clients);
@@ -127,6 +143,17 @@ class Run {
       if (reason === undefined) return;
       if (clock.monotonicMs() > untilMs) throw new Error(`not well ${convergesWithinMs} ms after healing: ${reason}`);
     }
+  }
+
+  /** Costs as much as all before: for some seeds, and where it matters. */
+  async #tidy(world: World, watch: Watch): Promise<void> {
+    const { seed, faults, tidies } = this.#simulation;
+    const damaged = world.cluster.nodes.some(({ disk }) => disk.damaged);
+    if (!(tidies ?? (seed % 5 === 0 || damaged))) return;
+    this.trace.add('every node looks at its store');
+    await tidy(world);
+    const untidy = await notTidy(world, watch, faults.includes('age'));
+    if (untidy !== undefined) throw new Error(`after every node looked at its store: ${untidy}`);
   }
 
   #checkHistory(clients: Clients): void {

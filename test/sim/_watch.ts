@@ -3,7 +3,7 @@
 import type { VersionId } from '../../src/model/ids.ts';
 import { type Layout, ownersOf, parseLayout } from '../../src/placement/layout.ts';
 import { partitionOf } from '../../src/placement/partition.ts';
-import type { CommitStep, NameChange, Registry } from '../../src/registry/registry.ts';
+import type { CommitStep, MemberState, NameChange, Registry } from '../../src/registry/registry.ts';
 import type { ManifestWrite } from '../../src/storage-adapters/storage-adapter.ts';
 import type { ClusterNode, MemoryCluster } from '../support/memory-cluster.ts';
 import type { Answered } from '../support/memory-transport.ts';
@@ -28,6 +28,9 @@ const risingOf = (bytes: Uint8Array): Rising | undefined => {
   if (retiredUpTo === undefined || promisedEpoch === undefined || incarnation === undefined) return undefined;
   return { retiredUpTo, promisedEpoch, incarnation };
 };
+
+/** Members whose copies are not waited for. */
+const lost = (state: MemberState): boolean => state === 'out' || state === 'removed' || state === 'quarantine';
 
 const stepsOf = (change: NameChange): VersionId[] =>
   change.kind === 'rename' ? [change.sealed.version, change.tombstone.version] : [change.sealed.version];
@@ -78,6 +81,13 @@ export class Watch {
       get: (target, key) => {
         const value: unknown = Reflect.get(target, key, target);
         if (typeof value !== 'function') return value;
+        if (key === 'retireLayouts') {
+          return async (...args: Parameters<Registry['retireLayouts']>) => {
+            const before = this.#cluster().store.retiredUpTo;
+            await target.retireLayouts(...args);
+            if (this.#cluster().store.retiredUpTo > before) await this.#retired(args[0]);
+          };
+        }
         if (key !== 'commit') return (...args: unknown[]) => Reflect.apply(value, target, args) as unknown;
         return async (step: CommitStep) => {
           const outcomes = await target.commit(step);
@@ -102,6 +112,26 @@ export class Watch {
     if (kind === 'remove') return;
     this.#current.set(target, change.sealed.version);
     this.#superseded.delete(change.sealed.version);
+  }
+
+  /** What lives is with owners of the newest layout when the older ones are forgotten. */
+  async #retired(upTo: number): Promise<void> {
+    this.#trace.add(`retired up to ${upTo}`);
+    const { store, nodes } = this.#cluster();
+    const newest = this.layouts().at(-1);
+    if (!newest) return this.#find(`layout ${upTo} was retired, and there is none after it`);
+    const gone = new Set([...store.members.values()].flatMap(({ keyHash, state }) => (lost(state) ? [keyHash] : [])));
+    for (const node of nodes) if (node.disk.damaged) gone.add(node.member.signer.keyHash);
+    for (const [name, version] of this.#current) {
+      const { chunk } = await this.holders(version);
+      const holding = new Set(chunk.map(({ member }) => member.signer.keyHash));
+      const owners = ownersOf(newest, partitionOf(version, 0));
+      const held = owners.filter((owner) => holding.has(owner)).length;
+      const waitedFor = owners.filter((owner) => holding.has(owner) || !gone.has(owner)).length;
+      if (held >= Math.min(newest.writeCopies, waitedFor)) continue;
+      const where = chunk.map(({ address }) => address).join(', ');
+      this.#find(`layout ${upTo} was retired while ${held} of ${owners.length} owners hold ${name}: ${where}`);
+    }
   }
 
   // ---- disks

@@ -1,5 +1,7 @@
-// What faults, clients and checks of a simulation share: the cluster, randomness of each its own, and what is broken now.
+// What faults, clients and checks of a simulation share: the cluster, randomness of each its own, and what is broken
+// now.
 import { isOperaError } from '../../src/errors/errors.ts';
+import { parseLayout } from '../../src/placement/layout.ts';
 import type { ClusterNode, ClusterProcess, Fault, MemoryCluster } from '../support/memory-cluster.ts';
 import type { RegistrySnapshot } from '../support/memory-registry-faults.ts';
 import type { SeededRandom } from '../support/seeded.ts';
@@ -48,6 +50,12 @@ export class World {
     return draw < loss + late + twice ? { ...usual, againMs: random.below(5_000) } : usual;
   }
 
+  /** Messages and disks as they are when nothing is wrong. */
+  calm(): void {
+    Object.assign(this.messages, { loss: 0, late: 0, twice: 0 });
+    for (const { disk } of this.cluster.nodes) disk.slowMs = 0;
+  }
+
   /** Everyone on the wires: processes and clients. */
   get addresses(): string[] {
     const clients = this.cluster.clients.map((_, at) => `client ${at}`);
@@ -84,10 +92,11 @@ export class World {
     this.cluster.stop(process);
   }
 
-  /** As many disks may be damaged at once as writes survive. */
+  /** As many disks may be damaged at once as writes survive: fewer while a smaller network is not left behind yet. */
   mayDamage(): boolean {
-    const { writeCopies, copies } = this.cluster.roster.settings;
+    const { layouts } = this.cluster.store;
+    const copies = [...layouts.values()].map(({ layout }) => parseLayout(layout.bytes).writeCopies);
     const damaged = this.cluster.nodes.filter(({ disk }) => disk.damaged).length;
-    return copies >= writeCopies && damaged < writeCopies - 1;
+    return copies.length > 0 && damaged < Math.min(...copies) - 1;
   }
 }

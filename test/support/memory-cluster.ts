@@ -21,7 +21,13 @@ import { MemberDirectory } from '../../src/roles/gateway/directory.ts';
 import { Relay } from '../../src/roles/gateway/relay.ts';
 import { createMaster, type MasterDependencies, type RunningMaster } from '../../src/roles/master/app.ts';
 import { RoleMetrics } from '../../src/roles/metrics.ts';
-import { createNode, drawStoreId, type NodeDependencies, type RunningRole } from '../../src/roles/node/app.ts';
+import {
+  createNode,
+  drawStoreId,
+  type NodeDependencies,
+  type RunningNode,
+  type RunningRole,
+} from '../../src/roles/node/app.ts';
 import type { WriteBarrier } from '../../src/roles/node/barrier.ts';
 import { judgeOpening, type StoreWitness } from '../../src/roles/node/soundness.ts';
 import { PeerBook } from '../../src/roles/peer-book.ts';
@@ -70,7 +76,7 @@ export class ClusterProcess<Running = unknown> {
   }
 }
 
-export class ClusterNode extends ClusterProcess<RunningRole> {
+export class ClusterNode extends ClusterProcess<RunningNode> {
   readonly disk: MemoryDisk;
   /** What its identity folder says of the store; it outlives the disk. */
   witness: StoreWitness | undefined;

@@ -74,6 +74,11 @@ export class MemoryDisk {
     return this.#log.length;
   }
 
+  /** Partitions anything was ever put into. */
+  get partitions(): ReadonlySet<number> {
+    return this.#used;
+  }
+
   isRotten(address: ChunkAddress): boolean {
     return this.#rotten.has(keyOf(address));
   }
