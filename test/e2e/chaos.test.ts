@@ -11,11 +11,13 @@ import { parseMemberId } from '../../src/model/ids.ts';
 import { destinationOf } from '../../src/roles/peer-book.ts';
 import { SystemClock } from '../../src/runtime/clock.ts';
 import { eventually } from '../support/eventually.ts';
+import { atTime, faketimeLibrary } from '../support/faketime.ts';
 import { SeededRandom } from '../support/seeded.ts';
-import { Sandbox } from '../support/sandbox.ts';
+import { requiresAll, Sandbox } from '../support/sandbox.ts';
 import { checkExecutors, type Leader, type LeaderLine, ManyRoles } from './_many-roles.ts';
 import { Workload } from './_workload.ts';
 
+const noFaketime = faketimeLibrary === undefined && !requiresAll ? 'libfaketime is not installed' : false;
 const clock = new SystemClock();
 const sandbox = new Sandbox();
 const seconds = Number(process.env.OPERA_TEST_CHAOS_SECONDS ?? 0);
@@ -51,7 +53,8 @@ const longestGapMs = (times: readonly number[]): number =>
 /** For whoever watches a long run, and for the report. */
 const tell = (t: TestContext, text: string): void => {
   t.diagnostic(text);
-  if (seconds > 0) process.stderr.write(`${new Date(clock.nowMs()).toISOString()} ${text}\n`);
+  if (seconds > 0 || process.env.OPERA_TEST_TELL === '1')
+    process.stderr.write(`${new Date(clock.nowMs()).toISOString()} ${text}\n`);
 };
 
 type Fault = readonly [what: string, run: () => Promise<void>];
@@ -168,6 +171,41 @@ test('a leader stopped for longer than its lease steps down, and what it orders 
     await connection.close();
   }
   await many.net.healthy();
+});
+
+test('clocks that are hours or a day off stop nobody, and no older version comes back', {
+  skip: noFaketime,
+}, async (t) => {
+  const put = async (content: string): Promise<void> => {
+    await many.net.ok(['put', '-', '--name', 'clock'], { input: content });
+    assert.equal(await many.net.ok(['cat', 'clock']), content);
+  };
+  held.push('clock');
+  await put('before');
+  const old = await many.leader();
+  const other = many.names('master').find((name) => name !== old.name) ?? '';
+  const wrong = [
+    [old.name, '-1d'],
+    [other, '+2h'],
+    ['node-1', '+2h'],
+  ] as const;
+  for (const [name, offset] of wrong) {
+    many.net.kill(name);
+    await many.restart(name, { env: atTime(offset) });
+  }
+  const started = clock.monotonicMs();
+  await put('a day back and two hours ahead');
+  tell(t, `put and read after ${Math.round(clock.monotonicMs() - started)} ms`);
+  // A master that takes everyone's certificate for one of tomorrow must not go on leading.
+  await eventually(async () => (await many.leader()).name === other, 40_000, 100);
+  tell(t, `the other master leads after ${Math.round(clock.monotonicMs() - started)} ms`);
+  for (const [name] of wrong) {
+    many.net.kill(name);
+    await many.restart(name);
+  }
+  await many.net.healthy();
+  assert.equal(await many.net.ok(['cat', 'clock']), 'a day back and two hours ahead');
+  await put('at the right time');
 });
 
 test('every node restarted in turn and then everything at once: all files are there, with all copies', async (t) => {

@@ -1,10 +1,9 @@
 // A network that was off for a month: brought up with a clock 30 days ahead, every member renews its certificate by
 // its key, and all is readable. The clock is libfaketime's; monotonic time stays real.
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { SystemClock } from '../../src/runtime/clock.ts';
+import { atTime, faketimeLibrary } from '../support/faketime.ts';
 import { largeBytes } from '../support/file-tree.ts';
 import { exits, LocalNet, parseLine } from '../support/local-net.ts';
 import { requiresAll, Sandbox } from '../support/sandbox.ts';
@@ -12,22 +11,11 @@ import { requiresAll, Sandbox } from '../support/sandbox.ts';
 const sandbox = new Sandbox();
 after(() => sandbox.close());
 
-/** The library where Debian, Fedora or Homebrew put it. */
-const findLibrary = (): string | undefined => {
-  const folders = ['/usr/lib', '/usr/lib64', '/usr/local/lib', '/opt/homebrew/lib'];
-  const candidates = folders.flatMap((folder) => [
-    folder,
-    ...(existsSync(folder) ? readdirSync(folder).map((name) => join(folder, name)) : []),
-  ]);
-  return candidates.map((folder) => join(folder, 'faketime', 'libfaketime.so.1')).find((path) => existsSync(path));
-};
-
-const library = findLibrary();
-const skip = library === undefined && !requiresAll ? 'libfaketime is not installed' : false;
+const skip = faketimeLibrary === undefined && !requiresAll ? 'libfaketime is not installed' : false;
 const dayMs = 24 * 3_600_000;
 
 test('after a month without power everything comes back by its keys', { skip }, async () => {
-  const later = { LD_PRELOAD: library ?? '', FAKETIME: '+30d', FAKETIME_DONT_FAKE_MONOTONIC: '1' };
+  const later = atTime('+30d');
   const net = await LocalNet.up(sandbox);
   const bytes = largeBytes(5 << 20, 'month');
   await net.ok(['put', '-', '--name', 'month'], { input: bytes });

@@ -2,7 +2,7 @@
 // side that can decide goes on, the other side says that it cannot, and all is well again when the line is.
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { after, before, test } from 'node:test';
+import { after, before, test, type TestContext } from 'node:test';
 import { SystemClock } from '../../src/runtime/clock.ts';
 import { eventually } from '../support/eventually.ts';
 import { exits, parseLine, type Status } from '../support/local-net.ts';
@@ -74,12 +74,21 @@ after(async () => {
   if (!skip) lines.close();
 });
 
-const healed = async (): Promise<void> => {
-  lines.heal();
-  await ok(['status', '--wait', 'healthy', '--timeout', '60s']);
+/** For the reporter, and on demand for whoever measures. */
+const tell = (t: TestContext, text: string): void => {
+  t.diagnostic(text);
+  if (process.env.OPERA_TEST_TELL === '1') process.stderr.write(`${text}\n`);
 };
 
-test('a client that does not reach a node puts and gets by the others', { skip }, async () => {
+/** How long it took until all was well. */
+const healed = async (): Promise<number> => {
+  lines.heal();
+  const started = clock.monotonicMs();
+  await ok(['status', '--wait', 'healthy', '--timeout', '60s']);
+  return Math.round(clock.monotonicMs() - started);
+};
+
+test('a client that does not reach a node puts and gets by the others', { skip }, async (t) => {
   lines.cut('client', ['node-1']);
   const names = ['a', 'b', 'c', 'd'];
   await Promise.all(names.map((name) => ok(['put', '-', '--name', `client/${name}`], `content of ${name}`)));
@@ -89,7 +98,7 @@ test('a client that does not reach a node puts and gets by the others', { skip }
     names.map((name) => `content of ${name}`),
   );
   assert.equal(stateOf(await status(), 'node-1'), 'up', 'what one client sees is no verdict');
-  await healed();
+  tell(t, `healed after ${await healed()} ms`);
 });
 
 test('a leader that reaches no node gives way to one that does, and files are put meanwhile', { skip }, async (t) => {
@@ -99,20 +108,20 @@ test('a leader that reaches no node gives way to one that does, and files are pu
   lines.cut(leader, nodes);
   const started = clock.monotonicMs();
   await ok(['put', '-', '--name', 'master/a'], 'put while the leader is cut off');
-  t.diagnostic(`put after ${Math.round(clock.monotonicMs() - started)} ms`);
+  tell(t, `put after ${Math.round(clock.monotonicMs() - started)} ms`);
   await eventually(async () => {
     const now = await status();
     return now?.leader !== null && now?.leader?.memberId !== before?.leader?.memberId;
   }, 30_000);
-  t.diagnostic(`another leader after ${Math.round(clock.monotonicMs() - started)} ms`);
+  tell(t, `another leader after ${Math.round(clock.monotonicMs() - started)} ms`);
   assert.equal(await ok(['cat', 'master/a']), 'put while the leader is cut off');
   for (const node of nodes) assert.equal(stateOf(await status(), node), 'up', `${node} is not dead for that`);
-  await healed();
+  tell(t, `healed after ${await healed()} ms`);
 });
 
 test('a sentinel that is cut off decides nothing; a node that nobody hears is down, and back when heard', {
   skip,
-}, async () => {
+}, async (t) => {
   lines.cut('sentinel-3', ['gateway', ...masters, ...nodes, 'sentinel-1', 'sentinel-2']);
   for (const other of ['gateway', 'client', ...roles]) if (other !== 'node-2') lines.cutOneWay('node-2', other);
   await eventually(async () => stateOf(await status(), 'node-2') === 'down', 30_000);
@@ -123,11 +132,11 @@ test('a sentinel that is cut off decides nothing; a node that nobody hears is do
   for (const machine of ['gateway', ...masters, 'node-1', 'node-3', 'sentinel-1', 'sentinel-2']) {
     assert.equal(stateOf(seen, machine), 'up', machine);
   }
-  await healed();
+  tell(t, `healed after ${await healed()} ms`);
   assert.equal(stateOf(await status(), 'node-2'), 'up');
 });
 
-test('the smaller side errs and says so; afterwards it has what the other side did', { skip }, async () => {
+test('the smaller side errs and says so; afterwards it has what the other side did', { skip }, async (t) => {
   await ok(['put', '-', '--name', 'side'], 'before');
   // The client is on the side of one node.
   for (const machine of ['client', 'node-3']) {
@@ -142,7 +151,7 @@ test('the smaller side errs and says so; afterwards it has what the other side d
     assert.equal(stdout, '');
     assert.match(stderr, /^opera: /);
   }
-  await healed();
+  tell(t, `healed after ${await healed()} ms`);
   assert.equal(await ok(['cat', 'side']), 'before');
   await ok(['put', '-', '--name', 'side'], 'after');
   assert.equal(await ok(['cat', 'side']), 'after');

@@ -62,6 +62,8 @@ export interface HowToRun {
   readonly log?: string;
   /** A program that runs it, with its arguments: `strace -f`, `ip netns exec x`. */
   readonly under?: readonly string[];
+  /** Further flags of the role. */
+  readonly flags?: readonly string[];
 }
 
 export class LocalNet {
@@ -173,6 +175,7 @@ export class LocalNet {
       `--home=${join(this.dir, name)}`,
       `--identity=${join(this.dir, 'identity', name)}`,
       ...(role === 'node' ? [] : [`--registry=${this.facts.registry}`]),
+      ...(how.flags ?? []),
       ...args,
     ];
     const options = { ...(how.log === undefined ? {} : { log: how.log }), env: { ...this.#env, ...how.env } };
