@@ -248,6 +248,8 @@ export const limits = {
   servedHourMs: hour,
   /** Kept answers of operations: a day covers any client that retries, double doubles the memory they take. */
   outcomeKeptMs: 24 * hour,
+  /** Manifests that a node's index of names takes beyond twice those it was built with, 120 bytes each: 12 MB. */
+  nameIndexSlack: 100_000,
   /** Joins, losses and changes of capacity within this become one layout. */
   layoutGatherMs: second,
   /** Unretired layouts at once. */

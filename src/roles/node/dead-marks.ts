@@ -63,7 +63,12 @@ export class DeadMarks {
   #known(): Promise<Set<VersionId>> {
     this.#versions ??= this.#storage
       .listState(prefix)
-      .then((keys) => new Set(keys.map((key) => parseVersionId(key.slice(prefix.length)))));
+      .then((keys) => new Set(keys.map((key) => parseVersionId(key.slice(prefix.length)))))
+      .catch((error: unknown) => {
+        // A store that could not be read once may be read the next time.
+        this.#versions = undefined;
+        throw error;
+      });
     return this.#versions;
   }
 }

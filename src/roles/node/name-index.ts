@@ -14,20 +14,38 @@ const keyOfName = (name: string): number => createHash('sha256').update(name, 'u
 export class NameIndex {
   readonly #core: Pick<NodeCore, 'context' | 'keys'>;
   readonly #storage: StorageAdapter;
+  readonly #slack: number;
   readonly #versions = new Map<number, VersionId | readonly VersionId[]>();
   /** Manifests whose key is not held yet, or that do not open: any name may be theirs. */
   readonly #unopened = new Set<VersionId>();
   #built: Promise<void> | undefined;
+  /** Manifests noted since it was begun, and how many there were when it was built. */
+  #noted = 0;
+  #builtWith = Number.POSITIVE_INFINITY;
 
-  constructor(core: Pick<NodeCore, 'context' | 'keys'>, storage: StorageAdapter) {
+  /** `slack` is how many manifests more than twice those it was built with are noted before it is built anew. */
+  constructor(
+    core: Pick<NodeCore, 'context' | 'keys'>,
+    storage: StorageAdapter,
+    slack: number = limits.nameIndexSlack,
+  ) {
     this.#core = core;
     this.#storage = storage;
+    this.#slack = slack;
+  }
+
+  /** Names known now. */
+  get size(): number {
+    return this.#versions.size;
   }
 
   /** The store, whose writes of manifests are noted here. */
   watch(): StorageAdapter {
     const note = (manifests: readonly StoredManifest[]): void => {
-      if (this.#built) for (const manifest of manifests) this.#note(manifest);
+      if (!this.#built) return;
+      for (const manifest of manifests) this.#note(manifest);
+      // What was deleted since stays listed until its name is asked for: a store that lives long is listed anew.
+      if (this.#noted > 2 * this.#builtWith + this.#slack) this.#forget();
     };
     return new Proxy(this.#storage, {
       get: (target, key) => {
@@ -46,9 +64,21 @@ export class NameIndex {
 
   /** Manifests of a name, opened; `whole` is false when some manifest here cannot be opened. */
   async find(name: string): Promise<{ readonly found: readonly OpenedManifest[]; readonly whole: boolean }> {
-    this.#built ??= this.#build();
-    await this.#built;
-    await this.#retryUnopened();
+    for (;;) {
+      const built = (this.#built ??= this.#build().catch((error: unknown) => {
+        // A store that could not be read once may be read the next time.
+        this.#forget();
+        throw error;
+      }));
+      await built;
+      await this.#retryUnopened();
+      const answer = await this.#lookUp(name);
+      // Forgotten meanwhile: what was looked up may have been half of it.
+      if (this.#built === built) return answer;
+    }
+  }
+
+  async #lookUp(name: string): Promise<{ readonly found: readonly OpenedManifest[]; readonly whole: boolean }> {
     const key = keyOfName(name);
     const listed = [this.#versions.get(key) ?? []].flat();
     const found: OpenedManifest[] = [];
@@ -57,12 +87,8 @@ export class NameIndex {
       const opened = stored && this.#open(stored);
       if (opened?.content.name === name) found.push(opened);
     }
-    if (found.length < listed.length)
-      this.#keep(
-        key,
-        found.map(({ manifest }) => manifest.version),
-        listed,
-      );
+    const versions = found.map(({ manifest }) => manifest.version);
+    if (found.length < listed.length) this.#keep(key, versions, listed);
     return { found, whole: this.#unopened.size === 0 };
   }
 
@@ -74,6 +100,14 @@ export class NameIndex {
     else this.#versions.set(key, kept);
   }
 
+  #forget(): void {
+    this.#built = undefined;
+    this.#noted = 0;
+    this.#builtWith = Number.POSITIVE_INFINITY;
+    this.#versions.clear();
+    this.#unopened.clear();
+  }
+
   async #build(): Promise<void> {
     for (const partition of await this.#storage.listPartitions()) {
       let after: VersionId | undefined;
@@ -83,6 +117,7 @@ export class NameIndex {
         after = page.next;
       } while (after !== undefined);
     }
+    this.#builtWith = this.#noted;
   }
 
   async #retryUnopened(): Promise<void> {
@@ -102,6 +137,7 @@ export class NameIndex {
   }
 
   #note(stored: StoredManifest): void {
+    this.#noted += 1;
     const opened = this.#open(stored);
     if (!opened) {
       this.#unopened.add(stored.version);
