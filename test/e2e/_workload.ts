@@ -149,9 +149,8 @@ export class Workload {
       const lines = verdict.order.map(describeCall).slice(-20);
       const all = shared.filter(({ operation }) => verdict.names.includes(operation.name)).map(describeCall);
       const stuck = describeCall(verdict.stuck);
-      assert.fail(
-        `${verdict.names.join(', ')}: no order. After\n${lines.join('\n')}\nno place for\n${stuck}\nof\n${all.join('\n')}`,
-      );
+      const text = [`${verdict.names.join(', ')}: no order. After`, ...lines, 'no place for', stuck, 'of', ...all];
+      assert.fail(text.join('\n'));
     }
     assert.equal(verdict.kind, 'linearizable', 'the search for an order was given up');
   }

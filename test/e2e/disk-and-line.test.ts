@@ -63,7 +63,7 @@ test('a node whose fsync fails acknowledges nothing more, the others take over, 
   await put();
 });
 
-test('over slow lines that cut and alter, puts and gets end well or say why, and nothing is altered or doubled', async (t) => {
+test('over slow lines that cut and alter, verbs end well or say why, and nothing is altered or doubled', async (t) => {
   const random = new SeededRandom(seed);
   for (const name of ['node-1', 'node-2', 'node-3']) {
     const { address } = net.named(name);

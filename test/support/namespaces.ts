@@ -1,6 +1,6 @@
-// Machines of a network in miniature: each a network namespace with an address of its own, joined by one router, in which
-// single directions between two of them can be cut. What is cut is swallowed in silence, as by a broken switch: nobody is
-// told, no connection is refused. Needs root and `ip`; without them `available` is false.
+// Machines of a network in miniature: each a network namespace with an address of its own, joined by one router, in
+// which single directions between two of them can be cut. What is cut is swallowed in silence, as by a broken switch:
+// nobody is told, no connection is refused. Needs root and `ip`; without them `available` is false.
 import { execFileSync } from 'node:child_process';
 
 const ip = (...args: readonly string[]): void => {
