@@ -1,5 +1,5 @@
-// Faults of the database: out of reach, slow, answers lost, restarted, failed over to a copy that lags, rolled back
-// without saying so, emptied.
+// Faults of the database: out of reach, slow, answers lost, restarted, failed over to a copy that lags, put back to an
+// earlier state with and without a new life, emptied.
 import { empty, putBack } from '../support/memory-registry-faults.ts';
 import type { FaultKind } from './_nemesis.ts';
 import type { World } from './_world.ts';
@@ -47,7 +47,9 @@ export const registryFaults = {
     },
   },
   'registry-failover': { weight: 1, inject: (world) => goBack(world, world.random.pick([0, 500, 3_000]), true) },
-  'registry-rollback': { weight: 1, inject: (world) => goBack(world, world.random.pick([5_000, 60_000]), false) },
+  'registry-rollback': { weight: 1, inject: (world) => goBack(world, world.random.pick([5_000, 60_000]), true) },
+  /** In the same life and the same file, as when somebody restores rows by hand. */
+  'silent-rollback': { weight: 1, inject: (world) => goBack(world, world.random.pick([5_000, 60_000]), false) },
   'registry-emptied': {
     weight: 1,
     inject: ({ cluster: { store } }) => {

@@ -1,5 +1,6 @@
-// What happened in a simulation, in order: a hash over every line, so that two runs can be compared, and the last lines,
-// for people who look for a cause. Lines hold addresses, routes and codes, never bytes that differ between equal runs.
+// What happened in a simulation, in order: a hash over every line, so that two runs can be compared, and the last
+// lines, for people who look for a cause. Lines hold addresses, routes and codes, never bytes that differ between equal
+// runs.
 import { createHash } from 'node:crypto';
 
 const keptLines = 20_000;
