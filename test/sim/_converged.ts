@@ -58,7 +58,8 @@ const keysReason = async ({ cluster, joined }: World, layout: Layout) => {
     }
   }
   const told = await cluster.registry().readPublicKeys();
-  return sorted(told) === sorted(expected) ? undefined : `the public keys are ${sorted(told)}, not ${sorted(expected)}`;
+  const [have, want] = [sorted(told), sorted(expected)];
+  return have === want ? undefined : `the public keys are ${have}, not ${want}`;
 };
 
 /** Names are where the steps of the database had moved them, whatever happened to the database since. */
@@ -68,7 +69,7 @@ const namesReason = ({ cluster }: World, watch: Watch): string | undefined => {
   return now === list(watch.current) ? undefined : `the names are ${now}, not ${list(watch.current)}`;
 };
 
-/** Nodes look at their stores as they do by themselves within hours: comparing ignores what is younger than a minute. */
+/** Nodes look at their stores, as they do by themselves within hours; comparing ignores the last minute. */
 export const tidy = async ({ cluster }: World): Promise<void> => {
   await cluster.clock.advance(limits.settleMs + 1_000);
   const passes = cluster.nodes.flatMap(({ runs, running }) => (runs && running ? [running.hygiene] : []));

@@ -2,8 +2,8 @@
 import { type FaultName, faultNames } from './_nemesis.ts';
 
 /**
- * A database that goes back in the same life, in the same file, is noticed by masters that had seen what was lost, and by
- * the others from the next heartbeats: for up to a second one of those may answer names as they were.
+ * A database that goes back in the same life, in the same file, is noticed by masters that had seen what was lost, and
+ * by the others from the next heartbeats: for up to a second one of those may answer names as they were.
  */
 const beyondThePromise: readonly FaultName[] = ['silent-rollback'];
 
