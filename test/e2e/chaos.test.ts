@@ -3,7 +3,7 @@
 // afterwards every acknowledged write is there, nothing removed is back, and every copy is whole.
 // OPERA_TEST_CHAOS_SECONDS=600 runs the first case for so long with faults drawn from OPERA_TEST_SEED.
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { after, before, test, type TestContext } from 'node:test';
 import { openProfile } from '../../src/client/connection.ts';
 import { isOperaError } from '../../src/errors/errors.ts';
@@ -11,7 +11,7 @@ import { parseMemberId } from '../../src/model/ids.ts';
 import { destinationOf } from '../../src/roles/peer-book.ts';
 import { SystemClock } from '../../src/runtime/clock.ts';
 import { eventually } from '../support/eventually.ts';
-import { atTime, faketimeLibrary } from '../support/faketime.ts';
+import { atTimeOf, faketimeLibrary } from '../support/faketime.ts';
 import { SeededRandom } from '../support/seeded.ts';
 import { requiresAll, Sandbox } from '../support/sandbox.ts';
 import { checkExecutors, type Leader, type LeaderLine, ManyRoles } from './_many-roles.ts';
@@ -173,7 +173,7 @@ test('a leader stopped for longer than its lease steps down, and what it orders 
   await many.net.healthy();
 });
 
-test('clocks that are hours or a day off stop nobody, and no older version comes back', {
+test('clocks that jump by hours or a day stop nobody, and no older version comes back', {
   skip: noFaketime,
 }, async (t) => {
   const put = async (content: string): Promise<void> => {
@@ -181,34 +181,32 @@ test('clocks that are hours or a day off stop nobody, and no older version comes
     assert.equal(await many.net.ok(['cat', 'clock']), content);
   };
   held.push('clock');
-  await put('before');
-  const old = await many.leader();
-  const other = many.names('master').find((name) => name !== old.name) ?? '';
-  const wrong = [
-    [old.name, '-1d'],
-    [other, '+2h'],
-    ['node-1', '+2h'],
-  ] as const;
-  for (const [name, offset] of wrong) {
+  const jumpers = [...many.names('master'), 'node-1'];
+  const fileOf = (name: string): string => sandbox.path(`clock-${name}`);
+  for (const name of jumpers) {
+    writeFileSync(fileOf(name), '+0\n');
     many.net.kill(name);
-    await many.restart(name, { env: atTime(offset) });
+    await many.restart(name, { env: atTimeOf(fileOf(name)) });
   }
+  await many.net.healthy();
+  await put('before');
+  const { name: leader } = await many.leader();
+  for (const name of jumpers) writeFileSync(fileOf(name), name === leader ? '-1d\n' : '+2h\n');
   const started = clock.monotonicMs();
-  await put('a day back and two hours ahead');
-  tell(t, `put and read after ${Math.round(clock.monotonicMs() - started)} ms`);
-  // A master that takes everyone's certificate for one of tomorrow must not go on leading.
-  await eventually(async () => (await many.leader()).name === other, 40_000, 100);
-  tell(t, `the other master leads after ${Math.round(clock.monotonicMs() - started)} ms`);
-  for (const [name] of wrong) {
+  // Longer than a lease, and than it takes a process to read that it jumped.
+  for (let round = 0; clock.monotonicMs() - started < 8_000; round++) await put(`with wrong clocks ${round}`);
+  const last = await many.net.ok(['cat', 'clock']);
+  tell(t, `the last of those: ${last}`);
+  for (const name of jumpers) {
     many.net.kill(name);
     await many.restart(name);
   }
   await many.net.healthy();
-  assert.equal(await many.net.ok(['cat', 'clock']), 'a day back and two hours ahead');
+  assert.equal(await many.net.ok(['cat', 'clock']), last);
   await put('at the right time');
 });
 
-test('every node restarted in turn and then everything at once: all files are there, with all copies', async (t) => {
+test('every node restarted in turn and then everything at once: all files are there', async (t) => {
   for (const name of many.names('node')) {
     many.net.kill(name);
     await many.restart(name);
@@ -216,28 +214,21 @@ test('every node restarted in turn and then everything at once: all files are th
   await many.crashAll();
   await many.net.healthy('120s');
   await many.checkAtRest(held);
-  // What nodes missed while they were away they find by comparing: two minutes after it was stored at the latest.
+  // What nodes missed while they were away they find by comparing: two minutes after it was stored at the latest. That
+  // is played in simulated time on every run, and waited for here on long ones.
+  if (seconds === 0) return;
   const started = clock.monotonicMs();
   await eventually(async () => (await many.copies()).missing === 0, 150_000, 2_000);
   tell(t, `all copies after ${Math.round(clock.monotonicMs() - started)} ms`);
 });
 
 test('two masters in one epoch, or an epoch that comes back, would be noticed', () => {
-  const line = (time: number, event: string, epoch: number, master: string): LeaderLine => ({
-    time: `2026-01-01T00:00:0${time}Z`,
-    event,
-    epoch: `${epoch}`,
-    master,
-  });
-  const good = [
-    line(1, 'leadership-taken', 1, 'a'),
-    line(2, 'leadership-taken', 2, 'b'),
-    line(3, 'layout-made', 2, 'b'),
-  ];
+  const line = (event: string, epoch: number, master: string): LeaderLine => ({ event, epoch: `${epoch}`, master });
+  const good = [line('leadership-taken', 1, 'a'), line('leadership-taken', 2, 'b'), line('layout-made', 2, 'b')];
   checkExecutors(good);
-  assert.throws(() => checkExecutors([...good, line(4, 'layout-made', 2, 'a')]), /both acted/);
-  assert.throws(() => checkExecutors([...good, line(4, 'leadership-taken', 2, 'b')]), /taken twice/);
-  assert.throws(() => checkExecutors([...good, line(0, 'leadership-taken', 3, 'b')]), /was taken after/);
+  assert.throws(() => checkExecutors([...good, line('layout-made', 2, 'a')]), /both acted/);
+  assert.throws(() => checkExecutors([...good, line('leadership-taken', 2, 'b')]), /taken twice/);
+  assert.throws(() => checkExecutors([line('leadership-taken', 3, 'b'), ...good]), /took epoch 2 after 3/);
 });
 
 test('the network of these tests has its logs where the checks look for them', () => {

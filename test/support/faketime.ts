@@ -20,3 +20,11 @@ export const atTime = (offset: string): Readonly<Record<string, string>> => ({
   FAKETIME: offset,
   FAKETIME_DONT_FAKE_MONOTONIC: '1',
 });
+
+/** The same with an offset that is read from a file once a second, so that a running process can be made to jump. */
+export const atTimeOf = (file: string): Readonly<Record<string, string>> => ({
+  LD_PRELOAD: faketimeLibrary ?? '',
+  FAKETIME_TIMESTAMP_FILE: file,
+  FAKETIME_CACHE_DURATION: '1',
+  FAKETIME_DONT_FAKE_MONOTONIC: '1',
+});
