@@ -9,8 +9,8 @@ await testSeeds({
   title: 'what was acknowledged stays true whatever happens at once',
   faults: defaultFaults,
   first: 3_000,
-  seeds: 60,
-  steps: 8,
+  seeds: 80,
+  steps: 4,
 });
 
 const runs: Outcome[] = [];

@@ -6,5 +6,5 @@ await testSeeds({
   faults: ['loss', 'delay', 'duplicate', 'partition', 'one-way', 'clog', 'swizzle', 'join'],
   first: 1_000,
   seeds: 40,
-  steps: 8,
+  steps: 4,
 });

@@ -6,5 +6,5 @@ await testSeeds({
   faults: ['pause', 'kill', 'crash', 'restart', 'join', 'drift', 'slow-disk', 'full-disk', 'fsync-error'],
   first: 2_000,
   seeds: 40,
-  steps: 8,
+  steps: 4,
 });
