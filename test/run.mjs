@@ -19,7 +19,11 @@ const fail = (text) => {
 const words = process.argv.slice(2).map((word) => word.replace(/^\.\//, '').replace(/\.(ts|mjs)$/, ''));
 const listed = JSON.parse(readFileSync(join(root, 'dist/test/entries.json'), 'utf8'));
 if (listed.length === 0) fail('dist/test/entries.json lists no test: running nothing is an error');
-const entries = listed.filter((entry) => words.length === 0 || words.some((word) => entry.includes(word)));
+const long = process.env.OPERA_TEST_LONG === '1';
+/** Files that take long are named so; they run when asked for, by name or with OPERA_TEST_LONG=1. */
+const isWanted = (entry) =>
+  words.length === 0 ? long || !/-long\.test\./.test(entry) : words.some((word) => entry.includes(word));
+const entries = listed.filter(isWanted);
 if (entries.length === 0) fail(`no test file matches ${words.join(' ')}`);
 
 /** Path below the test build, such as `test/placement/plan.test.mjs`. */

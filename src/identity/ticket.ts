@@ -136,8 +136,8 @@ export interface TicketUse extends TicketTrust {
 const covers = (ticket: Ticket, versions: readonly VersionId[]): boolean =>
   versions.length <= limits.ticketVersionsMax && equalBytes(ticket.subject, subjectOf(versions));
 
-/** Signer, network, client and life; common to using and renewing. `graceMs` is added to the life. */
-const checkTrust = (record: SignedRecord, trust: TicketTrust, graceMs: number): Ticket => {
+/** Signer, network and client: that it was issued to them, whenever. */
+const checkIssue = (record: SignedRecord, trust: TicketTrust): Ticket => {
   const ticket = parseTicket(record.bytes);
   if (ticket.networkId !== trust.networkId) refuse('it is of another network');
   if (keyHashOfSpki(record.signerSpki) !== ticket.signer) refuse('the key sent along is not the signer');
@@ -145,12 +145,13 @@ const checkTrust = (record: SignedRecord, trust: TicketTrust, graceMs: number): 
   const body = record.bytes.subarray(0, ticketBytes - signatureBytes);
   if (!verifySignature(record.signerSpki, ticket.signature, 'opera/ticket/v1', body)) refuse('wrong signature');
   if (ticket.client !== trust.client) refuse('it is for another client');
-  const mastersNowMs = trust.nowMs + trust.clockOffsetMs;
-  if (ticket.issuedMs > mastersNowMs + limits.clockToleranceMs) refuse('it is from the future; check the clocks');
-  if (mastersNowMs >= ticket.expiresMs + limits.clockToleranceMs + graceMs) {
-    throw new OperaError('ticket-expired', 'the ticket expired; any master renews it');
-  }
   return ticket;
+};
+
+/** `graceMs` is added to the life of the ticket. */
+const checkEnd = ({ expiresMs }: Ticket, { nowMs, clockOffsetMs }: TicketTrust, graceMs: number): void => {
+  if (nowMs + clockOffsetMs < expiresMs + limits.clockToleranceMs + graceMs) return;
+  throw new OperaError('ticket-expired', 'the ticket expired; any master renews it');
 };
 
 /**
@@ -158,7 +159,12 @@ const checkTrust = (record: SignedRecord, trust: TicketTrust, graceMs: number): 
  * repeat) otherwise. Whether the layout still is writable is the node's to say.
  */
 export const checkTicket = (record: SignedRecord, use: TicketUse): Ticket => {
-  const ticket = checkTrust(record, use, 0);
+  const ticket = checkIssue(record, use);
+  // A master's clock was ahead, or is behind now: renewed by the master that counts now, the ticket fits again.
+  if (ticket.issuedMs > use.nowMs + use.clockOffsetMs + limits.clockToleranceMs) {
+    throw new OperaError('ticket-expired', 'the ticket is from the future; check the clocks of the masters');
+  }
+  checkEnd(ticket, use, 0);
   if (ticket.operation !== use.operation) refuse('it is for another operation');
   if (use.versions.length === 0 && use.operation !== 'query') refuse('it comes with no version');
   if (!covers(ticket, use.versions)) refuse('it is for other versions');
@@ -183,7 +189,8 @@ export interface TicketRenewal extends TicketTrust {
  * up to limits.ticketRenewalGraceMs ago and may be of an older incarnation. Errors as checkTicket.
  */
 export const renewTicket = (record: SignedRecord, renewal: TicketRenewal, signer: Signer): SignedRecord => {
-  const old = checkTrust(record, renewal, limits.ticketRenewalGraceMs);
+  const old = checkIssue(record, renewal);
+  checkEnd(old, renewal, limits.ticketRenewalGraceMs);
   if (!covers(old, renewal.versions)) refuse('it is for other versions');
   const issuedMs = renewal.nowMs + renewal.clockOffsetMs;
   return issueTicket(

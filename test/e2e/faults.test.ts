@@ -24,10 +24,13 @@ const journal = (): string[] => {
   return existsSync(folder) ? readdirSync(folder) : [];
 };
 
+/** Points of a put at which the client is killed; each costs a start of the program or two. */
+const killPoints = process.env.OPERA_TEST_LONG === '1' ? 50 : 10;
+
 test('kill -9 of the client at any point of a put leaves the file whole, as it was before, or absent', async () => {
   const old = sandbox.path('old', 'kill');
   const new_ = sandbox.path('new', 'kill');
-  const names = Array.from({ length: 20 }, (_, at) => `f${at}`);
+  const names = Array.from({ length: killPoints }, (_, at) => `f${at}`);
   const overwritten = names.filter((_, at) => at % 2 === 1);
   writeTree(old, Object.fromEntries(overwritten.map((name) => [name, `the old ${name}`])));
   writeTree(new_, Object.fromEntries(names.map((name) => [name, largeBytes(2 * chunk + 4_321, name)])));
@@ -129,7 +132,10 @@ test('kill -9 of the client in a get leaves no half file under its name, and the
     cancel();
     if (code === 0) break;
     assert.equal(code, null, 'the client was killed, and did not fail');
-    if (existsSync(target)) assert.ok(readFileSync(target).equals(bytes), 'a file under its name is whole');
+    if (!existsSync(target)) continue;
+    // Killed between the end of its work and the end of the process: the next get would not overwrite it.
+    assert.ok(readFileSync(target).equals(bytes), 'a file under its name is whole');
+    break;
   }
   await net.ok(['get', 'got', '-o', target, '--force']);
   assert.ok(readFileSync(target).equals(bytes));

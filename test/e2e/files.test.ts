@@ -37,4 +37,4 @@ testPublicKeys(() => net, {
   dataOfNode: (address) => read('select name from network_data_node where node = ?', address),
   nodesOfFile: (name) => read('select node from network_data_file where name = ?', name),
 });
-testFiles(() => net);
+testFiles(() => net, 1_200);

@@ -52,7 +52,7 @@ if (redis) {
     dataOfNode: (address) => readList(`network:data:node:${address}`),
     nodesOfFile: (name) => readList(`network:data:file:${name}`),
   });
-  testFiles(() => net);
+  testFiles(() => net, 200);
 } else {
   test('files with a registry in Redis', { skip: 'redis-server is not installed' }, () => undefined);
 }

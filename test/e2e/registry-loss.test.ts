@@ -8,8 +8,8 @@ import { LocalNet } from '../support/local-net.ts';
 import { startRedisServer } from '../support/redis-server.ts';
 import { Sandbox } from '../support/sandbox.ts';
 
-/** Each loss takes some seconds: a restored copy and a damaged file come with OPERA_TEST_BIG=1. */
-const everything = process.env.OPERA_TEST_BIG === '1';
+/** Each loss takes some seconds: a restored copy and a damaged file come with OPERA_TEST_LONG=1. */
+const everything = process.env.OPERA_TEST_LONG === '1';
 const sandbox = new Sandbox();
 const redis = await startRedisServer();
 after(async () => {
