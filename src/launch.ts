@@ -4,6 +4,7 @@
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
+import { setFlagsFromString } from 'node:v8';
 import { Script } from 'node:vm';
 
 /** Set by the build: the first 16 hex digits of the bundle's SHA-256. V8 itself compares no more than the length. */
@@ -19,7 +20,13 @@ const readOptional = (path: string): Buffer | undefined => {
   }
 };
 
+// V8 would optimise the HTTP parser of undici, one WebAssembly function of enormous size, after a few messages: 100 ms of
+// another thread, for which the end of every short command waits, to gain nothing on bodies that it never looks into.
+const httpParserAsItIs = '--liftoff-only';
+
 const run = (): void => {
+  // Before the bundle, because V8 takes no cache that was made under other flags.
+  setFlagsFromString(httpParserAsItIs);
   const cachePath = join(__dirname, `opera.${OPERA_BUNDLE_HASH}.cache`);
   // The bundle is ASCII, which the build demands of esbuild: read as Latin-1 it takes half the memory of UTF-16.
   const source = readFileSync(bundle, 'latin1');
