@@ -20,8 +20,9 @@ const readOptional = (path: string): Buffer | undefined => {
   }
 };
 
-// V8 would optimise the HTTP parser of undici, one WebAssembly function of enormous size, after a few messages: 100 ms of
-// another thread, for which the end of every short command waits, to gain nothing on bodies that it never looks into.
+// V8 would optimise the HTTP parser of undici, one WebAssembly function of enormous size, after a few messages: 100 ms
+// of another thread, for which the end of every short command waits, to gain nothing on bodies that it never looks
+// into.
 const httpParserAsItIs = '--liftoff-only';
 
 const run = (): void => {
