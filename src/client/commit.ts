@@ -99,8 +99,17 @@ class Commit {
       const again = remedy === 'renew' || (isOperaError(error) && passing.includes(error.code));
       if (!again) throw error;
       await this.#wait(error);
-      if (remedy === 'renew' && plan && shown) await plan.renew(shown.ticket, signal);
+      if (remedy === 'renew' && plan && shown) await this.#renew(plan, shown.ticket);
       return undefined;
+    }
+  }
+
+  /** A plan that cannot be renewed now is met again by the next try, and by patience in the end. */
+  async #renew(plan: Plan, shown: Plan['last']['ticket']): Promise<void> {
+    try {
+      await plan.renew(shown, this.#request.signal);
+    } catch (error) {
+      if (remedyOf(error) === 'none') throw error;
     }
   }
 

@@ -1,6 +1,7 @@
 // Where a role listens and what it tells others of itself: addresses, zone, capacity. A port once chosen is kept in
 // `<home>/role.json`, so that a restart comes back under the same address; addresses of a machine are guessed only
 // when nobody names them.
+import { randomInt } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { networkInterfaces } from 'node:os';
@@ -61,18 +62,39 @@ const machineAddress = (): string =>
     .flatMap((entries) => entries ?? [])
     .find((entry) => entry.family === 'IPv4' && !entry.internal)?.address ?? '127.0.0.1';
 
-/** A port that is free now on `host`. */
-export const findFreePort = (host: string): Promise<number> =>
+/**
+ * Ports are drawn below the range from which systems take the near ends of outgoing connections (32,768 and above on
+ * Linux): one of those could be taken between now and the moment when the role listens, and at every later start.
+ */
+const drawnPorts = { from: 20_000, count: 12_000 } as const;
+const drawsMax = 50;
+
+/** The port when `host` can listen on it now; 0 asks for any. */
+const tryPort = (host: string, port: number): Promise<number> =>
   new Promise((resolve, reject) => {
     const server = createServer();
-    server.once('error', (cause) => {
-      reject(new OperaError('config', `cannot listen on ${host}`, { cause, hint: 'Name another host with --listen.' }));
-    });
-    server.listen(0, host, () => {
+    server.once('error', reject);
+    server.listen(port, host, () => {
       const address = server.address();
       server.close(() => resolve(typeof address === 'object' && address ? address.port : 0));
     });
   });
+
+/** A port that is free now on `host`. */
+export const findFreePort = async (host: string): Promise<number> => {
+  for (let draw = 0; draw < drawsMax; draw++) {
+    const port = drawnPorts.from + randomInt(drawnPorts.count);
+    const free = await tryPort(host, port).catch((error: unknown) => {
+      if (systemErrorCode(error) === 'EADDRINUSE' || systemErrorCode(error) === 'EACCES') return undefined;
+      throw new OperaError('config', `cannot listen on ${host}`, {
+        cause: error,
+        hint: 'Name another host with --listen.',
+      });
+    });
+    if (free !== undefined) return free;
+  }
+  return tryPort(host, 0);
+};
 
 const withPort = async (at: HostPort): Promise<HostPort> =>
   at.port === 0 ? { ...at, port: await findFreePort(at.host) } : at;
