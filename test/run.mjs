@@ -33,11 +33,11 @@ const nameOf = (entry) => entry.replace(/^.*?dist\/test\//, '');
 const phases = [
   { title: 'unit', accept: (name) => !/^test\/(sim|e2e)\//.test(name), concurrency: 2, timeoutMs: 120_000 },
   { title: 'simulation', accept: (name) => name.startsWith('test/sim/'), concurrency: 2, timeoutMs: 300_000 },
-  // These wait for networks more than they compute: three at a time keep two cores busy. The longest begin first.
+  // These wait for networks more than they compute: four at a time keep two cores busy. The longest begin first.
   {
     title: 'end to end',
     accept: (name) => name.startsWith('test/e2e/'),
-    concurrency: 3,
+    concurrency: 4,
     timeoutMs: 600_000,
     first: ['chaos', 'partition', 'disk-and-line', 'faults', 'identity'],
   },

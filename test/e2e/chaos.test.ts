@@ -209,12 +209,13 @@ test('clocks that jump by hours or a day stop nobody, and no older version comes
   await put('at the right time');
 });
 
-test('every node restarted in turn and then everything at once: all files are there', async (t) => {
+test('every node restarted in turn, and on long runs everything at once: all files are there', async (t) => {
   for (const name of many.names('node')) {
     many.net.kill(name);
     await many.restart(name);
   }
-  await many.crashAll();
+  // Under load this was done before; at rest it takes another ten starts.
+  if (process.env.OPERA_TEST_LONG === '1') await many.crashAll();
   await many.net.healthy('120s');
   await many.checkAtRest(held);
   // What nodes missed while they were away they find by comparing: two minutes after it was stored at the latest. That

@@ -9,7 +9,7 @@ await testSeeds({
   title: 'what was acknowledged stays true whatever happens at once',
   faults: defaultFaults,
   first: 3_000,
-  seeds: 60,
+  seeds: 40,
   steps: 4,
 });
 

@@ -5,6 +5,6 @@ await testSeeds({
   title: 'what was acknowledged stays true whatever happens to messages',
   faults: ['loss', 'delay', 'duplicate', 'partition', 'one-way', 'clog', 'swizzle', 'join'],
   first: 1_000,
-  seeds: 30,
+  seeds: 20,
   steps: 4,
 });

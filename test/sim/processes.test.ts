@@ -5,6 +5,6 @@ await testSeeds({
   title: 'what was acknowledged stays true whatever happens to processes and disks',
   faults: ['pause', 'kill', 'crash', 'restart', 'join', 'drift', 'slow-disk', 'full-disk', 'fsync-error'],
   first: 2_000,
-  seeds: 30,
+  seeds: 20,
   steps: 4,
 });
