@@ -39,7 +39,7 @@ const phases = [
     accept: (name) => name.startsWith('test/e2e/'),
     concurrency: 4,
     timeoutMs: 600_000,
-    first: ['chaos', 'partition', 'disk-and-line', 'faults', 'identity'],
+    first: ['chaos', 'partition-long', 'disk-and-line-long', 'faults', 'lifecycle', 'identity'],
   },
 ];
 

@@ -177,12 +177,13 @@ test('clocks that jump by hours or a day stop nobody, and no older version comes
   skip: noFaketime,
 }, async (t) => {
   const put = async (content: string): Promise<void> => {
-    // A ticket that is hours old when a clock jumps in the middle of a put is renewed by nobody: the user repeats it.
+    // Masters whose clocks are a day apart renew no ticket of each other: a put that meets both says so, and is repeated.
     const input = { input: content };
-    const first = await many.net.opera(['put', '-', '--name', 'clock'], input);
-    if (first.code !== 0) {
-      assert.match(first.stderr, /ticket.*Repeat/s);
-      await many.net.ok(['put', '-', '--name', 'clock'], input);
+    for (let again = 0; ; again++) {
+      const ran = await many.net.opera(['put', '-', '--name', 'clock'], input);
+      if (ran.code === 0) break;
+      assert.match(ran.stderr, /ticket.*Repeat/s);
+      assert.ok(again < 20, 'puts go on failing while clocks are wrong');
     }
     assert.equal(await many.net.ok(['cat', 'clock']), content);
   };
