@@ -30,16 +30,15 @@ export interface ListQuery {
   readonly limit?: number;
   /** Whether a name is wanted; others do not count for the limit. */
   readonly accept?: (name: string) => boolean;
-  readonly staleOk?: boolean | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
 const byteOrder = (a: string, b: string): number => Buffer.compare(Buffer.from(a), Buffer.from(b));
 
-const open = async (session: Session, record: WireNameRecord): Promise<ListedFile> => {
+const open = async (session: Session, record: WireNameRecord, asked: number): Promise<ListedFile> => {
   const { name } = record;
   try {
-    const { content } = await openRecord(session, record);
+    const { content } = await openRecord(session, record, asked);
     return { name, record, content, error: undefined };
   } catch (error) {
     return { name, record, content: undefined, error: toOperaError(error) };
@@ -48,22 +47,18 @@ const open = async (session: Session, record: WireNameRecord): Promise<ListedFil
 
 /** Names in byte order of their UTF-8. `integrity` when the network answers others than it was asked for. */
 export async function* listFiles(session: Session, query: ListQuery = {}): AsyncGenerator<ListedFile, void, void> {
-  const { prefix = '', limit = Number.POSITIVE_INFINITY, accept, staleOk, signal } = query;
+  const { prefix = '', limit = Number.POSITIVE_INFINITY, accept, signal } = query;
   let { after } = query;
   for (let count = 0; count < limit; ) {
     const page = accept ? limits.listPageMax : Math.min(limits.listPageMax, limit - count);
-    const request = {
-      prefix,
-      limit: page,
-      ...(after === undefined ? {} : { after }),
-      ...(staleOk ? { staleOk } : {}),
-    };
+    const request = { prefix, limit: page, ...(after === undefined ? {} : { after }) };
+    const asked = session.seen.now;
     const answer = await session.connection.call('name.list', request, signal ? { signal } : {});
     for (const record of answer.records) {
       const name = checkListed(record.name, prefix, after);
       after = name;
       if (accept && !accept(name)) continue;
-      yield await open(session, record);
+      yield await open(session, record, asked);
       if (++count >= limit) return;
     }
     const { next, records } = answer;

@@ -27,8 +27,11 @@ export interface LookOptions {
   readonly staleOk?: boolean | undefined;
 }
 
-/** Opens a record; `integrity`, `unknown-key` or `wrong-network` unless everything in it belongs together. */
-export const openRecord = async (session: Session, record: WireNameRecord): Promise<RemoteFile> => {
+/**
+ * Opens a record; `integrity`, `unknown-key` or `wrong-network` unless everything in it belongs together. `asked` is
+ * the moment (SeenSequences.now) before the question it answers.
+ */
+export const openRecord = async (session: Session, record: WireNameRecord, asked: number): Promise<RemoteFile> => {
   const { networkId } = session;
   const { version, body, wrap } = record;
   const name = parseWireName(record.name);
@@ -42,7 +45,7 @@ export const openRecord = async (session: Session, record: WireNameRecord): Prom
   if (geometry.chunkCount !== record.chunkCount) {
     throw new OperaError('integrity', 'the network answered a wrong number of chunks');
   }
-  session.seen.check(name, record.sequence);
+  session.seen.check(name, record.sequence, asked);
   return { name, record, content, fileKey, geometry };
 };
 
@@ -64,6 +67,7 @@ const resolveSome = async (session: Session, asked: readonly string[], options: 
   const { connection, view } = session;
   const { signal, staleOk } = options;
   const request = { names: [...asked], haveLayout: view.layoutNumber, ...(staleOk ? { staleOk } : {}) };
+  const moment = session.seen.now;
   const answer = await connection.call('name.get', request, signal ? { signal } : {});
   const { records, ticket, more = false } = answer;
   const isPart = more && records.length > 0 && records.length < asked.length;
@@ -78,7 +82,7 @@ const resolveSome = async (session: Session, asked: readonly string[], options: 
     records.map(async (record, at) => {
       if (!record) return undefined;
       if (record.name !== names[at]) return new OperaError('integrity', 'the network answered another name');
-      return openRecord(session, record).catch((error: unknown) => {
+      return openRecord(session, record, moment).catch((error: unknown) => {
         if (error instanceof OperaError) return error;
         throw error;
       });

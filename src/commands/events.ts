@@ -22,8 +22,8 @@ const shownCause = 8;
 
 /** What an operator should look at is coloured; the rest is history. */
 const styleOf = (kind: string): Style | undefined => {
-  if (/alarm|lost|conflict|quarantine|-down$|-out$|unsound|altered|damaged/.test(kind)) return 'bad';
-  return /complete|rebuilt|-up$|founded|safe-to-remove|normal/.test(kind) ? 'good' : undefined;
+  if (/^alarm-|-down$|-out$|-quarantined$|^registry-made-again$/.test(kind)) return 'bad';
+  return /-complete$|-settled$|-up$|-released$|^back-to-normal$/.test(kind) ? 'good' : undefined;
 };
 
 const factsOf = ({ facts }: NetworkEvent): string =>

@@ -6,7 +6,7 @@ import type { Session } from '../client/session.ts';
 import { type ErrorCode, OperaError } from '../errors/errors.ts';
 import { isGlob, parseGlob } from '../model/glob.ts';
 import { isName, parseName } from '../model/names.ts';
-import { emptyFlag, reportEmpty, staleFlag, withSession } from './_session.ts';
+import { emptyFlag, reportEmpty, withSession } from './_session.ts';
 import type { Column } from './_table.ts';
 import { defineVerb } from './_verb.ts';
 
@@ -43,13 +43,12 @@ export const command = defineVerb({
     long: { type: 'boolean', short: 'l', summary: 'with size, time, chunks and version' },
     limit: { type: 'number', min: 1, summary: 'at most so many names' },
     after: { type: 'string', placeholder: 'NAME', summary: 'only names behind this one' },
-    ...staleFlag,
     ...emptyFlag,
   },
   run: (context) =>
     withSession(context, async (session) => {
       const { args, io, signal, flags } = context;
-      const options = { signal, staleOk: flags.staleOk };
+      const options = { signal };
       const query = {
         ...(await queryOf(session, args.pattern, options)),
         ...(flags.limit === undefined ? {} : { limit: flags.limit }),

@@ -132,7 +132,6 @@ export const namesListRequest = v.strictObject({
   prefix: text(0, 1_024),
   after: v.optional(name),
   limit: integer(1, limits.listPageMax),
-  staleOk,
 });
 /** `next` also before `limit` names, when the answer was full. */
 export const namesListAnswer = v.object({ records: listOf(nameRecord, limits.listPageMax), next: v.optional(name) });

@@ -204,6 +204,22 @@ test('records of another name, version or network, and wrong chunk counts, are r
   await rejects(read(await cluster.session(), 'f'), 'integrity');
 });
 
+test('a get that was asked before the own put of the same name ended may see what was there before', async () => {
+  const cluster = await FakeCluster.create();
+  const session = await cluster.session();
+  await put(session, 'f', content(10, 1));
+  let between: (() => Promise<unknown>) | undefined = () => put(session, 'f', content(10, 2));
+  // The network has answered the get, and the answer is still on its way when the put ends.
+  cluster.net.answerFault = async ({ route }) => {
+    if (route !== 'name.get') return;
+    const work = between;
+    between = undefined;
+    await work?.();
+  };
+  assert.ok((await read(session, 'f')).equals(content(10, 1)));
+  assert.ok((await read(session, 'f')).equals(content(10, 2)), 'who asks after the put sees it');
+});
+
 test('a sequence below one seen before is refused, also by a later process of the same home', async () => {
   const cluster = await FakeCluster.create();
   const home = newFolder();

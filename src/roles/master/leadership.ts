@@ -166,7 +166,8 @@ export class Leadership {
         try {
           const request = { epoch, instance: context.instance };
           const timeoutMs = limits.probeTimeoutMs;
-          const { answer } = await context.transport.call(to, 'leader.promise', request, { timeoutMs });
+          const options = { timeoutMs, signal: context.stopping };
+          const { answer } = await context.transport.call(to, 'leader.promise', request, options);
           if (answer.promised) promised.add(node);
           else this.#refused = true;
           this.#core.learn({ epoch: answer.epoch, layoutNumber: answer.layoutNumber });

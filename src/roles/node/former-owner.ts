@@ -13,6 +13,7 @@ import type { ChunkInfo, ChunkWrite, StoredManifest } from '../../storage-adapte
 import type { AnswerOf } from '../../wire/routes.ts';
 import { acknowledgedLayout, destinationOfNode, mayDelete, type NodeCore } from './core.ts';
 import { signedByMaster } from './pull-copies.ts';
+import { readManifests } from './read-manifests.ts';
 import { admitWrite, newestLayout, type NodeState } from './state.ts';
 
 /** The rules a former owner goes by; tests pass broken ones, to see that they notice. */
@@ -206,7 +207,7 @@ export class FormerOwner {
 
 /** The versions among these that have a live manifest, as this node or an owner of their chunk 0 knows. */
 const liveVersions = async (core: NodeCore, versions: ReadonlySet<VersionId>): Promise<ReadonlySet<VersionId>> => {
-  const { storage, context, memory, self } = core;
+  const { storage, memory, self } = core;
   const live = new Set<VersionId>();
   const unknown = new Map<KeyHash, VersionId[]>();
   const newest = newestLayout(memory.state);
@@ -221,9 +222,7 @@ const liveVersions = async (core: NodeCore, versions: ReadonlySet<VersionId>): P
   const dead = new Set<VersionId>();
   for (const [owner, asked] of unknown) {
     try {
-      const to = destinationOfNode(core, owner);
-      const { answer } = await context.transport.call(to, 'manifest.read', { versions: asked });
-      for (const record of answer.manifests) {
+      for (const record of await readManifests(core, owner, asked)) {
         const manifest = record && signedByMaster(core, record.bytes, record.signerSpki);
         if (manifest) (manifest.state === 'live' ? live : dead).add(manifest.version);
       }

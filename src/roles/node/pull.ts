@@ -8,6 +8,7 @@ import { limits } from '../../model/limits.ts';
 import { acknowledgedLayout, destinationOfNode, type NodeCore } from './core.ts';
 import { type CopyOptions, copyChunks, copyManifests } from './pull-copies.ts';
 import { listWindow, type Window } from './pull-listing.ts';
+import { readManifests } from './read-manifests.ts';
 import { isAnswered, orderByNeed, planPull, type PullPlan } from './repair.ts';
 import { newestLayout } from './state.ts';
 
@@ -161,7 +162,7 @@ export class Puller {
         (partition) =>
           !held.has(partition) && this.#rules.isAnswered(plan, this.#core.self, partition, window.answered),
       );
-      if (!progress.sound && progress.covered) await this.#forgetStale(done, window);
+      if (!progress.sound && progress.covered) await this.#forgetStale(done, window, signal);
       for (const partition of done) progress.done.add(partition);
       order = order.slice(window.partitions.length);
     }
@@ -197,7 +198,8 @@ export class Puller {
    * Manifests that a doubted store brought along and that no owner of a covered partition has: they were overtaken
    * while this store was not looking, and would bring removed files back. Asked for once more, then dropped.
    */
-  async #forgetStale(partitions: readonly number[], { known, answered }: Window): Promise<void> {
+  async #forgetStale(partitions: readonly number[], window: Window, signal: AbortSignal): Promise<void> {
+    const { known, answered } = window;
     const { storage, soundness, context } = this.#core;
     for (const partition of partitions) {
       const stale: VersionId[] = [];
@@ -212,15 +214,8 @@ export class Puller {
       if (stale.length === 0) continue;
       const found = new Set<VersionId>();
       for (const source of answered) {
-        for (let at = 0; at < stale.length; at += limits.ticketVersionsMax) {
-          const versions = stale.slice(at, at + limits.ticketVersionsMax);
-          const to = destinationOfNode(this.#core, source);
-          const { answer } = await context.transport.call(to, 'manifest.read', { versions });
-          for (const [position, record] of answer.manifests.entries()) {
-            const version = versions[position];
-            if (record && version) found.add(version);
-          }
-        }
+        const shown = await readManifests(this.#core, source, stale, signal);
+        for (const [at, version] of stale.entries()) if (shown[at]) found.add(version);
       }
       const dropped = stale.filter((version) => !found.has(version));
       context.log.warn('stale-manifests-dropped', { partition, manifests: dropped.length });
