@@ -319,6 +319,8 @@ export const limits = {
   // ---- star systems
   /** A catalogue's chunk, and so its longest record: 64 segments of 64 KiB, as every full chunk (design, section 2). */
   catalogueChunkBytesMax: 4 * 1024 * 1024,
+  /** Records of one chunk: their ordinals fit 16 bits, and what a node keeps in memory while it indexes one is bounded. */
+  catalogueChunkRecordsMax: 65_536,
   /** Characters of one text of a record (name, spectral type); SIMBAD's longest have 60, and every name is indexed. */
   catalogueTextMax: 256,
   /** Names of one system: the longest list of SIMBAD has about 150, and each is an entry of the index. */
@@ -329,6 +331,10 @@ export const limits = {
   queryLengthMax: 8 * 1024,
   queryTermsMax: 500,
   queryDepthMax: 32,
+  /** Catalogues of a network that one query asks about; a snapshot names each in 100 bytes: 2 MB. */
+  cataloguesMax: 20_000,
+  /** Bytes of a query in its parsed form: a bound tree of queryTermsMax terms. */
+  queryBytesMax: 256 * 1024,
   /** Rows that a query sorts and returns at once: 10,000 records of 1 KiB are 10 MB in the client. */
   queryRowsMax: 10_000,
   /** Groups or bins of one answer; beyond, the question was about another field. */

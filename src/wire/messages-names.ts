@@ -71,6 +71,8 @@ export const nameChange = v.variant('kind', [
     ...changeBase,
     sealed: v.strictObject(sealed),
     chunkCount: integer(1, limits.chunkIndexMax),
+    /** True when its content is star systems: queries ask about it. */
+    catalogue: v.optional(v.boolean()),
   }),
   v.strictObject({
     kind: v.literal('rename'),
@@ -177,11 +179,14 @@ const chunkAddress = { version: versionId, index: chunkIndex };
 export const storedChunk = v.strictObject({ ...chunkAddress, length: integer(16, 4_195_328), hash: bytes(32) });
 const chunksToStore = listOf(storedChunk, batch, 1);
 
+/** Notes of the catalogues among the chunks, once for each version. */
+const notes = listOf(bytes(233, limits.noteBytesMax), batch);
+
 export const storeRequest = v.strictObject({
   ticket: ticketRecord,
   versions,
   chunks: chunksToStore,
-  note: v.optional(bytes(233, 1024 * 1024)),
+  notes: v.optional(notes),
   /** Changes of single-chunk files, which the node passes to a master when the copies are durable. */
   commit: v.optional(changes),
 });
@@ -196,7 +201,7 @@ export const copyRequest = v.strictObject({
   ticket: ticketRecord,
   versions,
   chunks: chunksToStore,
-  note: v.optional(bytes(233, 1024 * 1024)),
+  notes: v.optional(notes),
 });
 export const copyAnswer = v.object({ outcomes: listOf(storeOutcome, batch) });
 

@@ -6,6 +6,7 @@ import { limits } from '../model/limits.ts';
 import type { Role } from '../model/roles.ts';
 import * as hygiene from './messages-hygiene.ts';
 import * as evidence from './messages-evidence.ts';
+import * as stars from './messages-index.ts';
 import * as keys from './messages-keys.ts';
 import * as members from './messages-members.ts';
 import * as names from './messages-names.ts';
@@ -173,6 +174,21 @@ export const routes = {
     request: evidence.rebuildRequest,
     answer: evidence.rebuildAnswer,
   }),
+  'catalogue.list': route({
+    on: 'gateway',
+    allow: readers,
+    ...small,
+    request: stars.catalogueListRequest,
+    answer: stars.catalogueListAnswer,
+  }),
+  'index.list': route({
+    on: 'gateway',
+    allow: users,
+    ...small,
+    request: stars.indexListRequest,
+    answer: stars.indexListAnswer,
+  }),
+  'index.rebuild': route({ ...operating, request: stars.indexRebuildRequest, answer: stars.indexListAnswer }),
   'node.check': route({ ...operating, request: hygiene.checkRequest, answer: hygiene.checksAnswer }),
 
   // ---- master
@@ -202,6 +218,12 @@ export const routes = {
     ...byGateway,
     request: names.onBehalf(names.namesListRequest),
     answer: names.namesListAnswer,
+  }),
+  'master.catalogue.list': route({
+    ...byGateway,
+    ...small,
+    request: names.onBehalf(stars.catalogueListRequest),
+    answer: stars.catalogueListAnswer,
   }),
   'master.name.where': route({ ...byGateway, request: names.onBehalf(names.whereRequest), answer: names.whereAnswer }),
   'master.network.status': route({
@@ -294,6 +316,28 @@ export const routes = {
     ...chunkBody,
     request: repair.giveRequest,
     answer: repair.giveAnswer,
+  }),
+  'note.read': route({ on: 'node', allow: ['node'], request: stars.noteReadRequest, answer: stars.noteReadAnswer }),
+  'index.query': route({
+    on: 'node',
+    allow: readers,
+    timeoutMs: limits.chunkTimeoutMs,
+    request: stars.indexQueryRequest,
+    answer: stars.indexQueryAnswer,
+  }),
+  'index.state': route({
+    on: 'node',
+    allow: readers,
+    request: stars.indexStateRequest,
+    answer: stars.indexStateAnswer,
+  }),
+  'index.look': route({
+    on: 'node',
+    allow: ['gateway'],
+    ...small,
+    timeoutMs: limits.probeTimeoutMs,
+    request: stars.nodeIndexRequest,
+    answer: stars.nodeIndex,
   }),
   'version.fate': route({ ...between, request: hygiene.fateRequest, answer: hygiene.fateAnswer }),
   'hygiene.check': route({

@@ -13,7 +13,7 @@ import { destinationOf } from '../peer-book.ts';
 import { destinationOfNode, type NodeCore, requirePeer, requireTicket } from './core.ts';
 import { admitWrite } from './state.ts';
 
-type StoreRequest = Pick<RequestOf<'chunk.store'>, 'ticket' | 'versions' | 'chunks' | 'note'>;
+type StoreRequest = Pick<RequestOf<'chunk.store'>, 'ticket' | 'versions' | 'chunks' | 'notes'>;
 
 /** Cuts the binary part into the chunks the message lists, each checked against its hash. */
 const readChunks = (core: NodeCore, request: StoreRequest, binary: Uint8Array, layoutNumber: number): ChunkWrite[] => {
@@ -184,7 +184,7 @@ export class ChunkIntake {
       ticket: request.ticket,
       versions: request.versions,
       chunks: request.chunks.filter((_, at) => wanted.has(at)),
-      ...(request.note ? { note: request.note } : {}),
+      ...(request.notes ? { notes: request.notes } : {}),
     };
     const binary = positions.map((at) => chunks[at]?.body ?? new Uint8Array());
     for (let attempt = 1; ; attempt++) {
