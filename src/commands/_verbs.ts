@@ -87,6 +87,10 @@ export const verbTable: VerbTable = table<Entry>({
   registry: group('Watching and mending', 'the database of names, members and layouts', {
     rebuild: verb('Watching and mending', 'put it back from the nodes', () => import('./registry-rebuild.ts')),
   }),
+  index: group('Watching and mending', "the nodes' indexes of star systems", {
+    ls: verb('Watching and mending', 'how far the index is on each node', () => import('./index-ls.ts')),
+    rebuild: verb('Watching and mending', 'build it anew from the chunks', () => import('./index-rebuild.ts')),
+  }),
   status: verb('Watching and mending', 'health of the network and why', () => import('./status.ts')),
   verify: verb('Watching and mending', 'read copies and check them', () => import('./verify.ts')),
   repair: verb('Watching and mending', 'what is being repaired; check everything now', () => import('./repair.ts')),
