@@ -1,4 +1,5 @@
-// Cuts a catalogue into chunks that end where records end: every chunk holds whole records and at most 4 MiB.
+// Cuts a catalogue into chunks that end where records end: every chunk holds whole records, at most 4 MiB and at most
+// 65,536 records.
 // The lengths depend on the bytes and the dialect alone, never on how the bytes arrive; memory is a few numbers. The
 // bytes themselves are not touched. A record longer than a chunk means that the file is no catalogue: see `refusal`.
 import { limits } from '../model/limits.ts';
@@ -14,6 +15,7 @@ export interface CutChunk {
 export class RecordCutter {
   readonly #scanner: RecordScanner;
   readonly #chunkBytesMax: number;
+  readonly #chunkRecordsMax: number;
   /** Bytes of the preamble still to come: they are not scanned, a quote in a comment opens nothing. */
   #preamble: number;
   /** Bytes since the chunk's start; the last end within the limit; records up to it; and since then. */
@@ -25,10 +27,15 @@ export class RecordCutter {
   #refusal: string | undefined;
   readonly #done: CutChunk[] = [];
 
-  constructor(dialect: Dialect, chunkBytesMax: number = limits.catalogueChunkBytesMax) {
+  constructor(
+    dialect: Dialect,
+    chunkBytesMax: number = limits.catalogueChunkBytesMax,
+    chunkRecordsMax: number = limits.catalogueChunkRecordsMax,
+  ) {
     this.#scanner = createScanner(dialect);
     this.#preamble = dialect.preamble;
     this.#chunkBytesMax = chunkBytesMax;
+    this.#chunkRecordsMax = chunkRecordsMax;
   }
 
   /** Why the file cannot be cut; from then on nothing comes out any more. */
@@ -51,16 +58,24 @@ export class RecordCutter {
     return this.#done.splice(0);
   }
 
-  /** The rest as the last chunk; none when the file is empty. */
+  /** The rest as the last chunk, or the last two when a record without an end is one too many; none of an empty file. */
   end(): CutChunk[] {
     if (this.#refusal !== undefined || this.#length === 0) return [];
-    return [{ bytes: this.#length, records: this.#records + (this.#scanner.isOpen ? 1 : 0) }];
+    if (this.#scanner.isOpen) {
+      if (this.#records === this.#chunkRecordsMax) this.#length -= this.#closeAtCut();
+      this.#records += 1;
+    }
+    return [...this.#done.splice(0), { bytes: this.#length, records: this.#records }];
   }
 
   /** Notes an end at `at` bytes of the chunk; returns how many bytes a chunk that closed took away. */
   #end(at: number, isRecord: boolean): number {
-    const closed = this.#close(at);
-    if (isRecord) this.#records += 1;
+    let closed = this.#close(at);
+    if (isRecord) {
+      // A full chunk closes when the next record is seen: blank lines and comments behind its last one are its own.
+      if (this.#records === this.#chunkRecordsMax) closed += this.#closeAtCut();
+      this.#records += 1;
+    }
     this.#cut = at - closed;
     this.#recordsCut = this.#records;
     return closed;
@@ -69,20 +84,25 @@ export class RecordCutter {
   /** Closes the chunk at its last end when `at` lies beyond the limit; returns the bytes that left. */
   #close(at: number): number {
     if (at <= this.#chunkBytesMax || this.#refusal !== undefined) return 0;
-    const bytes = this.#cut;
+    const bytes = this.#closeAtCut();
     // What is left is one piece of one record: when it is too long by itself, no cut can help.
-    if (bytes > 0) {
-      this.#done.push({ bytes, records: this.#recordsCut });
-      this.#recordsBefore += this.#recordsCut;
-      this.#records -= this.#recordsCut;
-      this.#recordsCut = 0;
-      this.#cut = 0;
-    }
     if (at - bytes > this.#chunkBytesMax) {
       const record = this.#recordsBefore + this.#records + 1;
       this.#refusal = `record ${record} is longer than ${this.#chunkBytesMax} bytes`;
       this.#done.length = 0;
     }
+    return bytes;
+  }
+
+  /** Closes the chunk at its last end, if there is one; returns the bytes that left. */
+  #closeAtCut(): number {
+    const bytes = this.#cut;
+    if (bytes === 0 || this.#refusal !== undefined) return 0;
+    this.#done.push({ bytes, records: this.#recordsCut });
+    this.#recordsBefore += this.#recordsCut;
+    this.#records -= this.#recordsCut;
+    this.#recordsCut = 0;
+    this.#cut = 0;
     return bytes;
   }
 }

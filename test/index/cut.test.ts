@@ -22,8 +22,14 @@ interface Cut {
 }
 
 /** Cuts `bytes` fed in pieces of the given lengths, repeated until the end. */
-const cut = (bytes: Uint8Array, dialect: Dialect, limit: number, pieces: readonly number[]): Cut => {
-  const cutter = new RecordCutter(dialect, limit);
+const cut = (
+  bytes: Uint8Array,
+  dialect: Dialect,
+  limit: number,
+  pieces: readonly number[],
+  recordsMax = limits.catalogueChunkRecordsMax,
+): Cut => {
+  const cutter = new RecordCutter(dialect, limit, recordsMax);
   const chunks: CutChunk[] = [];
   for (let at = 0, turn = 0; at < bytes.length; turn++) {
     const piece = bytes.slice(at, at + (pieces[turn % pieces.length] ?? 1));
@@ -98,16 +104,25 @@ const csvSample = (delimiter: string): fc.Arbitrary<Sample> =>
     });
 
 /** The next piece goes into the chunk while it fits: what the cutter promises, said simply. */
-const pack = (pieces: readonly string[], header: string, limit: number): number[] => {
+const pack = (
+  pieces: readonly string[],
+  header: string,
+  limit: number,
+  recordsMax = limits.catalogueChunkRecordsMax,
+): number[] => {
   const lengths: number[] = [];
   let length = bytesOf(header).length;
+  let records = 0;
   for (const piece of pieces) {
     const bytes = bytesOf(piece).length;
-    if (length + bytes > limit && length > 0) {
+    const isBlank = piece.trim() === '';
+    if ((length + bytes > limit && length > 0) || (records === recordsMax && !isBlank)) {
       lengths.push(length);
       length = 0;
+      records = 0;
     }
     length += bytes;
+    if (!isBlank) records += 1;
   }
   if (length > 0) lengths.push(length);
   return lengths;
@@ -120,22 +135,24 @@ for (const delimiter of [',', '\t', ';', '|']) {
         csvSample(delimiter),
         fc.integer({ min: 90, max: 200 }),
         fc.array(fc.integer({ min: 1, max: 50 }), { minLength: 1, maxLength: 4 }),
-        (sample, limit, pieces) => {
+        fc.integer({ min: 1, max: 14 }),
+        (sample, limit, pieces, recordsMax) => {
           const bytes = bytesOf(sample.text);
           const dialect: Dialect = {
             ...dialectOf(`name${delimiter}spect${delimiter}note\n"a"${delimiter}b${delimiter}c\n`),
             preamble: bytesOf(sample.header).length,
             quoted: true,
           };
-          const { chunks, refusal } = cut(bytes, dialect, limit, pieces);
+          const { chunks, refusal } = cut(bytes, dialect, limit, pieces, recordsMax);
           if (refusal !== undefined) {
             assert.ok(sample.pieces.some((piece) => bytesOf(piece).length > limit));
             return;
           }
           assert.deepEqual(
             chunks.map((chunk) => chunk.bytes),
-            pack(sample.pieces, sample.header, limit),
+            pack(sample.pieces, sample.header, limit, recordsMax),
           );
+          assert.ok(chunks.every(({ records }) => records <= recordsMax));
           const parsed = parseAll(bytes, dialect, chunks);
           assert.deepEqual(
             parsed.map((records) => records.length),
@@ -258,8 +275,8 @@ test('a quote that never closes is one long record, not a wrong cut', () => {
 });
 
 test('chunks of a real size are at most 4 MiB and nearly full', () => {
-  const row = 'HIP 12345,101.28715533,-16.71611586,8.44,"C5,5"\n';
-  const text = `name,ra,dec,mag,spect\n${row.repeat(200_000)}`;
+  const row = 'HIP 12345,101.28715533,-16.71611586,8.44,"C5,5","a name that makes it longer than 64 bytes"\n';
+  const text = `name,ra,dec,mag,spect,note\n${row.repeat(100_000)}`;
   const bytes = bytesOf(text);
   const { chunks } = cut(bytes, dialectOf(text.slice(0, 1000)), limits.catalogueChunkBytesMax, [65_536]);
   assert.deepEqual(chunks.length, 3);
@@ -268,8 +285,30 @@ test('chunks of a real size are at most 4 MiB and nearly full', () => {
   }
   assert.equal(
     chunks.reduce((sum, chunk) => sum + chunk.records, 0),
-    200_000,
+    100_000,
   );
+});
+
+test('chunks of short records hold at most 65,536 of them', () => {
+  const text = `name,ra,dec\n${'a,1,2\n'.repeat(131_072)}`;
+  for (const [end, more] of [
+    ['', []],
+    ['\n# no record\n', []],
+    ['b,3,4\n', [1]],
+    ['b,3,4', [1]],
+  ] as const) {
+    const bytes = bytesOf(text + end);
+    const dialect = { ...dialectOf(text.slice(0, 1000)), comments: true };
+    const { chunks } = cut(bytes, dialect, limits.catalogueChunkBytesMax, [65_536, 7]);
+    assert.deepEqual(
+      chunks.map(({ records }) => records),
+      [65_536, 65_536, ...more],
+    );
+    assert.equal(
+      chunks.reduce((sum, chunk) => sum + chunk.bytes, 0),
+      bytes.length,
+    );
+  }
 });
 
 test('a row with too few or too many values is a fault that keeps its place', () => {
