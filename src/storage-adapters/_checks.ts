@@ -70,9 +70,11 @@ export const checkState = (key: string, value: Uint8Array): void => {
   requireSize(value.length, limits.storeStateBytesMax, 'a state record');
 };
 
+export const checkLimit = (limit: number): void => requireInteger(limit, 1, limits.storePageMax, 'a page limit');
+
 export const checkPage = (partition: number, limit: number): void => {
   checkPartition(partition);
-  requireInteger(limit, 1, limits.storePageMax, 'a page limit');
+  checkLimit(limit);
 };
 
 export const checkWrapEpoch = (wrapEpoch: number): void => requireInteger(wrapEpoch, 0, u32Max, 'a wrap epoch');

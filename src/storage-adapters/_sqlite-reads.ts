@@ -1,6 +1,7 @@
 // The reads of a node's store as statements. Each is one snapshot; pages go by key, never by offset.
 // It opens no files: a chunk whose body is a file is answered with the file's name.
 import { OperaError } from '../errors/errors.ts';
+import type { VersionId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import type { SqliteDatabase } from '../runtime/sqlite.ts';
 import { digestBytes } from './_digest.ts';
@@ -69,6 +70,9 @@ const prepareReads = (database: SqliteDatabase) => ({
   countBelow: database.prepare<[number], number>('SELECT count(*) FROM manifests WHERE wrap_epoch < ?').pluck(),
   highest: database.prepare<[], bigint | null>('SELECT max(sequence) FROM manifests').pluck().safeIntegers(),
   note: database.prepare<[string], Uint8Array>('SELECT note FROM notes WHERE version = ?').pluck(),
+  notes: database
+    .prepare<[string, number], VersionId>('SELECT version FROM notes WHERE version > ? ORDER BY version LIMIT ?')
+    .pluck(),
   state: database.prepare<[string], Uint8Array>('SELECT value FROM state WHERE key = ?').pluck(),
   // Keys are printable ASCII, so DEL ends the range of a prefix exactly.
   stateKeys: database
@@ -168,6 +172,12 @@ export class StoreReads {
   note(version: string): Uint8Array | undefined {
     const note = this.#statements.note.get(version);
     return note && ownBytes(note);
+  }
+
+  listNotes(after: string | undefined, limit: number): Page<VersionId, VersionId> {
+    const rows = this.#statements.notes.all(after ?? '', limit + 1);
+    const items = rows.slice(0, limit);
+    return { items, next: rows.length > limit ? items.at(-1) : undefined };
   }
 
   state(key: string): Uint8Array | undefined {

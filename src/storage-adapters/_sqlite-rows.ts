@@ -2,6 +2,7 @@
 // Everything here survives structured cloning: plain objects, numbers, bigints, text and buffers of their own.
 // It runs no statement.
 import type { VersionId, KeyHash } from '../model/ids.ts';
+import { limits } from '../model/limits.ts';
 import type {
   ChunkAddress,
   ChunkInfo,
@@ -25,6 +26,7 @@ export type WriteCommand =
   | { readonly kind: 'put-manifests'; readonly manifests: readonly ManifestWrite[] }
   | { readonly kind: 'delete-manifests'; readonly versions: readonly VersionId[] }
   | { readonly kind: 'put-note'; readonly version: VersionId; readonly note: Uint8Array }
+  | { readonly kind: 'replace-note'; readonly version: VersionId; readonly note: Uint8Array }
   | { readonly kind: 'delete-note'; readonly version: VersionId }
   | { readonly kind: 'put-state'; readonly key: string; readonly value: Uint8Array }
   | { readonly kind: 'delete-state'; readonly key: string }
@@ -80,6 +82,39 @@ export interface ManifestRow {
 /** A plain Uint8Array over a buffer of its own, so that cloning copies these bytes and not a pool around them. */
 export const ownBytes = (bytes: Uint8Array): Uint8Array =>
   bytes.byteLength === bytes.buffer.byteLength && !Buffer.isBuffer(bytes) ? bytes : new Uint8Array(bytes);
+
+/** True for a body that becomes a file. */
+export const isLarge = ({ body }: ChunkWrite): boolean => body.length > limits.storeInlineBytesMax;
+
+/**
+ * Outcomes of large chunks that are there already (`infos`, one for each large chunk), so that no megabytes are written
+ * to be thrown away. A rare one whose layout number must fall is not known: it goes through the transaction like a new
+ * one.
+ */
+export const knownOutcomes = (
+  chunks: readonly ChunkWrite[],
+  infos: readonly (ChunkInfo | undefined)[],
+): (ChunkWriteOutcome | undefined)[] => {
+  const next = infos.values();
+  return chunks.map((chunk) => {
+    const info = isLarge(chunk) ? next.next().value : undefined;
+    if (!info) return undefined;
+    if (Buffer.compare(info.hash, chunk.hash) !== 0) return 'conflict';
+    return info.layoutNumber <= chunk.layoutNumber ? 'present' : undefined;
+  });
+};
+
+/** Manifests that can be cloned, and the bytes of their records. */
+export const packManifests = (
+  manifests: readonly ManifestWrite[],
+): { readonly records: ManifestWrite[]; readonly bytes: number } => {
+  const records = manifests.map((manifest): ManifestWrite => {
+    const { version, partition, sequence, wrapEpoch, state, signer, servedHour } = manifest;
+    const bytesOwned = { record: ownBytes(manifest.record), signerSpki: ownBytes(manifest.signerSpki) };
+    return { version, partition, sequence, wrapEpoch, state, signer, servedHour, ...bytesOwned };
+  });
+  return { records, bytes: records.reduce((sum, { record }) => sum + record.byteLength, 0) };
+};
 
 /** Records of chunks; the bodies of those without a file are packed into one buffer, which can be handed over whole. */
 export const packChunks = (

@@ -24,6 +24,7 @@ const bytesOf = (command: WriteCommand): number => {
     case 'put-manifests':
       return command.manifests.reduce((sum, { record }) => sum + record.byteLength, 0);
     case 'put-note':
+    case 'replace-note':
       return command.note.byteLength;
     case 'put-state':
       return command.value.byteLength;
@@ -127,6 +128,7 @@ const createStoreService = async (options: StoreServiceOptions): Promise<WorkerS
     countManifestsBelow: read((wrapEpoch: number) => reads.countManifestsBelow(wrapEpoch)),
     highestSequence: read(() => reads.highestSequence()),
     note: read((version: string) => reads.note(version)),
+    listNotes: read((after: string | undefined, limit: number) => reads.listNotes(after, limit)),
     state: read((key: string) => reads.state(key)),
     listState: read((prefix: string) => reads.listState(prefix)),
     listPartitions: read(() => reads.listPartitions()),

@@ -75,6 +75,7 @@ const prepareManifests = (database: SqliteDatabase) => ({
 
 const prepareRecords = (database: SqliteDatabase) => ({
   putNote: database.prepare<unknown[]>('INSERT INTO notes (version, note) VALUES (?, ?) ON CONFLICT DO NOTHING'),
+  replaceNote: database.prepare<[Uint8Array, string]>('UPDATE notes SET note = ? WHERE version = ?'),
   deleteNote: database.prepare<[string]>('DELETE FROM notes WHERE version = ?'),
   putState: database.prepare<unknown[]>(
     'INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
@@ -96,7 +97,7 @@ export class StoreWrites {
     this.#records = prepareRecords(database);
   }
 
-  /** The outcomes of puts, the files of deleted chunks, whether a copy was set aside, else nothing. */
+  /** Outcomes of puts, files of deleted chunks, whether a copy was set aside or a note replaced, else nothing. */
   run(command: WriteCommand): unknown {
     switch (command.kind) {
       case 'put-chunks':
@@ -113,6 +114,8 @@ export class StoreWrites {
       case 'put-note':
         this.#records.putNote.run(command.version, command.note);
         return undefined;
+      case 'replace-note':
+        return this.#records.replaceNote.run(command.note, command.version).changes > 0;
       case 'delete-note':
         this.#records.deleteNote.run(command.version);
         return undefined;

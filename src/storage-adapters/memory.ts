@@ -223,9 +223,24 @@ export class MemoryStorage implements StorageAdapter {
     return this.#notes.get(version)?.slice();
   }
 
+  async replaceNote(version: VersionId, note: Uint8Array): Promise<boolean> {
+    check.checkNote(note);
+    this.#write();
+    if (!this.#notes.has(version)) return false;
+    this.#notes.set(version, note.slice());
+    return true;
+  }
+
   async deleteNote(version: VersionId): Promise<void> {
     this.#write();
     this.#notes.delete(version);
+  }
+
+  async listNotes(after: VersionId | undefined, limit: number): Promise<Page<VersionId, VersionId>> {
+    check.checkLimit(limit);
+    this.#ready();
+    const versions = new Map([...this.#notes.keys()].map((version) => [version, version]));
+    return pageOf(versions, after, limit, (version) => version);
   }
 
   async listPartitions(): Promise<number[]> {

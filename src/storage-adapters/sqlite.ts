@@ -4,14 +4,22 @@
 // disk refuses single calls and recovers by itself. Blocking work runs in a worker thread (_sqlite-service.ts).
 import { isOperaError, OperaError } from '../errors/errors.ts';
 import type { VersionId } from '../model/ids.ts';
-import { limits } from '../model/limits.ts';
 import { type Random, SystemRandom } from '../runtime/random.ts';
 import { startWorker, type WorkerClient } from '../runtime/worker.ts';
 import * as check from './_checks.ts';
 import { findDamage } from './_sqlite-damage.ts';
 import { measureDiskSpace } from './_disk-space.ts';
 import { ChunkFiles, type FileFaults } from './_chunk-files.ts';
-import { type FoundChunk, ownBytes, packChunks, type PutOutcome, type WriteCommand } from './_sqlite-rows.ts';
+import {
+  type FoundChunk,
+  isLarge,
+  knownOutcomes,
+  ownBytes,
+  packChunks,
+  packManifests,
+  type PutOutcome,
+  type WriteCommand,
+} from './_sqlite-rows.ts';
 import type { StoreReads } from './_sqlite-reads.ts';
 import type {
   ChunkAddress,
@@ -47,9 +55,6 @@ export interface SqliteStorageOptions extends StorageFactoryOptions {
 
 /** Times a read follows a chunk that is deleted and written anew before it gives up. */
 const readAttemptsMax = 8;
-
-/** True for a body that becomes a file. */
-const isLarge = ({ body }: ChunkWrite): boolean => body.length > limits.storeInlineBytesMax;
 
 export class SqliteStorage implements StorageAdapter {
   readonly durable = true;
@@ -144,14 +149,8 @@ export class SqliteStorage implements StorageAdapter {
 
   async putManifests(manifests: readonly ManifestWrite[]): Promise<ManifestWriteOutcome[]> {
     check.checkManifests(manifests);
-    let bytes = 0;
-    const plain = manifests.map((manifest): ManifestWrite => {
-      const { version, partition, sequence, wrapEpoch, state, signer, servedHour } = manifest;
-      bytes += manifest.record.byteLength;
-      const bytesOwned = { record: ownBytes(manifest.record), signerSpki: ownBytes(manifest.signerSpki) };
-      return { version, partition, sequence, wrapEpoch, state, signer, servedHour, ...bytesOwned };
-    });
-    return (await this.#write({ kind: 'put-manifests', manifests: plain }, bytes)) as ManifestWriteOutcome[];
+    const { records, bytes } = packManifests(manifests);
+    return (await this.#write({ kind: 'put-manifests', manifests: records }, bytes)) as ManifestWriteOutcome[];
   }
 
   async getManifest(version: VersionId): Promise<StoredManifest | undefined> {
@@ -195,8 +194,18 @@ export class SqliteStorage implements StorageAdapter {
     return (await this.#read('note', version)) as Uint8Array | undefined;
   }
 
+  async replaceNote(version: VersionId, note: Uint8Array): Promise<boolean> {
+    check.checkNote(note);
+    return (await this.#write({ kind: 'replace-note', version, note: ownBytes(note) }, note.byteLength)) as boolean;
+  }
+
   async deleteNote(version: VersionId): Promise<void> {
     await this.#write({ kind: 'delete-note', version }, 0);
+  }
+
+  async listNotes(after: VersionId | undefined, limit: number): Promise<Page<VersionId, VersionId>> {
+    check.checkLimit(limit);
+    return (await this.#read('listNotes', after, limit)) as Page<VersionId, VersionId>;
   }
 
   async listPartitions(): Promise<number[]> {
@@ -320,7 +329,9 @@ export class SqliteStorage implements StorageAdapter {
 
   async #putChunks(chunks: readonly ChunkWrite[]): Promise<ChunkWriteOutcome[]> {
     const worker = this.#ready();
-    const known = await this.#knownOutcomes(worker, chunks);
+    const large = chunks.filter(isLarge).map(({ version, index }) => ({ version, index }));
+    const infos = large.length > 0 ? await worker.call('infos', [large]) : [];
+    const known = knownOutcomes(chunks, infos as (ChunkInfo | undefined)[]);
     const missing = chunks.filter((_, at) => known[at] === undefined);
     const bytes = missing.reduce((sum, { body }) => sum + body.length, 0);
     const files = await this.#writeFiles(missing, bytes);
@@ -338,25 +349,6 @@ export class SqliteStorage implements StorageAdapter {
       if (isOperaError(error, 'no-space', 'overloaded')) await this.#files.remove(written);
       throw error;
     }
-  }
-
-  /**
-   * Outcomes of large chunks that are there already, so that no megabytes are written to be thrown away. A rare one
-   * whose layout number must fall is not known: it goes through the transaction like a new one.
-   */
-  async #knownOutcomes(
-    worker: WorkerClient,
-    chunks: readonly ChunkWrite[],
-  ): Promise<(ChunkWriteOutcome | undefined)[]> {
-    const large = chunks.filter(isLarge).map(({ version, index }) => ({ version, index }));
-    if (large.length === 0) return chunks.map(() => undefined);
-    const infos = ((await worker.call('infos', [large])) as (ChunkInfo | undefined)[]).values();
-    return chunks.map((chunk) => {
-      const info = isLarge(chunk) ? infos.next().value : undefined;
-      if (!info) return undefined;
-      if (Buffer.compare(info.hash, chunk.hash) !== 0) return 'conflict';
-      return info.layoutNumber <= chunk.layoutNumber ? 'present' : undefined;
-    });
   }
 
   /** The file of each large chunk, undefined for the others; all of them or none. */

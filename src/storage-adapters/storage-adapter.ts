@@ -174,7 +174,11 @@ export interface StorageAdapter {
   /** The sealed note of a catalogue version; the first one kept wins, a later put of other bytes is ignored. */
   putNote(version: VersionId, note: Uint8Array): Promise<void>;
   getNote(version: VersionId): Promise<Uint8Array | undefined>;
+  /** Another note in the place of the one kept, as after a rotation; false, and nothing is kept, when there is none. */
+  replaceNote(version: VersionId, note: Uint8Array): Promise<boolean>;
   deleteNote(version: VersionId): Promise<void>;
+  /** Versions whose note is kept, ascending, strictly after `after`; `limit` 1 to 10,000. */
+  listNotes(after: VersionId | undefined, limit: number): Promise<Page<VersionId, VersionId>>;
 
   /** Partitions that hold chunks or manifests, ascending; may name some that once did. */
   listPartitions(): Promise<number[]>;

@@ -63,6 +63,11 @@ const writes: fc.Arbitrary<Step>[] = [
   fc
     .tuple(version, seed)
     .map(([v, s]) => step(`note ${v} ${s}`, (store) => store.putNote(versionOf(v), chunkOf({ seed: s }).body))),
+  fc
+    .tuple(version, seed)
+    .map(([v, s]) =>
+      step(`replace note ${v} ${s}`, (store) => store.replaceNote(versionOf(v), chunkOf({ seed: s }).body)),
+    ),
   version.map((v) => step(`delete note ${v}`, (store) => store.deleteNote(versionOf(v)))),
   fc
     .tuple(stateKey, seed)
@@ -95,6 +100,11 @@ const reads: fc.Arbitrary<Step>[] = [
     .constantFrom('', 'so', 'sol', 'sola', 'x')
     .map((prefix) => step(`list state ${prefix}`, (store) => store.listState(prefix))),
   version.map((v) => step(`get note ${v}`, (store) => store.getNote(versionOf(v)))),
+  fc
+    .tuple(fc.option(version, { nil: undefined }), fc.integer({ min: 1, max: 4 }))
+    .map(([v, limit]) =>
+      step(`list notes after ${v}`, (store) => store.listNotes(v === undefined ? v : versionOf(v), limit)),
+    ),
 ];
 
 /** Everything a store can be asked about the items drawn above. */

@@ -9,6 +9,7 @@ import { MemoryStorage } from '../../src/storage-adapters/memory.ts';
 import type { ChunkAddress, StorageAdapter } from '../../src/storage-adapters/storage-adapter.ts';
 import { bytesOf, chunkOf, infoOf, manifestOf, naiveDigests, versionOf } from '../support/storage-data.ts';
 import { compareWithModel, randomSteps } from './_storage-random.ts';
+import { noteCases } from './storage-notes.ts';
 import { wrapCases } from './storage-wraps.ts';
 
 export interface StoragePlace {
@@ -65,6 +66,7 @@ const chunkCases: Readonly<Record<string, Case>> = {
     assert.equal(await store.getChunk({ version: versionOf(1), index: 0 }), undefined);
     assert.equal(await store.getManifest(versionOf(1)), undefined);
     assert.equal(await store.getNote(versionOf(1)), undefined);
+    assert.deepEqual(await store.listNotes(undefined, 10), { items: [], next: undefined });
     assert.equal(await store.getState('none'), undefined);
     assert.equal(await store.highestSequence(), 0n);
     const empty = new Uint8Array(64 * 32);
@@ -383,16 +385,6 @@ const recordCases: Readonly<Record<string, Case>> = {
     assert.deepEqual(await store.digests(7), { chunks: empty, manifests: empty });
   },
 
-  'the first note of a version stays until it is deleted': async ({ store }) => {
-    await store.putNote(versionOf(1), bytesOf(233, 1));
-    await store.putNote(versionOf(1), bytesOf(240, 2));
-    assert.deepEqual(await store.getNote(versionOf(1)), bytesOf(233, 1));
-    assert.equal(await store.getNote(versionOf(2)), undefined);
-    await store.deleteNote(versionOf(1));
-    await store.putNote(versionOf(1), bytesOf(240, 2));
-    assert.deepEqual(await store.getNote(versionOf(1)), bytesOf(240, 2));
-  },
-
   'state keys are listed by prefix in ASCII order, and no character in them is a pattern': async ({ store }) => {
     const keys = [
       'sol',
@@ -532,7 +524,9 @@ const lifeCases: Readonly<Record<string, Case>> = {
       () => store.highestSequence(),
       () => store.putNote(versionOf(1), bytesOf(1)),
       () => store.getNote(versionOf(1)),
+      () => store.replaceNote(versionOf(1), bytesOf(1)),
       () => store.deleteNote(versionOf(1)),
+      () => store.listNotes(undefined, 1),
       () => store.digests(0),
       () => store.putState('k', bytesOf(1)),
       () => store.getState('k'),
@@ -554,6 +548,7 @@ export const testStorageAdapter = (name: string, setup: StorageSetup): void => {
       ...chunkCases,
       ...asideCases,
       ...recordCases,
+      ...noteCases,
       ...wrapCases,
       ...lifeCases,
     })) {

@@ -63,7 +63,7 @@ test('errors of a module are told apart by their code, and unknown ones are inte
     'adoptStoreId writeCounter putChunks getChunk listVersion listChunks deleteChunks setAside ' +
     'findDamage putManifests getManifest listManifests deleteManifests highestSequence putNote getNote ' +
     'deleteNote digests putState getState listState deleteState listPartitions usage close ' +
-    'listManifestsBelow countManifestsBelow';
+    'listManifestsBelow countManifestsBelow replaceNote listNotes';
   const store = (await loadText(
     'fails.mjs',
     `const store = { durable: false, open() { throw Object.assign(new Error('full'), { code: 'no-space' }) } };

@@ -196,9 +196,22 @@ class MapStore {
     this.#ready();
     return this.#notes.get(version)?.slice();
   }
+  async replaceNote(version, note) {
+    this.#ready(1);
+    if (!this.#notes.has(version)) return false;
+    this.#notes.set(version, note.slice());
+    return true;
+  }
   async deleteNote(version) {
     this.#ready(1);
     this.#notes.delete(version);
+  }
+  async listNotes(after, limit) {
+    check(isInteger(limit, 1, 10_000), 'a limit is 1 to 10,000');
+    this.#ready();
+    const versions = [...this.#notes.keys()].sort().filter((version) => after === undefined || version > after);
+    const items = versions.slice(0, limit);
+    return { items, next: versions.length > limit ? items.at(-1) : undefined };
   }
 
   async listPartitions() {
