@@ -45,6 +45,7 @@ const nameAt = (at: number): RestoredName => ({
   incarnation: 1,
   operationId: newOperation(),
   chunkCount: 1,
+  catalogue: at % 1_000 === 0,
   body,
   wrap: wrap(),
   nodes: ['10.0.0.1:7000', '10.0.0.2:7000', '10.0.0.3:7000'],

@@ -327,14 +327,35 @@ export const limits = {
   catalogueNamesMax: 200,
   /** Codes that one predicate asks a node for: 256 look-ups stay below 1 ms; half would make cones twice as coarse. */
   queryCodesMax: 256,
+  /** A put reads the records of smaller files itself (30 ms at most); starting a thread takes longer than that. */
+  catalogueCheckInlineBytesMax: 256 * 1024,
+  /** Faults of a put's records that its result carries; all of them go to a report. */
+  catalogueFaultsKept: 100,
+  /** A put asks nodes how far their indexes are, after pauses that grow from the first to the second. */
+  indexPollMs: 25,
+  indexPollMaxMs: second,
+  /** Without any progress of the indexes for so long a put says that its records cannot be queried yet. */
+  indexPatienceMs: minute,
   /** Characters, terms and depth of one query: people write 100 and 5; more is generated, and work grows with them. */
   queryLengthMax: 8 * 1024,
   queryTermsMax: 500,
   queryDepthMax: 32,
-  /** Catalogues of a network that one query asks about; a snapshot names each in 100 bytes: 2 MB. */
+  /** Catalogues that one query asks about; a snapshot names each in 150 bytes: 3 MB. */
   cataloguesMax: 20_000,
+  /** Bytes of the catalogues in one snapshot: it is one step and one answer, with plan and tickets beside it. */
+  catalogueListBytes: 3 * 1024 * 1024,
   /** Bytes of a query in its parsed form: a bound tree of queryTermsMax terms. */
   queryBytesMax: 256 * 1024,
+  /** Opened segments of 64 KiB that a node's searches keep in memory: 32 MiB. */
+  indexSegmentsKept: 512,
+  /** Opened pages of the index kept, about 4 KiB each: 32 MiB; and catalogues whose keys and columns are kept. */
+  indexPagesKept: 8_192,
+  indexCataloguesKept: 256,
+  /** Queries of one node at once; the others wait. One that is not gone on with for so long is forgotten. */
+  searchesMax: 64,
+  searchIdleMs: 60_000,
+  /** Chunks that wait to be indexed are looked for again this often, for what was missed; and failed ones tried again. */
+  indexRoundMs: 60_000,
   /** Rows that a query sorts and returns at once: 10,000 records of 1 KiB are 10 MB in the client. */
   queryRowsMax: 10_000,
   /** Groups or bins of one answer; beyond, the question was about another field. */
@@ -355,6 +376,10 @@ export const assertLimits = (): void => {
     [
       'the longest body fits an answer beside a plan',
       Math.ceil(limits.manifestBodyBytesMax / 3) * 4 + 512 * 1024 <= limits.messageBytesMax,
+    ],
+    [
+      'a snapshot of catalogues fits an answer beside plan and tickets',
+      limits.catalogueListBytes + 1024 * 1024 <= limits.messageBytesMax,
     ],
     ['a kept body fits a manifest', limits.manifestBodyBytesKept <= limits.manifestBodyBytesMax],
   ];

@@ -5,8 +5,10 @@ import { OperaError } from '../errors/errors.ts';
 import { limits } from '../model/limits.ts';
 import type { NameWrap } from './epoch-records.ts';
 import type { ClusterEvent } from './events.ts';
-import type { CommitStep, NameChange, RosterSwap, SealedBody } from './registry.ts';
+import type { CatalogueQuery } from './catalogues.ts';
+import type { CommitStep, NameChange, SealedBody } from './registry.ts';
 import type { RestoreStep } from './restore.ts';
+import type { RosterSwap } from './roster-swap.ts';
 
 /** Bytes of a name in UTF-8 (design, section 2). Half would refuse names people have, double bloats three indexes. */
 export const nameBytesMax = 1024;
@@ -54,6 +56,15 @@ export const checkLimit = (limit: number): void => {
 export const checkPrefix = (prefix: string): void => {
   if (prefix.length > nameBytesMax || /[\p{Surrogate}\0]/u.test(prefix)) bad('the prefix is malformed');
 };
+
+export const checkCatalogueQuery = ({ prefix, max }: CatalogueQuery): void => {
+  checkPrefix(prefix);
+  if (!Number.isInteger(max) || max < 1 || max > limits.cataloguesMax) bad(`max is 1 to ${limits.cataloguesMax}`);
+};
+
+/** Thrown inside the step, where their number is known. */
+export const tooManyCatalogues = (max: number): OperaError =>
+  new OperaError('too-large', `more than ${max} catalogues; restrict the query to a part of them`);
 
 export const checkSequence = (sequence: bigint): void => {
   if (sequence < 0n || sequence > sequenceMax) bad('a sequence is in [0, 2^53)');

@@ -11,6 +11,7 @@ import type { StoredKeyBox } from './epoch-records.ts';
 import type * as contract from './registry.ts';
 import type { Lease, LeaseHolder, LeaseSeen, MemberRecord } from './registry.ts';
 import type { LostNetwork } from './restore.ts';
+import type { FirstRoster, RosterSwap } from './roster-swap.ts';
 import type { StoredToken, TakeTokenOutcome } from './tokens.ts';
 
 export class MemoryMembers {
@@ -51,11 +52,7 @@ export class MemoryMembers {
     return store;
   }
 
-  async createNetwork(
-    networkId: NetworkId,
-    first: contract.FirstRoster,
-    again?: LostNetwork,
-  ): Promise<contract.RegistryLife> {
+  async createNetwork(networkId: NetworkId, first: FirstRoster, again?: LostNetwork): Promise<contract.RegistryLife> {
     const store = this.#reach();
     if (store.networkId !== undefined) throw new OperaError('exists', 'the registry holds a network already');
     store.clear();
@@ -108,7 +105,7 @@ export class MemoryMembers {
     return true;
   }
 
-  #setRoster(swap: contract.FirstRoster): void {
+  #setRoster(swap: FirstRoster): void {
     const { number, hash, roster: record } = structuredClone(swap);
     this.store.roster = { number, hash, record };
     this.store.keyEpoch = swap.keyEpoch;
@@ -119,7 +116,7 @@ export class MemoryMembers {
     return structuredClone(this.open().roster?.record);
   }
 
-  async swapRoster(swap: contract.RosterSwap): Promise<boolean> {
+  async swapRoster(swap: RosterSwap): Promise<boolean> {
     check.checkRosterSwap(swap);
     const { roster } = this.open();
     if (roster?.number !== swap.expectNumber || !Buffer.from(roster.hash).equals(swap.expectHash)) return false;

@@ -6,6 +6,7 @@ import { type NetworkId, parseMemberId, parseOperationId, parseVersionId } from 
 import { isRole, parseRole } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
 import { raisedOf } from './_check.ts';
+import type { CatalogueEntry } from './catalogues.ts';
 import type * as contract from './registry.ts';
 import type { StoredToken } from './tokens.ts';
 
@@ -151,7 +152,7 @@ export const decodePending = (reply: unknown): contract.PendingChange => {
 /** See recordOf in _common.lua. */
 export const decodeName = (reply: unknown): contract.NameRecord | undefined => {
   if (reply === null) return undefined;
-  const [version, sequence, incarnation, operation, chunks, body, wrap, pending, name] = listOf(reply);
+  const [version, sequence, incarnation, operation, chunks, catalogue, body, wrap, pending, name] = listOf(reply);
   return {
     name: textOf(name),
     version: parseVersionId(textOf(version)),
@@ -159,8 +160,21 @@ export const decodeName = (reply: unknown): contract.NameRecord | undefined => {
     incarnation: numberOf(incarnation),
     operationId: parseOperationId(textOf(operation)),
     chunkCount: numberOf(chunks),
+    catalogue: catalogue !== null,
     body: body === null ? undefined : bytesOf(body),
     wrap: bytesOf(wrap),
+    pending: pending === null ? undefined : bigintOf(pending),
+  };
+};
+
+/** See list-catalogues.lua. */
+export const decodeCatalogue = (reply: unknown): CatalogueEntry => {
+  const [name, version, sequence, chunks, pending] = listOf(reply);
+  return {
+    name: textOf(name),
+    version: parseVersionId(textOf(version)),
+    sequence: bigintOf(sequence),
+    chunkCount: numberOf(chunks),
     pending: pending === null ? undefined : bigintOf(pending),
   };
 };

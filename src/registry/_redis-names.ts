@@ -15,6 +15,9 @@ const scanCount = 1000;
 
 const unique = (nodes: readonly string[]): readonly string[] => [...new Set(nodes)];
 
+/** True as the scripts and hashes have it; anything else is false. */
+const flag = (value: boolean | undefined): string => (value ? '1' : '');
+
 const withNodes = (nodes: readonly string[]): readonly Argument[] => {
   const owners = unique(nodes);
   return [owners.length, ...owners];
@@ -31,7 +34,7 @@ export const encodeChange = (change: NameChange): readonly Argument[] => {
   const head = [kind, operationId, name, to, condition?.ifAbsent ? '1' : '', condition?.ifVersion ?? ''];
   const tail =
     change.kind === 'put'
-      ? [change.chunkCount, ...withNodes(change.nodes)]
+      ? [change.chunkCount, flag(change.catalogue), ...withNodes(change.nodes)]
       : change.kind === 'rename'
         ? encodeSealed(change.tombstone)
         : [];
@@ -49,7 +52,7 @@ export const encodeRestore = (step: RestoreStep): readonly Argument[] => {
     ...[operations.length, ...operations.flatMap((entry) => [entry.operationId, entry.sequence, entry.incarnation])],
     ...names.flatMap((entry) => [
       ...[entry.name, entry.version, entry.sequence, entry.incarnation, entry.operationId, entry.chunkCount],
-      ...[entry.body, entry.body.length > bodyKeptBytesMax ? '' : '1', entry.wrap],
+      ...[flag(entry.catalogue), entry.body, entry.body.length > bodyKeptBytesMax ? '' : '1', entry.wrap],
       ...withNodes(entry.nodes),
     ]),
   ];
@@ -59,7 +62,10 @@ const bound = (sign: '[' | '(', text: string, end: readonly number[] = []): Uint
   Buffer.concat([Buffer.from(sign), Buffer.from(text), Buffer.from(end)]);
 
 /** The range of a page for ZRANGEBYLEX. No UTF-8 holds the byte FF: prefix ‖ FF is above all names of a prefix. */
-export const pageBounds = ({ prefix, after = '' }: NameQuery): readonly [Uint8Array, Uint8Array] => {
+export const pageBounds = ({
+  prefix,
+  after = '',
+}: Pick<NameQuery, 'prefix' | 'after'>): readonly [Uint8Array, Uint8Array] => {
   const isAfter = Buffer.compare(Buffer.from(after), Buffer.from(prefix)) >= 0 && after !== '';
   return [isAfter ? bound('(', after) : bound('[', prefix), bound('(', prefix, [0xff])];
 };

@@ -11,6 +11,7 @@ import createNetwork from './scripts/create-network.lua';
 import expireUploads from './scripts/expire-uploads.lua';
 import forgetNetwork from './scripts/forget-network.lua';
 import getNames from './scripts/get-names.lua';
+import listCatalogues from './scripts/list-catalogues.lua';
 import listNames from './scripts/list-names.lua';
 import listPending from './scripts/list-pending.lua';
 import openUploads from './scripts/open-uploads.lua';
@@ -51,6 +52,7 @@ export const scripts = {
   expireUploads: scriptOf(expireUploads),
   forgetNetwork: scriptOf(forgetNetwork),
   getNames: scriptOf(getNames),
+  listCatalogues: scriptOf(listCatalogues),
   listNames: scriptOf(listNames),
   listPending: scriptOf(listPending),
   openUploads: scriptOf(openUploads),

@@ -18,7 +18,7 @@ import {
   toSqliteError,
 } from '../runtime/sqlite.ts';
 import { unsettled } from './_check.ts';
-import { createSchema, hasSchema } from './_sqlite-schema.ts';
+import { createSchema, hasSchema, migrateSchema } from './_sqlite-schema.ts';
 
 /** A held lock blocks this thread so long before it is asked again; more would starve the thread's other calls. */
 const busyTimeoutMs = 100;
@@ -267,6 +267,12 @@ export class RegistryDatabase {
     if (fileIdOf(this.#path) !== fileId) {
       database.close();
       throw unavailable('its file was replaced while it was opened');
+    }
+    try {
+      migrateSchema(database);
+    } catch (error) {
+      database.close();
+      throw error;
     }
     this.#open = { database, rows: new Rows(database), fileId };
     return this.#open;

@@ -18,6 +18,7 @@ import type { StoredKeyBox } from './epoch-records.ts';
 import type * as contract from './registry.ts';
 import type { Lease, LeaseHolder, LeaseSeen, MemberRecord } from './registry.ts';
 import type { LostNetwork, RestoreStep } from './restore.ts';
+import type { FirstRoster, RosterSwap } from './roster-swap.ts';
 import type { StoredToken, TakeTokenOutcome } from './tokens.ts';
 
 interface RecordRow {
@@ -27,7 +28,7 @@ interface RecordRow {
 
 const recordOf = (row: RecordRow): SignedRecord => ({ bytes: bytesOf(row.record), signerSpki: bytesOf(row.signer) });
 
-const setRoster = (rows: Rows, swap: contract.FirstRoster): void => {
+const setRoster = (rows: Rows, swap: FirstRoster): void => {
   const { number, hash, roster, keyEpoch, keep } = swap;
   rows.run('INSERT OR REPLACE INTO roster VALUES (1, ?, ?, ?, ?)', number, hash, roster.bytes, roster.signerSpki);
   rows.run('UPDATE life SET key_epoch = ?', keyEpoch);
@@ -38,7 +39,7 @@ export const createNetwork = (
   rows: Rows,
   lifeId: string,
   networkId: NetworkId,
-  first: contract.FirstRoster,
+  first: FirstRoster,
   again?: LostNetwork,
 ): void => {
   const raisedUnder = again ? unsettled(lifeId) : lifeId;
@@ -103,7 +104,7 @@ export const readRoster = ({ rows }: StepContext): SignedRecord | undefined => {
   return row && recordOf(row);
 };
 
-export const swapRoster = ({ rows }: StepContext, swap: contract.RosterSwap): boolean => {
+export const swapRoster = ({ rows }: StepContext, swap: RosterSwap): boolean => {
   const found = rows.get('SELECT 1 FROM roster WHERE number = ? AND hash = ?', swap.expectNumber, swap.expectHash);
   if (!found) return false;
   setRoster(rows, swap);

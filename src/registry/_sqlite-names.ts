@@ -3,11 +3,12 @@
 // Why a change is refused is decided in _decide.ts; arguments were checked by the caller (sqlite.ts).
 import { OperaError } from '../errors/errors.ts';
 import type { OperationId, VersionId } from '../model/ids.ts';
-import { batchMax, bodyKeptBytesMax, namesOf, outcomeKeptMs } from './_check.ts';
+import { batchMax, bodyKeptBytesMax, namesOf, outcomeKeptMs, tooManyCatalogues } from './_check.ts';
 import { type ChangeFacts, nextSequence, refusalOf, targetOf } from './_decide.ts';
 import { bytesOf, isBegun, isLiving, requireLife, type Rows, type StepContext } from './_sqlite-database.ts';
 import { requireLead, restoreCounters } from './_sqlite-members.ts';
 import { dropPlacements, setPlacements } from './_sqlite-placements.ts';
+import type { CatalogueEntry, CatalogueQuery } from './catalogues.ts';
 import type { NameWrap } from './epoch-records.ts';
 import type * as contract from './registry.ts';
 import type { ChangeOutcome, NameChange, NameRecord, PendingChange, SealedBody } from './registry.ts';
@@ -21,10 +22,11 @@ interface CurrentRow {
   readonly version: VersionId;
   readonly sequence: number;
   readonly chunk_count: number;
+  readonly catalogue: number;
 }
 
 const currentRow = (rows: Rows, name: string): CurrentRow | undefined =>
-  rows.get<CurrentRow>('SELECT id, version, sequence, chunk_count FROM names WHERE name = ?', name);
+  rows.get<CurrentRow>('SELECT id, version, sequence, chunk_count, catalogue FROM names WHERE name = ?', name);
 
 const currentOf = (rows: Rows, name: string): contract.NameVersion | undefined => {
   const row = currentRow(rows, name);
@@ -116,23 +118,14 @@ type NameRow = Omit<RestoredName, 'body' | 'nodes'> & { readonly body: Uint8Arra
 
 /** The row of a name, new or replaced in place; answers its id. */
 const writeName = (rows: Rows, row: NameRow): number => {
-  const { name, version, sequence, incarnation, operationId, chunkCount, body, wrap } = row;
-  const columns = '(name, version, sequence, incarnation, operation_id, chunk_count, body, wrap)';
-  const change =
-    'version = ?2, sequence = ?3, incarnation = ?4, operation_id = ?5, chunk_count = ?6, body = ?7, wrap = ?8';
-  const sql = `INSERT INTO names ${columns} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
+  const { name, version, sequence, incarnation, operationId, chunkCount, catalogue, body, wrap } = row;
+  const columns = '(name, version, sequence, incarnation, operation_id, chunk_count, body, wrap, catalogue)';
+  const change = `version = ?2, sequence = ?3, incarnation = ?4, operation_id = ?5, chunk_count = ?6, body = ?7,
+    wrap = ?8, catalogue = ?9`;
+  const sql = `INSERT INTO names ${columns} VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
     ON CONFLICT (name) DO UPDATE SET ${change} RETURNING id`;
-  const written = rows.get<{ id: number }>(
-    sql,
-    name,
-    version,
-    sequence,
-    incarnation,
-    operationId,
-    chunkCount,
-    body,
-    wrap,
-  );
+  const facts = [name, version, sequence, incarnation, operationId, chunkCount] as const;
+  const written = rows.get<{ id: number }>(sql, ...facts, body, wrap, catalogue ? 1 : 0);
   if (!written) throw new OperaError('internal', 'a name was not written');
   return written.id;
 };
@@ -160,6 +153,7 @@ const moveName = ({ rows, life }: StepContext, change: NameChange, sequence: big
     incarnation: life.incarnation,
     operationId,
     chunkCount: change.kind === 'put' ? change.chunkCount : (source?.chunk_count ?? 0),
+    catalogue: change.kind === 'put' ? change.catalogue === true : source?.catalogue === 1,
     body: sealed.body,
     wrap: sealed.wrap,
   });
@@ -240,6 +234,7 @@ const recordOf = (row: RecordRow): NameRecord => ({
   incarnation: row.incarnation,
   operationId: row.operation_id,
   chunkCount: row.chunk_count,
+  catalogue: row.catalogue === 1,
   body: row.body ? bytesOf(row.body) : undefined,
   wrap: bytesOf(row.wrap),
   pending: row.pending === null ? undefined : BigInt(row.pending),
@@ -253,16 +248,36 @@ export const getNames = (context: StepContext, names: readonly string[]): readon
   });
 };
 
+/** No UTF-8 contains the byte FF, so prefix ‖ FF is above every name that begins with the prefix. */
+const endOf = (prefix: string): Uint8Array => Buffer.concat([Buffer.from(prefix), Buffer.from([0xff])]);
+
 export const listNames = (context: StepContext, query: contract.NameQuery): contract.NamePage => {
   const { rows } = requireLife(context);
   const { prefix, after = '', limit } = query;
-  // No UTF-8 contains the byte FF, so prefix ‖ FF is above every name that begins with the prefix.
-  const end = Buffer.concat([Buffer.from(prefix), Buffer.from([0xff])]);
   const range = 'names.name >= ? AND names.name > ? AND names.name < CAST(? AS TEXT)';
   const sql = `${recordSql} WHERE ${range} ORDER BY names.name LIMIT ?`;
-  const found = rows.all<RecordRow>(sql, prefix, after, end, limit + 1).map(recordOf);
+  const found = rows.all<RecordRow>(sql, prefix, after, endOf(prefix), limit + 1).map(recordOf);
   const records = found.slice(0, limit);
   return { records, next: found.length > limit ? records.at(-1)?.name : undefined };
+};
+
+export const listCatalogues = (context: StepContext, { prefix, max }: CatalogueQuery): readonly CatalogueEntry[] => {
+  const { rows } = requireLife(context);
+  const columns = 'names.name, version, names.sequence, chunk_count, pending_names.sequence AS pending';
+  const range = 'catalogue = 1 AND names.name >= ? AND names.name < CAST(? AS TEXT)';
+  const sql = `SELECT ${columns} FROM names LEFT JOIN pending_names USING (name)
+    WHERE ${range} ORDER BY names.name LIMIT ?`;
+  const found = rows.all<Omit<RecordRow, 'body' | 'wrap'>>(sql, prefix, endOf(prefix), max + 1);
+  if (found.length > max) throw tooManyCatalogues(max);
+  return found.map(({ name, version, sequence, chunk_count: chunkCount, pending }) => {
+    return {
+      name,
+      version,
+      sequence: BigInt(sequence),
+      chunkCount,
+      pending: pending === null ? undefined : BigInt(pending),
+    };
+  });
 };
 
 export const countNames = ({ rows }: StepContext): number =>

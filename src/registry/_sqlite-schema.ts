@@ -1,5 +1,6 @@
 // The tables of the embedded registry, readable with any sqlite3, and its four public keys as views:
-// network_nodes, network_data, network_data_node (node → names) and network_data_file (name → nodes).
+// network_nodes, network_data, network_data_node (node → names) and network_data_file (name → nodes); a fifth view,
+// catalogues, shows which of the names queries are about.
 // Invariant: user_version counts the format; a file of a higher one is refused, older ones are migrated here.
 // Names compare as bytes of UTF-8 (BINARY), the order of the contract.
 import { OperaError } from '../errors/errors.ts';
@@ -7,7 +8,17 @@ import type { SqliteDatabase } from '../runtime/sqlite.ts';
 
 /** `PRAGMA application_id` of a registry file: "OPRG". */
 const applicationId = 0x4f505247;
-const formatVersion = 1;
+const formatVersion = 2;
+
+/** Catalogues alone: a snapshot of them does not look at the other names. */
+const catalogues = `
+CREATE INDEX catalogues_by_name ON names (name) WHERE catalogue = 1;
+CREATE VIEW catalogues AS SELECT name, version, sequence, chunk_count FROM names WHERE catalogue = 1;`;
+
+/** What makes a file of the format before one of the next, by the format before. */
+const migrations: Readonly<Record<number, string>> = {
+  1: `ALTER TABLE names ADD COLUMN catalogue INTEGER NOT NULL DEFAULT 0; ${catalogues}`,
+};
 
 const schema = `
 CREATE TABLE life (
@@ -45,8 +56,9 @@ CREATE INDEX uploads_by_age ON uploads (opened_ms);
 CREATE TABLE names (
   id INTEGER PRIMARY KEY AUTOINCREMENT, name TEXT NOT NULL UNIQUE, version TEXT NOT NULL, sequence INTEGER NOT NULL,
   incarnation INTEGER NOT NULL, operation_id TEXT NOT NULL, chunk_count INTEGER NOT NULL, body BLOB,
-  wrap BLOB NOT NULL) STRICT;
+  wrap BLOB NOT NULL, catalogue INTEGER NOT NULL DEFAULT 0) STRICT;
 CREATE INDEX names_by_version ON names (version);
+${catalogues}
 CREATE TABLE nodes (id INTEGER PRIMARY KEY, address TEXT NOT NULL UNIQUE) STRICT;
 CREATE TABLE placements (
   name_id INTEGER NOT NULL REFERENCES names ON DELETE CASCADE, node_id INTEGER NOT NULL REFERENCES nodes,
@@ -86,6 +98,23 @@ export const hasSchema = (database: SqliteDatabase): boolean => {
   if (application !== applicationId) throw new OperaError('config', 'the file is not a registry of Space Opera');
   if (version === formatVersion) return true;
   throw new OperaError('config', `the registry has format ${String(version)}, this program knows ${formatVersion}`);
+};
+
+const formatOf = (database: SqliteDatabase): number => Number(database.pragma('user_version', { simple: true }));
+
+/**
+ * Brings a file that an older program made to this format; any other one is left as it is. Other processes may have it
+ * open: whoever is first does it. Call outside of a transaction.
+ */
+export const migrateSchema = (database: SqliteDatabase): void => {
+  if (formatOf(database) >= formatVersion || database.pragma('application_id', { simple: true }) !== applicationId)
+    return;
+  const migrate = database.transaction(() => {
+    for (let format = formatOf(database); format < formatVersion; format++) {
+      database.exec(`${migrations[format] ?? ''}; PRAGMA user_version = ${format + 1}`);
+    }
+  });
+  migrate.immediate();
 };
 
 /** Makes the tables; call inside a write transaction. */

@@ -28,6 +28,7 @@ const reads = {
   listPendingOf: names.listPendingOf,
   getNames: names.getNames,
   listNames: names.listNames,
+  listCatalogues: names.listCatalogues,
   countNames: names.countNames,
   beginPlacements: placements.beginPlacements,
   pagePlacements: placements.pagePlacements,

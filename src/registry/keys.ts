@@ -53,6 +53,8 @@ export const redisKeys = {
   /** Sorted set of all names, score 0, for pages by prefix; and a hash per name. */
   names: 'network:names',
   name: 'network:name:',
+  /** Sorted set of the names that are catalogues, score 0, for the snapshot of a query. */
+  catalogues: 'network:catalogues',
   /** Sorted set of pending sequences, hash name → newest pending sequence, and a hash per change. */
   pending: 'network:pending',
   pendingOf: 'network:pending:names',

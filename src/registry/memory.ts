@@ -7,6 +7,7 @@ import * as check from './_check.ts';
 import { type ChangeFacts, nextSequence, refusalOf, targetOf } from './_decide.ts';
 import { MemoryMembers } from './_memory-members.ts';
 import { publicKeys } from './keys.ts';
+import type { CatalogueEntry, CatalogueQuery } from './catalogues.ts';
 import type { NameWrap } from './epoch-records.ts';
 import type { ClusterEvent, StoredEvent } from './events.ts';
 import type * as contract from './registry.ts';
@@ -83,10 +84,11 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
     store.names.delete(change.name);
     if (change.kind !== 'remove') {
       const chunkCount = change.kind === 'put' ? change.chunkCount : (old?.record.chunkCount ?? 0);
+      const catalogue = change.kind === 'put' ? change.catalogue === true : (old?.record.catalogue ?? false);
       const nodes = change.kind === 'put' ? [...new Set(change.nodes)] : (old?.nodes ?? []);
       const { version, body, wrap } = sealed;
-      const record = { name: target, version, sequence, incarnation, operationId, chunkCount, body, wrap };
-      store.names.set(target, { record, nodes });
+      const file = { name: target, version, sequence, incarnation, operationId, chunkCount, catalogue };
+      store.names.set(target, { record: { ...file, body, wrap }, nodes });
     }
     store.uploads.delete(sealed.version);
     const manifestOf = (state: 'live' | 'dead', { version, body, wrap }: contract.SealedBody) =>
@@ -156,6 +158,19 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
     const page = names.sort(byBytes).slice(0, limit);
     const records = page.flatMap((name) => this.#record(name) ?? []);
     return { records, next: names.length > limit ? page.at(-1) : undefined };
+  }
+
+  async listCatalogues(query: CatalogueQuery): Promise<readonly CatalogueEntry[]> {
+    check.checkCatalogueQuery(query);
+    const { names, pendingOf } = this.living();
+    const records = [...names.values()].map(({ record }) => record);
+    const found = records.filter(({ name, catalogue }) => catalogue && name.startsWith(query.prefix));
+    if (found.length > query.max) throw check.tooManyCatalogues(query.max);
+    return found
+      .sort((a, b) => byBytes(a.name, b.name))
+      .map(({ name, version, sequence, chunkCount }) => {
+        return { name, version, sequence, chunkCount, pending: pendingOf.get(name) };
+      });
   }
 
   async countNames(): Promise<number> {

@@ -11,10 +11,12 @@ import { type Argument, RedisConnection, type RedisConnectionOptions } from './_
 import { scripts } from './_redis-scripts.ts';
 import { encodeChange, encodeRestore, pageBounds, placementWork, readPublicKeys } from './_redis-names.ts';
 import { redisKeys } from './keys.ts';
+import type { CatalogueEntry, CatalogueQuery } from './catalogues.ts';
 import type { EpochRecords, NameWrap, StoredKeyBox } from './epoch-records.ts';
 import type { ClusterEvent, StoredEvent } from './events.ts';
 import type * as contract from './registry.ts';
 import type { LostNetwork, RestoreStep } from './restore.ts';
+import type { FirstRoster, RosterSwap } from './roster-swap.ts';
 import type { StoredToken, TakeTokenOutcome } from './tokens.ts';
 
 export type RedisRegistryOptions = RedisConnectionOptions;
@@ -55,11 +57,7 @@ export class RedisRegistry implements contract.Registry {
     return this.#connection.run(scripts[name], (runId) => [runId, ...args]);
   }
 
-  async createNetwork(
-    networkId: NetworkId,
-    first: contract.FirstRoster,
-    again?: LostNetwork,
-  ): Promise<contract.RegistryLife> {
+  async createNetwork(networkId: NetworkId, first: FirstRoster, again?: LostNetwork): Promise<contract.RegistryLife> {
     const { number, hash, keyEpoch, roster } = first;
     // Leftovers first: whoever makes the network meanwhile ends the wiping of everybody else.
     for (let cursor = '0'; again; ) {
@@ -104,7 +102,7 @@ export class RedisRegistry implements contract.Registry {
     return record === null ? undefined : codec.unpackRecord(record);
   }
 
-  async swapRoster(swap: contract.RosterSwap): Promise<boolean> {
+  async swapRoster(swap: RosterSwap): Promise<boolean> {
     check.checkRosterSwap(swap);
     const { expectNumber, expectHash, number, hash, keyEpoch, roster, keep } = swap;
     const record = codec.packRecord(roster);
@@ -329,6 +327,13 @@ export class RedisRegistry implements contract.Registry {
     const found = codec.listOf(await this.#runLiving('listNames', ...pageBounds(query), query.limit + 1));
     const records = found.slice(0, query.limit).flatMap((reply) => codec.decodeName(reply) ?? []);
     return { records, next: found.length > query.limit ? records.at(-1)?.name : undefined };
+  }
+
+  async listCatalogues(query: CatalogueQuery): Promise<readonly CatalogueEntry[]> {
+    check.checkCatalogueQuery(query);
+    const found = await this.#runLiving('listCatalogues', ...pageBounds(query), query.max);
+    if (found === null) throw check.tooManyCatalogues(query.max);
+    return codec.listOf(found).map(codec.decodeCatalogue);
   }
 
   async countNames(): Promise<number> {

@@ -9,17 +9,19 @@
 // Refused steps write nothing. Reads see every step that was answered before they began.
 // Life: when the database restarted, failed over or was replaced since its incarnation began (`lifeId` differs from
 // `raisedUnder`), every step that carries an incarnation is refused `stale-incarnation`, and so are the reads of
-// names (openUploads, getNames, listNames, listPendingOf), until raiseIncarnation() and then settle(). Between the two
-// only restore() works of these: nobody sees names that were not yet compared with what the nodes hold.
+// names (openUploads, getNames, listNames, listCatalogues, listPendingOf), until raiseIncarnation() and then settle().
+// Between the two only restore() works of these: nobody sees names not yet compared with what the nodes hold.
 // Buffers: the registry copies what it is given before its promise resolves; what it returns belongs to the caller.
 // Public keys (Redis LISTs, SQLite views), exact after every commit: `network:nodes`, `network:data`,
 // `network:data:node:<ip:port>`, `network:data:file:<name>`. A key without entries does not exist.
 import type { KeyHash, MemberId, NetworkId, OperationId, VersionId } from '../model/ids.ts';
 import type { Role } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
-import type { EpochRecords, NameWrap, StoredKeyBox } from './epoch-records.ts';
+import type { CatalogueEntry, CatalogueQuery } from './catalogues.ts';
+import type { NameWrap, StoredKeyBox } from './epoch-records.ts';
 import type { ClusterEvent, StoredEvent } from './events.ts';
 import type { LostNetwork, RestoreStep } from './restore.ts';
+import type { FirstRoster, RosterSwap } from './roster-swap.ts';
 import type { StoredToken, TakeTokenOutcome } from './tokens.ts';
 
 export interface RegistryLife {
@@ -61,22 +63,6 @@ export interface MemberRecord {
   readonly stateSinceMs: number;
   readonly stateReason: string;
 }
-
-export interface RosterSwap {
-  /** The roster this one follows: its number and SHA-256; refused when the registry holds another. */
-  readonly expectNumber: bigint;
-  readonly expectHash: Uint8Array;
-  readonly number: bigint;
-  readonly hash: Uint8Array;
-  readonly keyEpoch: number;
-  readonly roster: SignedRecord;
-  /** True when the set of gateways changed against its predecessor: such rosters are kept for roles that slept. */
-  readonly keep: boolean;
-  /** For a new key epoch: what makes it usable enters with the roster that names it, or not at all. */
-  readonly keys?: EpochRecords;
-}
-
-export type FirstRoster = Omit<RosterSwap, 'expectNumber' | 'expectHash' | 'keys'>;
 
 export interface Lease {
   readonly epoch: bigint;
@@ -148,6 +134,8 @@ export interface PutChange extends ChangeBase {
   readonly name: string;
   readonly sealed: SealedBody;
   readonly chunkCount: number;
+  /** True when its content is star systems: listCatalogues names it. */
+  readonly catalogue?: boolean;
   /** Nodes that own a chunk of it in the newest layout, for the public keys. */
   readonly nodes: readonly string[];
 }
@@ -235,6 +223,8 @@ export interface NameRecord {
   readonly incarnation: number;
   readonly operationId: OperationId;
   readonly chunkCount: number;
+  /** As the put said; a rename keeps it. */
+  readonly catalogue: boolean;
   /** Undefined when it is longer than 4 KiB and no longer pending: then it is read from the owners of chunk 0. */
   readonly body: Uint8Array | undefined;
   readonly wrap: Uint8Array;
@@ -372,6 +362,11 @@ export interface Registry {
   /** Names that begin with `prefix`, in byte order of their UTF-8, strictly after `after`; `limit` 1 to 1,000. */
   listNames(query: NameQuery): Promise<NamePage>;
   countNames(): Promise<number>;
+  /**
+   * All live catalogues whose names begin with `prefix`, by name in byte order, as of one instant; `too-large` when
+   * they are more than `max`. Its time grows with their number, not with that of the names. Pending ones are said so.
+   */
+  listCatalogues(query: CatalogueQuery): Promise<readonly CatalogueEntry[]>;
   /**
    * Gives names another wrap of the same file key, up to 100 a call: each only while the name is at exactly this
    * version and sequence and its wrap is of a lower key epoch than the new one. Answers how many. `stale-incarnation`.

@@ -16,6 +16,8 @@ export interface RestoredName {
   readonly incarnation: number;
   readonly operationId: OperationId;
   readonly chunkCount: number;
+  /** As the body says: it lists the lengths of its chunks. */
+  readonly catalogue: boolean;
   /** Kept when it is at most 4 KiB. */
   readonly body: Uint8Array;
   readonly wrap: Uint8Array;

@@ -9,10 +9,12 @@ import { startWorker, type WorkerClient } from '../runtime/worker.ts';
 import * as check from './_check.ts';
 import { rebuildPlacements } from './_rebuild.ts';
 import { type SqliteRegistrySteps, type SqliteServiceOptions, serviceName } from './_sqlite-service.ts';
+import type { CatalogueEntry, CatalogueQuery } from './catalogues.ts';
 import type { NameWrap, StoredKeyBox } from './epoch-records.ts';
 import type { ClusterEvent, StoredEvent } from './events.ts';
 import type * as contract from './registry.ts';
 import type { LostNetwork, RestoreStep } from './restore.ts';
+import type { FirstRoster, RosterSwap } from './roster-swap.ts';
 import type { StoredToken, TakeTokenOutcome } from './tokens.ts';
 
 export interface SqliteRegistryOptions extends SqliteServiceOptions {
@@ -57,11 +59,7 @@ export class SqliteRegistry implements contract.Registry {
     return this.#send(name, ...args) as Promise<ReturnType<SqliteRegistrySteps[Name]>>;
   }
 
-  async createNetwork(
-    networkId: NetworkId,
-    first: contract.FirstRoster,
-    again?: LostNetwork,
-  ): Promise<contract.RegistryLife> {
+  async createNetwork(networkId: NetworkId, first: FirstRoster, again?: LostNetwork): Promise<contract.RegistryLife> {
     await this.#send('createNetwork', networkId, first, again);
     return this.readLife();
   }
@@ -87,7 +85,7 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('readRoster');
   }
 
-  async swapRoster(swap: contract.RosterSwap): Promise<boolean> {
+  async swapRoster(swap: RosterSwap): Promise<boolean> {
     check.checkRosterSwap(swap);
     return this.#step('swapRoster', swap);
   }
@@ -237,6 +235,11 @@ export class SqliteRegistry implements contract.Registry {
     check.checkLimit(query.limit);
     check.checkPrefix(query.prefix);
     return this.#step('listNames', query);
+  }
+
+  async listCatalogues(query: CatalogueQuery): Promise<readonly CatalogueEntry[]> {
+    check.checkCatalogueQuery(query);
+    return this.#step('listCatalogues', query);
   }
 
   countNames(): Promise<number> {

@@ -49,7 +49,14 @@ export const evidenceReadAnswer = v.object({
       v.object({
         record: manifestRecord,
         /** What the body says; absent when it cannot be opened here. */
-        content: v.optional(v.object({ name: text(1, 1_024), chunkCount: count })),
+        content: v.optional(
+          v.object({
+            name: text(1, 1_024),
+            chunkCount: count,
+            /** True when it lists the lengths of its chunks, as catalogues do; absent otherwise. */
+            catalogue: v.optional(v.boolean()),
+          }),
+        ),
       }),
     ),
     limits.batchEntriesMax,

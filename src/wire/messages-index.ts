@@ -11,7 +11,11 @@ const plan = { layouts, layoutNumber, nodes, incarnation, keyEpoch, nowMs };
 const versions = listOf(versionId, limits.ticketVersionsMax, 1);
 
 // ---- the snapshot: every live catalogue, in one step of the registry
-export const catalogueListRequest = v.strictObject({ haveLayout: u32 });
+export const catalogueListRequest = v.strictObject({
+  haveLayout: u32,
+  /** Only catalogues whose names begin so; all when absent. */
+  prefix: v.optional(text(0, 1_024)),
+});
 export const catalogue = v.object({ name: text(1, 1_024), version: versionId, sequence: u64, chunkCount: count });
 export type WireCatalogue = v.InferOutput<typeof catalogue>;
 export const catalogueListAnswer = v.object({

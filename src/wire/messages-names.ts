@@ -112,6 +112,8 @@ export const nameRecord = v.object({
   incarnation: u32,
   operationId,
   chunkCount: count,
+  /** True when its content is star systems; absent otherwise. */
+  catalogue: v.optional(v.boolean()),
   body,
   wrap,
 });

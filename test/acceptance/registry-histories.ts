@@ -1,5 +1,5 @@
 // Random histories of names, uploads, layouts and key epochs, carried out by a registry and by the model in memory:
-// outcomes, names, pending changes and public keys must be equal, and the public keys those of a naive recount.
+// outcomes, names, catalogues, pending changes and public keys must be equal, and the public keys those of a naive recount.
 // Both draw their sequences from a counter that was set far ahead of any clock, so sequences are equal too.
 import assert from 'node:assert/strict';
 import * as check from 'fast-check';
@@ -29,6 +29,7 @@ const commands = check.oneof(
       owners: check.subarray([...nodes]),
       stale: check.nat(7),
       long: check.boolean(),
+      catalogue: check.boolean(),
     }),
   },
   {
@@ -121,13 +122,24 @@ const changeOf = async (
   await onAll(history, (registry) => registry.openUploads(open));
   const wrap = build.wrap(stale === 4 ? 2 : 1);
   const body = new Uint8Array(command.long ? 5000 : 50).fill(stale);
-  const put = build.put(name, fresh, { sealed: { follows, wrap, body }, nodes: command.owners });
+  const put = build.put(name, fresh, {
+    sealed: { follows, wrap, body },
+    nodes: command.owners,
+    catalogue: command.catalogue,
+  });
   if (stale === 5) return { ...put, condition: { ifAbsent: true } };
   return stale === 6 ? { ...put, condition: { ifVersion: current.version } } : put;
 };
 
 const compare = async (history: History): Promise<void> => {
   const page = await onAll(history, (registry) => registry.listNames({ prefix: '', limit: 1000 }));
+  const catalogues = await onAll(history, (registry) => registry.listCatalogues({ prefix: '', max: 1000 }));
+  assert.deepEqual(
+    catalogues,
+    page.records.flatMap(({ name, version, sequence, chunkCount, catalogue, pending }) =>
+      catalogue ? { name, version, sequence, chunkCount, pending } : [],
+    ),
+  );
   await onAll(history, (registry) => registry.listPending(1000));
   await onAll(history, async (registry) => (await registry.readLife()).sequence);
   const keys = await onAll(history, build.publicKeysOf);

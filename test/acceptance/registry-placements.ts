@@ -72,6 +72,7 @@ export const testPlacements = (it: RegistryTest): void => {
     const names = Array.from({ length: 620 }, (_, at) => ({
       ...{ name: `f${String(at).padStart(3, '0')}`, version: at === 0 ? first : build.newVersion() },
       ...{ sequence: BigInt(at + 1), incarnation: 1, operationId: build.newOperation(), chunkCount: 1 },
+      catalogue: false,
       ...{ body: new Uint8Array(1), wrap: build.wrap(), nodes: ['old:1'] },
     }));
     await registry.restore({ incarnation: 1, names });
@@ -134,7 +135,7 @@ export const testRestore = (it: RegistryTest): void => {
     const kept = await build.putName(registry, 'kept', ['n1:1']);
     const entry = (name: string, sequence: bigint, nodes: string[], length = 10) => ({
       ...{ name, version: build.newVersion(), sequence, incarnation: 3, operationId: build.newOperation() },
-      ...{ chunkCount: 2, body: new Uint8Array(length).fill(9), wrap: build.wrap(), nodes },
+      ...{ chunkCount: 2, catalogue: false, body: new Uint8Array(length).fill(9), wrap: build.wrap(), nodes },
     });
     const high = kept.sequence + 100n;
     const names = [entry('kept', kept.sequence, ['n9:1']), entry('new', high, ['n2:1']), entry('long', 5n, [], 4097)];

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict';
 import { describe, type TestContext, test } from 'node:test';
 import type { Registry } from '../../src/registry/registry.ts';
 import * as build from '../support/registry-builders.ts';
+import { testRegistryCatalogues } from './registry-catalogues.ts';
 import { testRegistryHistories } from './registry-histories.ts';
 import { testRegistryMembers } from './registry-members.ts';
 import { testEventsAndClosing, testPlacements, testRestore } from './registry-placements.ts';
@@ -64,6 +65,7 @@ export const testRegistry = (title: string, setup: RegistrySetup): void => {
     testRestore(it);
     testEventsAndClosing(it);
     testRegistryWraps(it);
+    testRegistryCatalogues(it);
     testRegistryHistories(it);
   });
 };
@@ -128,6 +130,7 @@ const testCommits = (it: RegistryTest): void => {
       incarnation: 1,
       operationId: change.operationId,
       chunkCount: 7,
+      catalogue: false,
       body: change.sealed.body,
       wrap: change.sealed.wrap,
       pending: done.sequence,

@@ -96,7 +96,11 @@ withServer('the public keys are lists that redis-cli can read', async (registry,
 withServer('removing in any order leaves no list, index or name behind', async (registry, running) => {
   const names = Array.from({ length: 20 }, (_, at) => `f${at}`);
   const puts = new Map<string, Awaited<ReturnType<typeof build.putName>>>();
-  for (const name of names) puts.set(name, await build.putName(registry, name));
+  for (const [at, name] of names.entries()) {
+    const version = await build.openUpload(registry, name);
+    const put = build.put(name, version, { catalogue: at % 2 === 0 });
+    puts.set(name, { ...(await build.commitDone(registry, put)), version });
+  }
   for (const name of [...names].sort((a, b) => ((a.length * 31 + a.charCodeAt(1)) % 7) - (b.charCodeAt(1) % 5))) {
     const put = puts.get(name);
     if (put) await build.commitDone(registry, build.remove(name, put.version, put.sequence));
@@ -108,6 +112,7 @@ withServer('removing in any order leaves no list, index or name behind', async (
     'network:name:*',
     'network:pending*',
     'network:uploads*',
+    'network:catalogues*',
   ]) {
     assert.equal(await running.command(`KEYS ${pattern}`), '*0\r\n');
   }

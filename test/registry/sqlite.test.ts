@@ -154,6 +154,81 @@ test('a person can read the public keys with sqlite3 as four views', async () =>
   });
 });
 
+test('a person sees with sqlite3 which names are catalogues', async () => {
+  await withFile(async (registry, path) => {
+    await build.putName(registry, 'notes');
+    const version = await build.openUpload(registry, 'stars');
+    const put = build.put('stars', version, { chunkCount: 4, catalogue: true });
+    const { sequence } = await build.commitDone(registry, put);
+    const database = await openSqlite(path, { busyTimeoutMs: 100, readonly: true });
+    const shown = [{ name: 'stars', version, sequence: Number(sequence), chunk_count: 4 }];
+    assert.deepEqual(database.prepare('SELECT * FROM catalogues').all(), shown);
+    const flags = [
+      { name: 'notes', catalogue: 0 },
+      { name: 'stars', catalogue: 1 },
+    ];
+    assert.deepEqual(database.prepare('SELECT name, catalogue FROM names ORDER BY name').all(), flags);
+    database.close();
+  });
+});
+
+/** Makes a registry file what a program before catalogues made. */
+const toFormat1 = async (path: string): Promise<void> => {
+  const database = await openSqlite(path, { busyTimeoutMs: 100 });
+  database.exec(`DROP VIEW catalogues; DROP INDEX catalogues_by_name; ALTER TABLE names DROP COLUMN catalogue;
+    PRAGMA user_version = 1`);
+  database.pragma('wal_checkpoint(TRUNCATE)');
+  database.close();
+};
+
+const schemaOf = async (path: string): Promise<unknown> => {
+  const database = await openSqlite(path, { busyTimeoutMs: 100, readonly: true });
+  const schema = database.prepare('SELECT type, name, sql FROM sqlite_schema ORDER BY type, name').all();
+  database.close();
+  return schema;
+};
+
+test('a file of before there were catalogues becomes one of now, whichever process opens it first', async () => {
+  await withFile(async (registry, path) => {
+    const old = await build.putName(registry, 'old', ['n1:1']);
+    const before = await registry.getNames(['old']);
+    const schema = await schemaOf(path);
+    await registry.close();
+    await toFormat1(path);
+    const clock = new ManualClock();
+    const several = Array.from({ length: 4 }, () => new SqliteRegistry({ path, clock }));
+    const [first] = several;
+    assert.ok(first);
+    assert.deepEqual(
+      await Promise.all(several.map((each) => each.getNames(['old']))),
+      several.map(() => before),
+    );
+    assert.deepEqual(await schemaOf(path), schema, 'as if it had been made now');
+    const version = await build.openUpload(first, 'new');
+    await build.commitDone(first, build.put('new', version, { catalogue: true }));
+    assert.equal((await first.getNames(['old']))[0]?.version, old.version);
+    const listed = await several.at(-1)?.listCatalogues({ prefix: '', max: 9 });
+    assert.deepEqual(
+      listed?.map(({ name }) => name),
+      ['new'],
+    );
+    await Promise.all(several.map((each) => each.close()));
+  });
+});
+
+test('a file of a later program is refused and left as it is', async () => {
+  await withFile(async (registry, path) => {
+    await registry.close();
+    const database = await openSqlite(path, { busyTimeoutMs: 100 });
+    database.pragma('user_version = 3');
+    const later = new SqliteRegistry({ path, clock: new ManualClock() });
+    await assert.rejects(later.readLife(), { code: 'config' });
+    assert.equal(database.pragma('user_version', { simple: true }), 3);
+    await later.close();
+    database.close();
+  });
+});
+
 test('a lock held by another process for a moment is waited for', async () => {
   await withFile(async (registry, path) => {
     const database = await openSqlite(path, { busyTimeoutMs: 100 });

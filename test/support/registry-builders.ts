@@ -16,7 +16,6 @@ import type { SignedRecord } from '../../src/model/signed-record.ts';
 import type {
   ChangeOutcome,
   CommitStep,
-  FirstRoster,
   MemberRecord,
   NameChange,
   PutChange,
@@ -25,6 +24,7 @@ import type {
   RenameChange,
   SealedBody,
 } from '../../src/registry/registry.ts';
+import type { FirstRoster } from '../../src/registry/roster-swap.ts';
 
 const digest = (text: string): string => createHash('sha256').update(text).digest('hex');
 

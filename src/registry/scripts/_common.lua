@@ -85,10 +85,17 @@ local function currentOf(name)
   return found[1], found[2]
 end
 
-local function writeName(name, fields)
+-- `catalogue` is '1' or not; the field is absent from the hash when it is not.
+local function writeName(name, catalogue, fields)
   redis.call('DEL', K.name .. name)
   redis.call('HSET', K.name .. name, unpack(fields))
   redis.call('ZADD', K.names, 0, name)
+  if catalogue == '1' then
+    redis.call('HSET', K.name .. name, 'catalogue', '1')
+    redis.call('ZADD', K.catalogues, 0, name)
+  else
+    redis.call('ZREM', K.catalogues, name)
+  end
   listAdd(K.data, K.indexOfData, name)
 end
 
@@ -96,6 +103,7 @@ local function deleteName(name)
   setNodes(name, {})
   redis.call('DEL', K.name .. name)
   redis.call('ZREM', K.names, name)
+  redis.call('ZREM', K.catalogues, name)
   listRemove(K.data, K.indexOfData, name)
   redis.call('SREM', K.placementsLate, name)
 end
@@ -103,10 +111,10 @@ end
 -- A name as it is answered: see nameOf in _redis-codec.ts.
 local function recordOf(name)
   local found = redis.call('HMGET', K.name .. name,
-    'version', 'sequence', 'incarnation', 'operation', 'chunks', 'body', 'wrap')
+    'version', 'sequence', 'incarnation', 'operation', 'chunks', 'catalogue', 'body', 'wrap')
   if not found[1] then return false end
-  found[8] = redis.call('HGET', K.pendingOf, name)
-  found[9] = name
+  found[9] = redis.call('HGET', K.pendingOf, name)
+  found[10] = name
   return found
 end
 

@@ -2,7 +2,7 @@
 -- ARGV: 1 run id, 2 incarnation, 3 layout number, 4 oldest upload in ms, 5 seconds an outcome is kept, then for each
 --   change: kind (put, rename, remove), operation id, name, to ('' unless rename), '1' if absent or '', if version
 --   or '', version, follows, wrap epoch, body, wrap; for rename: tombstone version, follows, wrap epoch, body, wrap;
---   for put: chunk count, number of nodes, nodes (without duplicates).
+--   for put: chunk count, '1' for a catalogue or '', number of nodes, nodes (without duplicates).
 -- Reply: for each change {1, sequence, incarnation, replaced version or '', replaced sequence or '', '1' if repeated}
 --   or {0, code, current version or '', current sequence or ''}.
 -- Errors: registry-lost.
@@ -25,6 +25,7 @@ local function takeChange()
   if change.kind == 'rename' then change.tombstone = takeBody() end
   if change.kind == 'put' then
     change.chunks = take()
+    change.catalogue = take()
     change.nodes = {}
     for each = 1, tonumber(take()) do change.nodes[each] = take() end
   end
@@ -88,15 +89,15 @@ end
 local function moveName(change, sequence)
   local sealed = change.sealed
   if change.kind == 'remove' then return deleteName(change.name) end
-  local chunks, nodes = change.chunks, change.nodes
+  local chunks, catalogue, nodes = change.chunks, change.catalogue, change.nodes
   if change.kind == 'rename' then
-    chunks = redis.call('HGET', K.name .. change.name, 'chunks')
+    chunks, catalogue = unpack(redis.call('HMGET', K.name .. change.name, 'chunks', 'catalogue'))
     nodes = redis.call('LRANGE', K.nodesOfFile .. change.name, 0, -1)
     deleteName(change.name)
     -- The new name may lie before the cursor of a rebuild that is under way.
     if redis.call('HEXISTS', K.life, 'rebuilding') == 1 then redis.call('SADD', K.placementsLate, change.to) end
   end
-  writeName(change.target, { 'version', sealed.version, 'sequence', sequence, 'incarnation', incarnation,
+  writeName(change.target, catalogue, { 'version', sealed.version, 'sequence', sequence, 'incarnation', incarnation,
     'operation', change.operation, 'chunks', chunks, 'body', sealed.body, 'wrap', sealed.wrap })
   setNodes(change.target, nodes)
 end

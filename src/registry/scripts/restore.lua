@@ -2,8 +2,8 @@
 -- ARGV: 1 run id, 2 incarnation, 3 sequence, 4 lease epoch, 5 retired up to, 6 leader epoch or '', 7 seconds an
 --   outcome is kept, 8 number of layouts, for each: number, packed layout; number of dead names, for each: name,
 --   sequence; number of operations, for each: id, sequence, incarnation; then for each live name: name, version,
---   sequence, incarnation, operation id, chunk count, body, '1' when the body stays, wrap, number of nodes, nodes
---   (without duplicates).
+--   sequence, incarnation, operation id, chunk count, '1' for a catalogue or '', body, '1' when the body stays, wrap,
+--   number of nodes, nodes (without duplicates).
 -- Reply: OK. Errors: registry-lost, stale-incarnation, stale-leader.
 if not known() then return fail('registry-lost') end
 if not begun(ARGV[1], ARGV[2]) then return fail('stale-incarnation') end
@@ -47,7 +47,7 @@ for _ = 1, tonumber(take()) do
 end
 while at <= #ARGV do
   local name, version, sequence, incarnation, operation = take(), take(), take(), take(), take()
-  local chunks, body, stays, wrap = take(), take(), take(), take()
+  local chunks, catalogue, body, stays, wrap = take(), take(), take(), take(), take()
   local nodes = {}
   for each = 1, tonumber(take()) do nodes[each] = take() end
   local current, currentSequence = currentOf(name)
@@ -58,7 +58,7 @@ while at <= #ARGV do
       fields[#fields + 1] = 'body'
       fields[#fields + 1] = body
     end
-    writeName(name, fields)
+    writeName(name, catalogue, fields)
     setNodes(name, nodes)
   end
 end

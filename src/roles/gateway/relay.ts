@@ -22,6 +22,7 @@ type Relayed =
   | 'name.get'
   | 'name.list'
   | 'name.where'
+  | 'catalogue.list'
   | 'network.status'
   | 'node.drain'
   | 'node.resume'
@@ -61,6 +62,7 @@ const checks: { readonly [N in Relayed]: (request: RequestOf<N>) => void } = {
   'name.get': ({ names }) => checkNames(names),
   'name.list': ({ after }) => checkNames(after === undefined ? [] : [after]),
   'name.where': ({ name }) => checkNames([name]),
+  'catalogue.list': () => undefined,
   'network.status': () => undefined,
   'node.drain': () => undefined,
   'node.resume': () => undefined,
@@ -94,6 +96,7 @@ export class Relay {
       'name.get': this.#relay('name.get'),
       'name.list': this.#relay('name.list'),
       'name.where': this.#relay('name.where'),
+      'catalogue.list': this.#relay('catalogue.list'),
       'network.status': this.#relay('network.status'),
       'node.drain': this.#relay('node.drain'),
       'node.resume': this.#relay('node.resume'),

@@ -9,6 +9,7 @@ import { commonHandlers, every } from '../common.ts';
 import type { RoleContext } from '../context.ts';
 import type { PeerBook } from '../peer-book.ts';
 import { Alarms } from './alarms.ts';
+import { listCatalogues } from './catalogues.ts';
 import { Committer } from './commit.ts';
 import { type Heartbeat, MasterCore } from './core.ts';
 import { ManifestWriter } from './durable.ts';
@@ -77,6 +78,9 @@ const nameHandlers = ({ core, writer, committer, names, viewNames }: Parts): Han
     answer: await (fromNodes ? viewNames : names).get(client, request),
   }),
   'master.name.list': async ({ request: { request } }) => ({ answer: await names.list(request) }),
+  'master.catalogue.list': async ({ request: { client, request } }) => ({
+    answer: await listCatalogues(core, writer, client, request),
+  }),
   'master.name.where': async ({ request: { request } }) => ({ answer: await names.where(request) }),
 });
 

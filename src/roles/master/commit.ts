@@ -35,8 +35,8 @@ const toNameChange = (core: MasterCore, view: View, change: WireNameChange): Nam
     case 'put': {
       const owners = new Set(nodesOfFile(view.newest, sealed.version, change.chunkCount));
       const nodes = core.nodesOf(view).filter(({ keyHash }) => owners.has(keyHash));
-      const { chunkCount } = change;
-      return { ...base, kind: 'put', sealed, chunkCount, nodes: nodes.map(({ address }) => address) };
+      const { chunkCount, catalogue = false } = change;
+      return { ...base, kind: 'put', sealed, chunkCount, catalogue, nodes: nodes.map(({ address }) => address) };
     }
     case 'rename':
       wrapEpochOf(change.tombstone.wrap);

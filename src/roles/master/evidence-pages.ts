@@ -98,6 +98,7 @@ export interface ReadEvidence {
   readonly manifest: Manifest;
   readonly name: string;
   readonly chunkCount: number;
+  readonly catalogue?: boolean | undefined;
 }
 
 /**

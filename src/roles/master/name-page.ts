@@ -11,6 +11,12 @@ const restBytes = 400;
 const bytesOf = (record: WireNameRecord | null): number =>
   record ? restBytes + 2 * Buffer.byteLength(record.name) + Math.ceil(record.body.length / 3) * 4 : 5;
 
+export const toWireRecord = (record: NameRecord, body: Uint8Array): WireNameRecord => {
+  const { name, version, sequence, incarnation, operationId, chunkCount, catalogue, wrap } = record;
+  const facts = { name, version, sequence, incarnation, operationId, chunkCount, body, wrap };
+  return catalogue ? { ...facts, catalogue } : facts;
+};
+
 export class NamePage {
   readonly records: (WireNameRecord | null)[] = [];
   readonly #toWire: (record: NameRecord) => Promise<WireNameRecord>;

@@ -14,7 +14,7 @@ import type { AnswerOf, RequestOf } from '../../wire/routes.ts';
 import type { MasterCore, View } from './core.ts';
 import type { ManifestWriter } from './durable.ts';
 import { listCopies } from './holdings.ts';
-import { NamePage } from './name-page.ts';
+import { NamePage, toWireRecord } from './name-page.ts';
 import { planPart, ticketFor } from './plans.ts';
 
 /** Upper bounds of the bytes that a chunk, and each of its copies, take in an answer. */
@@ -104,9 +104,7 @@ export class Names {
   }
 
   async #toWire(view: View, record: NameRecord): Promise<WireNameRecord> {
-    const { name, version, sequence, incarnation, operationId, chunkCount, wrap } = record;
-    const body = record.body ?? (await this.#readBody(view, record));
-    return { name, version, sequence, incarnation, operationId, chunkCount, body, wrap };
+    return toWireRecord(record, record.body ?? (await this.#readBody(view, record)));
   }
 
   /** A long body from the owners of chunk 0: the manifest of exactly this sequence, rightly signed. */

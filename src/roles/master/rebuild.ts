@@ -232,11 +232,13 @@ export class Rebuilder {
         live.set(name, { ...entry, sequence });
       }
     }
-    const names = [...live.values()].map(({ name, chunkCount, manifest, sequence }): RestoredName => {
-      const { version, incarnation, operationId, body, wrap } = manifest;
-      const nodes = nodesOfFile(view.newest, version, chunkCount).flatMap((node) => addresses.get(node) ?? []);
-      return { name, chunkCount, version, sequence, incarnation, operationId, body, wrap, nodes };
-    });
+    const names = [...live.values()].map(
+      ({ name, chunkCount, catalogue = false, manifest, sequence }): RestoredName => {
+        const { version, incarnation, operationId, body, wrap } = manifest;
+        const nodes = nodesOfFile(view.newest, version, chunkCount).flatMap((node) => addresses.get(node) ?? []);
+        return { name, chunkCount, catalogue, version, sequence, incarnation, operationId, body, wrap, nodes };
+      },
+    );
     for (let from = 0; from < names.length; from += limits.batchEntriesMax) {
       const step = names.slice(from, from + limits.batchEntriesMax);
       await this.#core.registry.restore({ incarnation: ground.life.incarnation, epoch, names: step });

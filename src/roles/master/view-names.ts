@@ -15,7 +15,7 @@ import { askNodes, type KnownLayouts, layoutsOf, type NodesView, soundOnes, type
 import type { MasterCore, View } from './core.ts';
 import type { ManifestWriter } from './durable.ts';
 import { type FoundManifest, type ReadEvidence, readFound } from './evidence-pages.ts';
-import { NamePage } from './name-page.ts';
+import { NamePage, toWireRecord } from './name-page.ts';
 import { planPart, ticketFor } from './plans.ts';
 
 interface Ground {
@@ -50,8 +50,7 @@ export class ViewNames {
     const read = await this.#read(ground, names, found, stale);
     const page = new NamePage(async (record) => {
       if (!record.body) throw new OperaError('internal', 'a manifest without its body');
-      const { name, version, sequence, incarnation, operationId, chunkCount, body, wrap } = record;
-      return { name, version, sequence, incarnation, operationId, chunkCount, body, wrap };
+      return toWireRecord(record, record.body);
     });
     const whole = await page.add(read);
     const versions = page.records.flatMap((record) => (record ? [record.version] : []));
@@ -138,10 +137,11 @@ export class ViewNames {
       if (!entry) return undefined;
       const evidence = read.get(entry);
       if (evidence?.name !== name) throw away('a manifest moved on meanwhile');
-      const { manifest, chunkCount } = evidence;
+      const { manifest, chunkCount, catalogue = false } = evidence;
       if (manifest.state === 'dead') return undefined;
       const { version, sequence, incarnation, operationId, body, wrap } = manifest;
-      return { name, version, sequence, incarnation, operationId, chunkCount, body, wrap, pending: undefined };
+      const facts = { name, version, sequence, incarnation, operationId, chunkCount, catalogue };
+      return { ...facts, body, wrap, pending: undefined };
     });
   }
 

@@ -15,6 +15,7 @@ import type { NodeCore } from './core.ts';
 import type { NameIndex } from './name-index.ts';
 
 type ReadManifest = AnswerOf<'evidence.read'>['manifests'][number];
+type ReadContent = NonNullable<ReadManifest>['content'];
 
 const stateHandler =
   (core: NodeCore): Handler<'evidence.state'> =>
@@ -67,12 +68,14 @@ const chunkCountOf = (content: ManifestContent): number =>
   content.kind === 'file' ? createGeometry(content.size, content.chunkLengths).chunkCount : 0;
 
 /** What the body of a kept manifest says; undefined when its key is not held or it does not open. */
-const contentOf = (core: NodeCore, stored: StoredManifest): { name: string; chunkCount: number } | undefined => {
+const contentOf = (core: NodeCore, stored: StoredManifest): ReadContent | undefined => {
   try {
     const { network, version, state, body, wrap } = parseManifest(stored.record);
     const fileKey = openWrap(core.keys.keyring, network, version, wrap);
     const content = openManifestBody(fileKey, network, version, state, body);
-    return { name: content.name, chunkCount: chunkCountOf(content) };
+    const facts = { name: content.name, chunkCount: chunkCountOf(content) };
+    const isCatalogue = content.kind === 'file' && content.chunkLengths !== undefined;
+    return isCatalogue ? { ...facts, catalogue: true } : facts;
   } catch {
     return undefined;
   }

@@ -283,7 +283,7 @@ test('gateways give the names in the registry wraps under the new epoch and chan
     const wrap = wrapFileKey(first.open.keys.keyring, networkId, version, fileKey, random);
     if (at === 7) wrap[75] = (wrap[75] ?? 0) ^ 1;
     const facts = { name: `n/${at}`, version, sequence: BigInt(at + 1), incarnation: 1, operationId: newOperation() };
-    return { ...facts, chunkCount: 1, body: random.bytes(60), wrap, nodes: [] };
+    return { ...facts, chunkCount: 1, catalogue: false, body: random.bytes(60), wrap, nodes: [] };
   });
   const registry = world.registry();
   await registry.restore({ incarnation: 1, names, sequence: 250n });
