@@ -83,7 +83,8 @@ const groupOf = ({ output }: Query, { values }: StarSystem): string | number | n
   return typeof value === 'number' ? Math.floor(value / output.width) : null;
 };
 
-const compareGroups = (
+/** Groups in ascending order, null last. */
+export const compareGroups = (
   [a]: readonly [string | number | null, number],
   [b]: readonly [string | number | null, number],
 ): number => {

@@ -107,15 +107,29 @@ export const bindPlaces = (expression: Expression, find: (place: NamedPlace) => 
   return bind(expression);
 };
 
-/** Refuses trees that are too large to be worked on; for trees that come over the wire. */
+/**
+ * What a text of queryTermsMax terms nested queryDepthMax deep can become at most: a term is up to four parts (`not`,
+ * `and` and two comparisons of `not between`) and is joined by another; a bracket is an `or`, an `and` and a `not`.
+ */
+const partsMax = 8 * limits.queryTermsMax;
+const depthMax = 4 * limits.queryDepthMax;
+
+/** Refuses trees that are too large to be worked on, while they are read or walked. */
+export class TreeBounds {
+  #parts = 0;
+
+  /** Counts a part `depth` below the root. Throws `too-large`. */
+  count(depth: number): void {
+    this.#parts += 1;
+    if (this.#parts > partsMax) throw new OperaError('too-large', `a query has at most ${partsMax} parts`);
+    if (depth > depthMax) throw new OperaError('too-large', `a query is nested at most ${depthMax} deep`);
+  }
+}
+
 export const assertBounded = (expression: Expression): void => {
-  let terms = 0;
+  const bounds = new TreeBounds();
   const walk = (part: Expression, depth: number): void => {
-    terms += 1;
-    if (terms > limits.queryTermsMax)
-      throw new OperaError('too-large', `a query has at most ${limits.queryTermsMax} terms`);
-    if (depth > limits.queryDepthMax)
-      throw new OperaError('too-large', `a query is nested at most ${limits.queryDepthMax} deep`);
+    bounds.count(depth);
     if (part.kind === 'and' || part.kind === 'or') for (const inner of part.parts) walk(inner, depth + 1);
     if (part.kind === 'not') walk(part.part, depth + 1);
   };

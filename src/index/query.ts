@@ -42,9 +42,12 @@ export interface Query {
   readonly sort: readonly SortKey[];
   /** Rows at most. */
   readonly limit: number;
-  readonly columns: readonly (FieldName | 'separation')[];
+  /** `all`: whole records, with names, sources of derived values, stars and planets. */
+  readonly columns: readonly QueryColumn[] | 'all';
   readonly output: Output;
 }
+
+export type QueryColumn = FieldName | 'separation';
 
 /** A question as people write it, one text a flag. */
 export interface QueryText {
@@ -58,7 +61,7 @@ export interface QueryText {
   /** `dist`, `-mag`, `class,mag desc`. */
   readonly sort?: string;
   readonly limit?: number;
-  /** `name,ra,dec`. */
+  /** `name,ra,dec`, or `all`. */
   readonly columns?: string;
   readonly count?: boolean;
   /** A field. */
@@ -84,11 +87,14 @@ const parseSort = (text: string): SortKey[] =>
     return { by: word.toLowerCase() === 'separation' ? 'separation' : fieldIn(word, '--sort'), descending };
   });
 
-const parseColumns = (text: string): (FieldName | 'separation')[] =>
-  text
-    .split(',')
-    .map((word) => word.trim())
-    .map((word) => (word.toLowerCase() === 'separation' ? 'separation' : fieldIn(word, '--columns')));
+const parseColumns = (text: string): QueryColumn[] | 'all' => {
+  if (text.trim().toLowerCase() === 'all') return 'all';
+  const words = text.split(',').map((word) => word.trim());
+  const columns = words.map((word) =>
+    word.toLowerCase() === 'separation' ? 'separation' : fieldIn(word, '--columns'),
+  );
+  return [...new Set(columns)];
+};
 
 const parseOutput = ({ count, group, histogram }: QueryText): Output => {
   const asked = [count === true, group !== undefined, histogram !== undefined].filter(Boolean).length;
@@ -151,17 +157,16 @@ export const parseQuery = (text: QueryText): Query => {
     : centreOf(where);
   const sort =
     text.sort === undefined ? (centre ? [{ by: 'separation', descending: false } as const] : []) : parseSort(text.sort);
-  const columns: readonly (FieldName | 'separation')[] =
-    text.columns === undefined ? usualColumns : parseColumns(text.columns);
-  if (!centre && (sort.some(({ by }) => by === 'separation') || columns.includes('separation'))) {
+  const asked = text.columns === undefined ? undefined : parseColumns(text.columns);
+  if (!centre && (sort.some(({ by }) => by === 'separation') || asked?.includes('separation') === true)) {
     throw usage('separation is measured from the centre of --cone or --near, and there is none');
   }
   const limit = text.limit ?? limits.queryRowsMax;
   if (!Number.isInteger(limit) || limit < 1 || limit > limits.queryRowsMax) {
     throw usage(`--limit is a whole number in [1, ${limits.queryRowsMax}]`);
   }
-  const withSeparation = centre && text.columns === undefined ? [...columns, 'separation' as const] : columns;
-  return { where, centre, sort, limit, columns: withSeparation, output: parseOutput(text) };
+  const columns = asked ?? (centre ? [...usualColumns, 'separation' as const] : usualColumns);
+  return { where, centre, sort, limit, columns, output: parseOutput(text) };
 };
 
 /** Stars that must be looked up first. */

@@ -147,16 +147,20 @@ test('queries are bounded in length, terms and depth', () => {
   assert.match(errorOf(`name = '${'x'.repeat(9000)}'`)[0] ?? '', /at most 8192 characters/);
   const leaf: Expression = { kind: 'known', field: 'ra' };
   let deep: Expression = { kind: 'and', parts: [leaf] };
-  for (let level = 0; level < 40; level++) deep = { kind: 'not', part: deep };
+  for (let level = 0; level < 200; level++) deep = { kind: 'not', part: deep };
   assert.throws(
     () => assertBounded(deep),
     (error) => isOperaError(error, 'too-large'),
   );
   assert.throws(
-    () => assertBounded({ kind: 'or', parts: Array.from({ length: 600 }, () => leaf) }),
+    () => assertBounded({ kind: 'or', parts: Array.from({ length: 5_000 }, () => leaf) }),
     (error) => isOperaError(error, 'too-large'),
   );
   assertBounded({ kind: 'or', parts: [leaf, leaf] });
+  // What a text within its bounds becomes is within those of trees.
+  assertBounded(parseExpression(Array.from({ length: 500 }, () => '!hz').join(' or ')));
+  assertBounded(parseExpression(Array.from({ length: 300 }, () => 'v not between 1 and 2').join(' and ')));
+  assertBounded(parseExpression(`${'hz or hz and not ('.repeat(31)}hz${')'.repeat(31)}`));
 });
 
 test('no text makes the parser fail in another way than by pointing', () => {
