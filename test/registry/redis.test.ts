@@ -93,6 +93,23 @@ withServer('the public keys are lists that redis-cli can read', async (registry,
   }
 });
 
+withServer(
+  'a name that a master of before changed is a catalogue only if its own record says so',
+  async (registry, running) => {
+    for (const name of ['kept', 'overwritten', 'removed']) {
+      const version = await build.openUpload(registry, name);
+      await build.commitDone(registry, build.put(name, version, { catalogue: true }));
+    }
+    await running.command('HDEL network:name:overwritten catalogue');
+    await running.command('DEL network:name:removed');
+    const listed = await registry.listCatalogues({ prefix: '', max: 9 });
+    assert.deepEqual(
+      listed.map(({ name }) => name),
+      ['kept'],
+    );
+  },
+);
+
 withServer('removing in any order leaves no list, index or name behind', async (registry, running) => {
   const names = Array.from({ length: 20 }, (_, at) => `f${at}`);
   const puts = new Map<string, Awaited<ReturnType<typeof build.putName>>>();
