@@ -1,6 +1,6 @@
 // Random histories of names, uploads, layouts and key epochs, carried out by a registry and by the model in memory:
-// outcomes, names, catalogues, pending changes and public keys must be equal, and the public keys those of a naive recount.
-// Both draw their sequences from a counter that was set far ahead of any clock, so sequences are equal too.
+// outcomes, names, catalogues, pending changes and public keys must be equal, and the public keys those of a naive
+// recount. Both draw their sequences from a counter that was set far ahead of any clock, so sequences are equal too.
 import assert from 'node:assert/strict';
 import * as check from 'fast-check';
 import { MemoryRegistryStore } from '../../src/registry/memory-store.ts';

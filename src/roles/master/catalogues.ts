@@ -1,6 +1,6 @@
-// The snapshot that a query about star systems is made on: every live catalogue as of one step of the registry, the plan
-// to reach its chunks, and tickets. Invariant: what it names is durable; a pending name is finished before it is told,
-// as in every answer about names. It reads no chunk and knows nothing of indexes.
+// The snapshot that a query about star systems is made on: every live catalogue as of one step of the registry, the
+// plan to reach its chunks, and tickets. Invariant: what it names is durable; a pending name is finished before it is
+// told, as in every answer about names. It reads no chunk and knows nothing of indexes.
 import { OperaError } from '../../errors/errors.ts';
 import type { KeyHash } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
