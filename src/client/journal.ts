@@ -1,7 +1,8 @@
 // The resume journal of one put, `<home>/journal/<hash>.jsonl`: what a killed put needs to go on without sealing
 // anything twice. A line is on disk before the first byte of its chunk leaves. Mode 0600; the file key lies in it
 // wrapped. A lock file keeps two puts of one source and name apart: the second one goes without a journal.
-//   line 1  {v, network, name, version, header, wrap, ticket, operationId, follows, stamp, atMs}
+//   line 1  {v, network, name, version, header, wrap, ticket, operationId, follows, stamp, atMs,
+//           catalogue?: SHA-256 of what the note says}
 //   others  {i: chunk index, h: SHA-256 of the sealed chunk} or {t: a renewed ticket}; a torn last line is absent
 import { type FileHandle, open, readFile, readdir, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -52,6 +53,7 @@ const headSchema = v.strictObject({
   follows: u64,
   stamp: stampSchema,
   atMs: milliseconds,
+  catalogue: v.optional(bytes(32)),
 });
 const chunkSchema = v.strictObject({ i: chunkIndex, h: bytes(32) });
 const ticketSchema = v.strictObject({ t: ticketRecord });
@@ -96,6 +98,10 @@ const parseContents = (text: string): Contents | undefined => {
   }
 };
 
+const noBytes = new Uint8Array();
+const hashOf = (note: string | undefined): Uint8Array | undefined =>
+  note === undefined ? undefined : sha256(utf8(note));
+
 export interface ResumedPut {
   readonly upload: Upload;
   readonly plan: Plan;
@@ -130,12 +136,20 @@ export class PutJournal {
     return this.#hashes.length;
   }
 
-  /** Takes up what an earlier process left; undefined (and an empty journal) when it cannot be gone on with. */
-  async resume(session: Session, signal: AbortSignal | undefined): Promise<ResumedPut | undefined> {
+  /**
+   * Takes up what an earlier process left; undefined (and an empty journal) when it cannot be gone on with. `note` is
+   * what the note of the catalogue says, undefined for an ordinary file: another one cuts and means something else.
+   */
+  async resume(
+    session: Session,
+    note: string | undefined,
+    signal: AbortSignal | undefined,
+  ): Promise<ResumedPut | undefined> {
     const contents = this.#contents;
     this.#contents = undefined;
     if (!contents) return undefined;
-    const resumed = await this.#takeUp(session, contents, signal);
+    const isSame = equalBytes(contents.head.catalogue ?? noBytes, hashOf(note) ?? noBytes);
+    const resumed = isSame && (await this.#takeUp(session, contents, signal));
     if (!resumed) {
       await this.discard();
       return undefined;
@@ -175,7 +189,7 @@ export class PutJournal {
   }
 
   /** Begins anew for a fresh upload; durable when it resolves. */
-  async begin(session: Session, upload: Upload, plan: Plan): Promise<void> {
+  async begin(session: Session, upload: Upload, plan: Plan, note: string | undefined): Promise<void> {
     const { connection, networkId: network } = session;
     const { name, version, keys, operationId: id, follows } = upload;
     const { ticket } = plan.last;
@@ -195,6 +209,7 @@ export class PutJournal {
       follows,
       stamp: { ...this.#stamp },
       atMs: Math.round(connection.clock.nowMs()),
+      catalogue: hashOf(note),
     };
     this.#handle = await open(this.#path, 'w', 0o600);
     await this.#append(formatJson(head));

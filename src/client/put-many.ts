@@ -1,13 +1,17 @@
 // Putting many files: small ones in batches (one plan, few stores with their commits), large ones one by one.
 // Each file succeeds or fails alone. Two sources that come to one name are both refused: which one would win would be
-// chance. Memory is bounded by two batches, whatever the number of files.
+// chance. Memory is bounded by two batches, whatever the number of files. Small files of star systems travel in the
+// same batches, with their notes; their indexes are waited for together.
 import { chunkBytesMax, sealedLength } from '../crypto/geometry.ts';
 import { isOperaError, OperaError, toOperaError } from '../errors/errors.ts';
+import { RecordCutter } from '../index/cut.ts';
 import { limits } from '../model/limits.ts';
 import { parseName } from '../model/names.ts';
 import type { WireChangeOutcome, WireNameChange } from '../wire/messages-names.ts';
-import type { ByteSource } from './byte-source.ts';
+import { type ByteSource, sourceOfBytes } from './byte-source.ts';
+import { type Catalogue, type CatalogueResult, recognise } from './catalogue.ts';
 import { commitChange } from './commit.ts';
+import { waitForIndex } from './index-wait.ts';
 import { forEachAtOnce } from './parallel.ts';
 import type { Plan } from './plan.ts';
 import { putFile, type PutRequest, type PutResult } from './put.ts';
@@ -25,6 +29,8 @@ export interface PutItem {
 }
 
 export interface PutManyRequest extends Pick<PutRequest, 'condition' | 'signal' | 'onProgress'> {
+  /** As in PutRequest, for each item; asked again when an item turns out to be a large one. */
+  readonly catalogueOf?: (item: PutItem) => PutRequest['catalogue'];
   /** Small files read at once, and large files sent at once. */
   readonly width?: number;
   /** Told of each file as soon as its fate is known; no order. */
@@ -36,6 +42,19 @@ interface ReadItem {
   readonly item: PutItem;
   readonly plaintext: Uint8Array;
   readonly modified: string | undefined;
+  readonly small: SmallCatalogue | undefined;
+}
+
+/** A catalogue of one chunk, whose records were read. */
+interface SmallCatalogue {
+  readonly catalogue: Catalogue;
+  readonly counts: Omit<CatalogueResult, 'queryable'>;
+}
+
+interface CommittedCatalogue {
+  readonly item: PutItem;
+  readonly small: SmallCatalogue;
+  readonly result: PutResult;
 }
 
 /** A small file sealed for its upload. */
@@ -46,6 +65,7 @@ interface SealedItem {
   readonly sealed: SealedChunk;
   readonly build: ReturnType<typeof putChange>;
   readonly change: WireNameChange;
+  readonly small: SmallCatalogue | undefined;
 }
 
 /** Bytes of one entry's part of a store message: name twice (clear and sealed), hashes, ids, keys. */
@@ -130,6 +150,7 @@ class PutMany {
           ...(condition ? { condition } : {}),
           ...(onProgress ? { onProgress } : {}),
           ...(item.resumeKey === undefined ? {} : { resumeKey: item.resumeKey }),
+          ...this.#catalogueOf(item),
         };
         onResult(item, await putFile(this.#session, source, request));
       } finally {
@@ -140,12 +161,17 @@ class PutMany {
     }
   }
 
+  #catalogueOf(item: PutItem): Pick<PutRequest, 'catalogue'> {
+    const catalogue = this.#request.catalogueOf?.(item);
+    return catalogue === undefined ? {} : { catalogue };
+  }
+
   async #putBatch(batch: readonly PutItem[], signal: AbortSignal): Promise<void> {
     const read: ReadItem[] = [];
     const grown: PutItem[] = [];
     await forEachAtOnce(batch, Math.max(8, this.#request.width ?? 1), signal, async (item) => {
       try {
-        const found = await readWhole(item);
+        const found = await readWhole(item, this.#catalogueOf(item).catalogue);
         if (found) read.push(found);
         else grown.push(item);
       } catch (error) {
@@ -187,17 +213,42 @@ class PutMany {
     const chunks = sealed.map((entry) => ({ ...entry.sealed, commit: entry.change }));
     const results = await storeChunks(this.#session, plan, chunks, { signal });
     const outcomes = await this.#commitTogether(plan, sealed, results, signal);
-    await forEachAtOnce(sealed.entries(), limits.chunksInFlight, signal, ([at, entry], inner) =>
-      this.#finish(plan, entry, results[at], outcomes.get(entry), inner),
-    );
+    const committed: CommittedCatalogue[] = [];
+    await forEachAtOnce(sealed.entries(), limits.chunksInFlight, signal, async ([at, entry], inner) => {
+      const result = await this.#finish(plan, entry, results[at], outcomes.get(entry), inner);
+      if (!result) return;
+      if (entry.small) committed.push({ item: entry.item, small: entry.small, result });
+      else this.#tell(entry.item, result);
+    });
+    await this.#tellWhenIndexed(plan, committed, signal);
   }
 
-  #seal({ item, plaintext, modified }: ReadItem, upload: Upload): SealedItem {
+  /** Catalogues are told when their records can be queried; other files do not wait for them. */
+  async #tellWhenIndexed(plan: Plan, committed: readonly CommittedCatalogue[], signal: AbortSignal): Promise<void> {
+    const awaited = committed.filter(({ small }) => small.catalogue.options.wait ?? true);
+    const byVersion = new Map(committed.map(({ small, result }) => [result.version, small]));
+    for (const { small } of awaited) small.catalogue.options.onIndexed?.(0, small.counts.rows);
+    const versions = awaited.map(({ small, result: { version } }) => ({ version, chunkRecords: [small.counts.rows] }));
+    const missing = await waitForIndex(this.#session, plan, versions, {
+      signal,
+      onIndexed: (version, records) => byVersion.get(version)?.catalogue.options.onIndexed?.(records, 0),
+    });
+    const ready = new Set(versions.map(({ version }) => version).filter((version) => !missing.has(version)));
+    for (const { item, small, result } of committed) {
+      const queryable = ready.has(result.version);
+      this.#tell(item, { ...result, catalogue: { ...small.counts, queryable } });
+    }
+  }
+
+  #seal({ item, plaintext, modified, small }: ReadItem, opened: Upload): SealedItem {
+    const upload = small?.catalogue.noted(this.#session, opened) ?? opened;
     const sealed = sealOf(upload, { index: 0, plaintext, last: true });
-    const facts = { size: plaintext.length, modified, chunkCount: 1 };
+    const size = plaintext.length;
+    const lengths = small && { chunkLengths: [size], chunkRecords: [small.counts.rows] };
+    const facts = { size, modified, chunkCount: 1, ...lengths };
     const build = putChange(this.#session, upload, facts, this.#request.condition ?? {});
     const change = build(upload.follows, this.#session.connection.keys.keyring);
-    return { item, size: plaintext.length, upload, sealed, build, change };
+    return { item, size, upload, sealed, build, change, small };
   }
 
   /** What nodes did not pass on is committed in one message; what fails there is tried one by one. */
@@ -230,13 +281,14 @@ class PutMany {
     return outcomes;
   }
 
+  /** The file once it is committed; undefined when it was told that it is not. */
   async #finish(
     plan: Plan,
     { item, size, upload, sealed, build, change }: SealedItem,
     result: StoreResult | undefined,
     outcome: WireChangeOutcome | undefined,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<PutResult | undefined> {
     try {
       if (!result?.stored) throw result?.error ?? new OperaError('internal', 'a chunk was forgotten');
       const done = await commitChange(this.#session, {
@@ -254,18 +306,33 @@ class PutMany {
       this.#session.seen.raise(name, sequence);
       this.#request.onProgress?.(size);
       const facts = { size, chunkCount: 1, copies: result.copies, resumedChunks: 0 };
-      this.#tell(item, { name, version, sequence, replaced: replaced?.version, ...facts });
+      return { name, version, sequence, replaced: replaced?.version, ...facts };
     } catch (error) {
       if (isOperaError(error, 'aborted') || signal.aborted) throw error;
       this.#tell(item, toOperaError(error));
+      return undefined;
     }
   }
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : 'it cannot be read');
 
-/** The content of a small file; undefined when it has grown beyond one chunk since it was listed. */
-const readWhole = async (item: PutItem): Promise<ReadItem | undefined> => {
+/** The records of a small catalogue; undefined when they need more than one chunk. */
+const readRecords = async (catalogue: Catalogue, plaintext: Uint8Array): Promise<SmallCatalogue | undefined> => {
+  const cutter = new RecordCutter(catalogue.note.dialect);
+  if ([...cutter.push(plaintext), ...cutter.end()].length !== 1) return undefined;
+  const reading = catalogue.read(plaintext.length);
+  try {
+    for await (const _ of reading.chunks(sourceOfBytes(plaintext)));
+    const counts = await reading.end();
+    return counts && { catalogue, counts };
+  } finally {
+    await reading.close();
+  }
+};
+
+/** The content of a small file; undefined when it needs more than one chunk, or has grown since it was listed. */
+const readWhole = async (item: PutItem, options: PutRequest['catalogue']): Promise<ReadItem | undefined> => {
   const source = await item.open();
   try {
     const { size, modified } = source;
@@ -274,7 +341,9 @@ const readWhole = async (item: PutItem): Promise<ReadItem | undefined> => {
     if ((await source.read(plaintext)) !== size)
       throw new OperaError('source-changed', 'the file became shorter while it was read');
     await source.verifyUnchanged();
-    return { item, plaintext, modified };
+    const catalogue = recognise(plaintext, true, options);
+    const small = catalogue && (await readRecords(catalogue, plaintext));
+    return catalogue && !small ? undefined : { item, plaintext, modified, small };
   } finally {
     await source.close();
   }

@@ -1,14 +1,23 @@
 // Putting one file: open, seal each chunk once, store, commit. Chunks travel a few at a time in constant memory; a
-// file of one chunk is stored and committed in one message. A put that was killed goes on from its journal.
+// file of one chunk is stored and committed in one message. A put that was killed goes on from its journal. A file of
+// star systems is cut where records end, and the put resolves when these can be queried (catalogue.ts).
 // Invariant: nothing is committed unless the source was the same from its first byte to its last.
 import { equalBytes } from '../crypto/digest.ts';
-import { chunkBytesMax, chunkPlaintextLength } from '../crypto/geometry.ts';
+import { chunkBytesMax, createGeometry } from '../crypto/geometry.ts';
 import { isOperaError, OperaError } from '../errors/errors.ts';
 import type { VersionId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import { parseName } from '../model/names.ts';
 import { type ByteSource, cutChunks, type PlainChunk } from './byte-source.ts';
+import {
+  type Catalogue,
+  type CatalogueOptions,
+  type CatalogueReading,
+  type CatalogueResult,
+  lookAt,
+} from './catalogue.ts';
 import { commitChange, type DoneOutcome } from './commit.ts';
+import { waitForIndex } from './index-wait.ts';
 import { forEachAtOnce } from './parallel.ts';
 import { Patience } from './patience.ts';
 import type { Plan } from './plan.ts';
@@ -22,6 +31,8 @@ export interface PutRequest {
   readonly condition?: PutCondition;
   /** Media type or another short word. */
   readonly type?: string;
+  /** Star systems: recognised by the columns when left out; false: an ordinary file whatever it holds. */
+  readonly catalogue?: CatalogueOptions | false;
   /** Names the source for resuming, as an absolute path does; without it a killed put begins anew. */
   readonly resumeKey?: string;
   readonly signal?: AbortSignal;
@@ -41,6 +52,8 @@ export interface PutResult {
   readonly replaced: VersionId | undefined;
   /** Chunks that were durable already, from a put that had been interrupted. */
   readonly resumedChunks: number;
+  /** What became of its records; absent for an ordinary file. */
+  readonly catalogue?: CatalogueResult;
 }
 
 /** What a put has to do with: the upload, where it goes, and what is known of it from before. */
@@ -51,24 +64,63 @@ interface Work {
   readonly upload: Upload;
   readonly plan: Plan;
   readonly journal: PutJournal | undefined;
+  readonly catalogue: Catalogue | undefined;
+  /** Of the catalogue, from its first byte. */
+  readonly reading: CatalogueReading | undefined;
 }
 
-const resultOf = (
+/** Waits for the index of a committed catalogue, unless told not to; true when every record can be queried. */
+const awaitIndex = async ({ session, plan, request, upload, catalogue }: Work, chunkRecords: readonly number[]) => {
+  const { wait = true, onIndexed } = catalogue?.options ?? {};
+  if (!wait) return false;
+  onIndexed?.(
+    0,
+    chunkRecords.reduce((sum, count) => sum + count, 0),
+  );
+  const missing = await waitForIndex(session, plan, [{ version: upload.version, chunkRecords }], {
+    signal: request.signal,
+    onIndexed: (_, records) => onIndexed?.(records, 0),
+  });
+  return missing.size === 0;
+};
+
+const resultOf = async (
   work: Work,
   done: DoneOutcome,
   facts: Pick<PutResult, 'size' | 'chunkCount' | 'copies' | 'resumedChunks'>,
-): PutResult => {
+): Promise<PutResult> => {
   const { name, version } = work.upload;
   work.session.seen.raise(name, done.sequence);
-  return { name, version, sequence: done.sequence, replaced: done.replaced?.version, ...facts };
+  const result = { name, version, sequence: done.sequence, replaced: done.replaced?.version, ...facts };
+  const { reading } = work;
+  const counts = await reading?.end();
+  if (!reading?.chunkRecords || !counts) return result;
+  const queryable = await awaitIndex(work, reading.chunkRecords);
+  return { ...result, catalogue: { ...counts, queryable } };
 };
+
+/** Begins reading from the first byte, at which the source is. */
+const startReading = (
+  source: ByteSource,
+  catalogue: Catalogue | undefined,
+): { readonly chunks: AsyncGenerator<PlainChunk, void, void>; readonly reading: CatalogueReading | undefined } => {
+  const reading = catalogue?.read(source.size);
+  return { reading, chunks: reading ? reading.chunks(source) : cutChunks(source) };
+};
+
+/** What the manifest says of chunks that end at records. */
+const lengthsOf = ({ reading }: Work) => ({
+  chunkLengths: reading?.chunkLengths,
+  chunkRecords: reading?.chunkRecords,
+});
 
 /** The whole file in one message, which carries the commit, too. */
 const putSingle = async (work: Work, chunk: PlainChunk): Promise<PutResult> => {
   const { session, source, upload, plan, request } = work;
   const { signal, condition = {}, type } = request;
   const size = chunk.plaintext.length;
-  const build = putChange(session, upload, { size, modified: source.modified, type, chunkCount: 1 }, condition);
+  const facts = { size, modified: source.modified, type, chunkCount: 1, ...lengthsOf(work) };
+  const build = putChange(session, upload, facts, condition);
   const change = build(upload.follows, session.connection.keys.keyring);
   const sealed = sealOf(upload, chunk);
   await source.verifyUnchanged();
@@ -116,7 +168,7 @@ class ManyChunks {
     await source.verifyUnchanged();
     const size = this.#size;
     const chunkCount = this.#hashes.length;
-    const facts = { size, modified: source.modified, type, chunkCount };
+    const facts = { size, modified: source.modified, type, chunkCount, ...lengthsOf(this.#work) };
     const done = await commitChange(session, {
       build: putChange(session, upload, facts, condition),
       follows: upload.follows,
@@ -179,14 +231,14 @@ class ManyChunks {
     const { readAt } = source;
     if (!readAt) return;
     const count = this.#hashes.length;
+    const geometry = createGeometry(this.#size, this.#work.reading?.chunkLengths);
     for (let from = 0; from < count; from += heldPage) {
       const bits = await this.#heldPage(from, count);
       for (let index = from; index < Math.min(count, from + heldPage); index++) {
         const at = index - from;
         if (((bits[at >> 3] ?? 0) & (1 << (at & 7))) !== 0) continue;
-        const length = chunkPlaintextLength(this.#size, index);
-        const plaintext = await readAt(index * chunkBytesMax, length);
-        const sealed = sealOf(upload, { index, plaintext, last: index === count - 1 });
+        const plaintext = await readAt(geometry.startOf(index), geometry.lengthOf(index));
+        const sealed = sealOf(upload, { index, plaintext, last: geometry.isLast(index) });
         if (!equalBytes(sealed.hash, this.#hashes[index] ?? new Uint8Array())) throw new OperaError('source-changed');
         await storeChunk(session, plan, sealed, { signal: request.signal, patience: this.#patience });
       }
@@ -202,22 +254,25 @@ const putFresh = async (
   source: ByteSource,
   request: PutRequest,
   journal: PutJournal | undefined,
+  catalogue: Catalogue | undefined,
 ): Promise<PutResult> => {
   const { name, condition = {}, signal } = request;
   const { plan, uploads, current } = await openUploads(session, [name], signal);
-  const [upload] = uploads;
-  if (!upload) throw new OperaError('internal', 'an upload was forgotten');
+  const [opened] = uploads;
+  if (!opened) throw new OperaError('internal', 'an upload was forgotten');
   checkCondition(current[0], condition);
-  const work: Work = { session, request, source, upload, plan, journal };
-  const chunks = cutChunks(source);
+  const upload = catalogue?.noted(session, opened) ?? opened;
+  const { chunks, reading } = startReading(source, catalogue);
+  const work: Work = { session, request, source, upload, plan, journal, catalogue, reading };
   try {
     const first = await chunks.next();
     if (first.done) throw new OperaError('internal', 'a source has at least one chunk');
     if (first.value.last) return await putSingle(work, first.value);
-    await journal?.begin(session, upload, plan);
+    await journal?.begin(session, upload, plan, catalogue?.json);
     return await new ManyChunks(work).run(startingWith(first.value, chunks));
   } finally {
     await chunks.return();
+    await reading?.close();
   }
 };
 
@@ -232,18 +287,23 @@ const putResumed = async (
   source: ByteSource,
   request: PutRequest,
   journal: PutJournal,
+  catalogue: Catalogue | undefined,
 ): Promise<PutResult | undefined> => {
-  const resumed = await journal.resume(session, request.signal);
+  const resumed = await journal.resume(session, catalogue?.json, request.signal);
   if (!resumed) return undefined;
-  const work: Work = { session, request, source, journal, ...resumed };
+  const upload = catalogue?.noted(session, resumed.upload) ?? resumed.upload;
+  const { chunks, reading } = startReading(source, catalogue);
+  const work: Work = { session, request, source, journal, catalogue, reading, upload, plan: resumed.plan };
   try {
-    return await new ManyChunks(work).run(cutChunks(source));
+    return await new ManyChunks(work).run(chunks);
   } catch (error) {
     // The content changed although its stamp did not, or the upload is over: another version, another file key.
     if (!isOperaError(error, 'hash-conflict', 'upload-closed', 'ticket-invalid')) throw error;
     await journal.discard();
     await source.rewind?.();
     return undefined;
+  } finally {
+    await reading?.close();
   }
 };
 
@@ -252,9 +312,10 @@ const putOnce = async (
   source: ByteSource,
   request: PutRequest,
   journal: PutJournal | undefined,
+  catalogue: Catalogue | undefined,
 ): Promise<PutResult> => {
-  const resumed = journal && (await putResumed(session, source, request, journal));
-  return resumed ?? putFresh(session, source, request, journal);
+  const resumed = journal && (await putResumed(session, source, request, journal, catalogue));
+  return resumed ?? putFresh(session, source, request, journal, catalogue);
 };
 
 /** Only files of several chunks that can be recognised are worth a journal. */
@@ -268,14 +329,16 @@ const journalOf = async (
 };
 
 /**
- * Puts one file; resolves when W′ copies of everything are durable and the name is committed. Throws `exists` or
- * `conflict` (conditions), `source-changed`, or what the network said last when patience ended.
+ * Puts one file; resolves when W′ copies of everything are durable and the name is committed, and the records of a
+ * catalogue can be queried (or `queryable` says that they cannot yet). Throws `exists` or `conflict` (conditions),
+ * `usage` (it must be a catalogue and is none), `source-changed`, or what the network said last when patience ended.
  */
-export const putFile = async (session: Session, source: ByteSource, request: PutRequest): Promise<PutResult> => {
+export const putFile = async (session: Session, given: ByteSource, request: PutRequest): Promise<PutResult> => {
   const named: PutRequest = { ...request, name: parseName(request.name) };
+  const { source, catalogue } = await lookAt(given, request.catalogue);
   const journal = await journalOf(session, source, named);
   try {
-    return await putOnce(session, source, named, journal);
+    return await putOnce(session, source, named, journal, catalogue);
   } catch (error) {
     // Nothing that could be gone on with: the answer would be the same.
     if (isOperaError(error, 'exists', 'conflict', 'source-changed')) await journal?.discard();
@@ -283,7 +346,7 @@ export const putFile = async (session: Session, source: ByteSource, request: Put
     // The registry began a new life and forgot the upload: once more from the start, as a new version.
     await journal?.discard();
     await source.rewind();
-    return await putFresh(session, source, named, journal);
+    return await putFresh(session, source, named, journal, catalogue);
   } finally {
     await journal?.release();
   }

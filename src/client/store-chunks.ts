@@ -21,6 +21,8 @@ export interface SealedChunk {
   readonly hash: Uint8Array;
   /** The commit of a single-chunk file, passed on by the node when the chunk is durable. */
   readonly commit?: WireNameChange;
+  /** The note of its version, when that is a catalogue. */
+  readonly note?: Uint8Array;
 }
 
 /** What became of one chunk: durable, with the answer to its commit if the node gave one; or why not. */
@@ -53,28 +55,43 @@ interface Group {
   readonly owner: Owner;
   readonly chunks: OpenChunk[];
   bytes: number;
+  noteBytes: number;
 }
+
+/** Notes of one message: in base64 a third of it, beside hashes and commits. */
+const messageNoteBytesMax = limits.messageBytesMax / 4;
 
 /** Messages of the next tries: chunks by their best owner that has not failed, cut at the size of a message. */
 const groupByOwner = (session: Session, open: readonly OpenChunk[]): Group[] => {
   const groups: Group[] = [];
   const last = new Map<KeyHash, Group>();
   for (const chunk of open) {
-    const { version, index, body } = chunk.chunk;
+    const { version, index, body, note } = chunk.chunk;
+    const noteBytes = note?.length ?? 0;
     const owner = session.view.writersOf(version, index).find(({ keyHash }) => !chunk.failed.has(keyHash));
     if (!owner) continue;
     let group = last.get(owner.keyHash);
     const full =
-      group && (group.bytes + body.length > limits.batchBytesMax || group.chunks.length >= limits.batchEntriesMax);
+      group &&
+      (group.bytes + body.length > limits.batchBytesMax ||
+        group.noteBytes + noteBytes > messageNoteBytesMax ||
+        group.chunks.length >= limits.batchEntriesMax);
     if (!group || full) {
-      group = { owner, chunks: [], bytes: 0 };
+      group = { owner, chunks: [], bytes: 0, noteBytes: 0 };
       groups.push(group);
       last.set(owner.keyHash, group);
     }
     group.chunks.push(chunk);
     group.bytes += body.length;
+    group.noteBytes += noteBytes;
   }
   return groups;
+};
+
+/** Notes of the catalogues in a group, once for each version; undefined when there is none. */
+const notesOf = ({ chunks }: Group): Uint8Array[] | undefined => {
+  const notes = new Map(chunks.flatMap(({ chunk: { version, note } }) => (note ? [[version, note] as const] : [])));
+  return notes.size > 0 ? [...notes.values()] : undefined;
 };
 
 /** Waiting would change nothing: all owners refused for good, as when every disk is full. */
@@ -188,7 +205,8 @@ class ChunkStore {
         return { version, index, length: body.length, hash };
       });
       const commit = group.chunks.flatMap(({ chunk }) => (chunk.commit ? [chunk.commit] : []));
-      const request = { ...shown, chunks, ...(commit.length > 0 ? { commit } : {}) };
+      const notes = notesOf(group);
+      const request = { ...shown, chunks, ...(notes && { notes }), ...(commit.length > 0 ? { commit } : {}) };
       const timeoutMs = this.#rounds === 0 ? limits.chunkFirstTryMs : limits.chunkTimeoutMs;
       const binary = group.chunks.map(({ chunk }) => chunk.body);
       const { answer } = await connection.transport.call(group.owner.to, 'chunk.store', request, {

@@ -31,6 +31,8 @@ export interface Upload {
   readonly operationId: OperationId;
   /** Sequence of the name's version when the upload was opened; 0n when there was none. */
   readonly follows: bigint;
+  /** The sealed note of a catalogue, which goes along with each of its chunks. */
+  readonly note?: Uint8Array;
 }
 
 /** What the content of a version is besides its bytes. */
@@ -38,6 +40,11 @@ export interface ContentFacts {
   readonly size: number;
   readonly modified: string | undefined;
   readonly type?: string | undefined;
+  readonly chunkCount: number;
+  /** Plaintext bytes of each chunk, where they end at records. */
+  readonly chunkLengths?: readonly number[] | undefined;
+  /** Records of each chunk; only of a catalogue. */
+  readonly chunkRecords?: readonly number[] | undefined;
 }
 
 type Opened = AnswerOf<'upload.open'>['uploads'][number];
@@ -78,19 +85,21 @@ export const openUploads = async (
 /** Seals one chunk: the only place where a chunk of a put is sealed. */
 export const sealOf = (upload: Upload, { index, plaintext, last }: PlainChunk): SealedChunk => {
   const body = sealChunk(upload.keys, index, plaintext, { last });
-  return { version: upload.version, index, body, hash: sha256(body) };
+  const { version, note } = upload;
+  return { version, index, body, hash: sha256(body), ...(note ? { note } : {}) };
 };
 
 /** The change that makes the upload the name's version, sealed for one predecessor and one key. */
 export const putChange = (
   session: Session,
   upload: Upload,
-  facts: ContentFacts & { readonly chunkCount: number },
+  facts: ContentFacts,
   condition: PutCondition,
 ): ((follows: bigint, keyring: Keyring) => WireNameChange) => {
   const { connection, networkId } = session;
   const { random, clock } = connection;
   const { name, version, keys, operationId } = upload;
+  const { chunkCount, chunkLengths, chunkRecords } = facts;
   const created = formatTime(clock.nowMs());
   return (follows, keyring) => {
     const content: FileContent = {
@@ -102,6 +111,8 @@ export const putChange = (
       ...(facts.type === undefined ? {} : { type: facts.type }),
       created,
       ...(facts.modified === undefined ? {} : { modified: facts.modified }),
+      ...(chunkLengths && { chunkLengths }),
+      ...(chunkRecords && { chunkRecords }),
     };
     const body = sealManifestBody(keys.fileKey, networkId, version, 'live', content, random);
     const wrap = wrapFileKey(keyring, networkId, version, keys.fileKey, random);
@@ -109,6 +120,7 @@ export const putChange = (
     const { ifAbsent, ifVersion } = condition;
     const conditions = { ...(ifAbsent ? { ifAbsent } : {}), ...(ifVersion === undefined ? {} : { ifVersion }) };
     const chosen = Object.keys(conditions).length > 0 ? { condition: conditions } : {};
-    return { kind: 'put', operationId, name, ...chosen, sealed, chunkCount: facts.chunkCount };
+    const catalogue = chunkRecords ? { catalogue: true } : {};
+    return { kind: 'put', operationId, name, ...chosen, sealed, chunkCount, ...catalogue };
   };
 };

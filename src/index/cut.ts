@@ -58,7 +58,7 @@ export class RecordCutter {
     return this.#done.splice(0);
   }
 
-  /** The rest as the last chunk, or the last two when a record without an end is one too many; none of an empty file. */
+  /** The rest as the last chunk, or as two when a record without an end is one too many; none of an empty file. */
   end(): CutChunk[] {
     if (this.#refusal !== undefined || this.#length === 0) return [];
     if (this.#scanner.isOpen) {

@@ -319,7 +319,7 @@ export const limits = {
   // ---- star systems
   /** A catalogue's chunk, and so its longest record: 64 segments of 64 KiB, as every full chunk (design, section 2). */
   catalogueChunkBytesMax: 4 * 1024 * 1024,
-  /** Records of one chunk: their ordinals fit 16 bits, and what a node keeps in memory while it indexes one is bounded. */
+  /** Records of one chunk: ordinals fit 16 bits, and what a node keeps in memory while it indexes one is bounded. */
   catalogueChunkRecordsMax: 65_536,
   /** Characters of one text of a record (name, spectral type); SIMBAD's longest have 60, and every name is indexed. */
   catalogueTextMax: 256,
@@ -327,8 +327,8 @@ export const limits = {
   catalogueNamesMax: 200,
   /** Codes that one predicate asks a node for: 256 look-ups stay below 1 ms; half would make cones twice as coarse. */
   queryCodesMax: 256,
-  /** A put reads the records of smaller files itself (30 ms at most); starting a thread takes longer than that. */
-  catalogueCheckInlineBytesMax: 256 * 1024,
+  /** A put reads the records of smaller files itself, 40 ms at most: about what it takes to start a thread. */
+  catalogueCheckInlineBytesMax: 512 * 1024,
   /** Faults of a put's records that its result carries; all of them go to a report. */
   catalogueFaultsKept: 100,
   /** A put asks nodes how far their indexes are, after pauses that grow from the first to the second. */
@@ -358,6 +358,12 @@ export const limits = {
   indexRoundMs: 60_000,
   /** Rows that a query sorts and returns at once: 10,000 records of 1 KiB are 10 MB in the client. */
   queryRowsMax: 10_000,
+  /** Nodes that one query waits for at once; more would only queue in the client. */
+  queriesInFlight: 16,
+  /** What nobody vouches for is asked again for so long when an answer without it will do; a get waits six times that. */
+  queryPartialPatienceMs: 5 * second,
+  /** Stars of one query that are looked up before it runs; each is a question of its own. */
+  queryStarsMax: 16,
   /** Groups or bins of one answer; beyond, the question was about another field. */
   queryGroupsMax: 10_000,
 } as const;

@@ -55,7 +55,13 @@ export const mayImport: Readonly<Record<string, readonly string[]>> = {
 export const entries: Readonly<Record<string, readonly string[]>> = {
   'src/launch.ts': [],
   'src/main.ts': ['commands/_front.ts', 'runtime', 'worker.ts'],
-  'src/worker.ts': ['runtime', 'registry/_sqlite-service.ts', 'storage-adapters/_sqlite-service.ts'],
+  'src/worker.ts': [
+    'runtime',
+    'client/_check-service.ts',
+    'registry/_sqlite-service.ts',
+    'roles/node/index-service.ts',
+    'storage-adapters/_sqlite-service.ts',
+  ],
 };
 
 /** Package → folders or files below src that may import it. Node's own modules are free. */

@@ -9,6 +9,7 @@ import { createSession, type Session } from '../../src/client/session.ts';
 import type { Handlers, IncomingCall, Peer } from '../../src/client/transport.ts';
 import { sha256 } from '../../src/crypto/digest.ts';
 import { Keyring } from '../../src/crypto/keyring.ts';
+import { parseNote } from '../../src/crypto/note.ts';
 import { wrapEpochOf } from '../../src/crypto/wrap.ts';
 import { OperaError } from '../../src/errors/errors.ts';
 import { createAuthority } from '../../src/identity/authority.ts';
@@ -36,6 +37,7 @@ export interface FakeNode {
   readonly member: TestMember;
   readonly address: string;
   readonly chunks: Map<string, StoredChunk>;
+  readonly notes: Map<VersionId, Uint8Array>;
   state: AnswerOf<'name.where'>['nodes'][number]['state'];
 }
 
@@ -75,6 +77,10 @@ export class FakeCluster {
   onStore: (node: FakeNode, request: RequestOf<'chunk.store'>) => void = () => undefined;
   /** Changes a commit's outcome before it is decided; undefined lets it be decided. */
   onCommit: (change: WireNameChange) => Outcome | undefined = () => undefined;
+  /** Whether a node says that a chunk it holds can be queried. */
+  isIndexed: (node: FakeNode, version: VersionId, index: number) => boolean = () => true;
+  /** Names that were put as catalogues. */
+  readonly catalogues = new Set<string>();
   /** Nodes pass commits of single-chunk files on. */
   forwardsCommits = true;
   keyring: Keyring;
@@ -100,7 +106,7 @@ export class FakeCluster {
     this.client = members.client;
     this.keyring = new Keyring(networkId, [{ epoch: 1, key: networkKey }]);
     this.nodes = members.nodes.map((member, at) => {
-      return { member, address: `node-${at}:1`, chunks: new Map(), state: 'up' };
+      return { member, address: `node-${at}:1`, chunks: new Map(), notes: new Map(), state: 'up' };
     });
   }
 
@@ -331,6 +337,15 @@ export class FakeCluster {
             : {};
         return { answer: { outcomes: request.chunks.map(() => 'stored' as const), copies, ...commit } };
       },
+      'index.state': async ({ request }: IncomingCall<'index.state'>) => {
+        this.#check('put', request.ticket, request.versions);
+        const indexed = request.chunks.map(({ version, from, bits }) => ({
+          version,
+          from,
+          bits: bits.map((byte, at) => byte & this.#indexedBits(node, version, from + at * 8)),
+        }));
+        return { answer: { indexed } };
+      },
       'chunk.read': async ({ request }: IncomingCall<'chunk.read'>) => {
         if (!request.ticket || !request.versions) throw new OperaError('ticket-invalid');
         this.#check('get', request.ticket, request.versions);
@@ -345,6 +360,15 @@ export class FakeCluster {
         return { answer: { chunks, more: false }, binary };
       },
     };
+  }
+
+  #indexedBits(node: FakeNode, version: VersionId, from: number): number {
+    let bits = 0;
+    for (let at = 0; at < 8; at++) {
+      const holds = node.chunks.has(keyOf(version, from + at)) && node.notes.has(version);
+      if (holds && this.isIndexed(node, version, from + at)) bits |= 1 << at;
+    }
+    return bits;
   }
 
   #record(node: FakeNode, request: RequestOf<'chunk.store'>, binary: Uint8Array): void {
@@ -362,8 +386,10 @@ export class FakeCluster {
   /** On the node that was asked and on the other owners, as nodes pass chunks on. */
   #storeAll(node: FakeNode, request: RequestOf<'chunk.store'>, binary: Uint8Array): void {
     let at = 0;
+    const notes = new Map(request.notes?.map((note) => [parseNote(note).version, note]));
     for (const { version, index, length, hash } of request.chunks) {
       const body = binary.subarray(at, at + length);
+      const note = notes.get(version);
       at += length;
       if (!Buffer.from(sha256(body)).equals(hash)) throw new OperaError('integrity');
       const owners = this.ownersOf(version, index);
@@ -372,6 +398,7 @@ export class FakeCluster {
         const known = owner.chunks.get(keyOf(version, index));
         if (known && !Buffer.from(known.hash).equals(hash)) throw new OperaError('hash-conflict');
         owner.chunks.set(keyOf(version, index), { body: new Uint8Array(body), hash });
+        if (note) owner.notes.set(version, note);
       }
     }
   }
@@ -423,6 +450,8 @@ export class FakeCluster {
     const base = { version, sequence, incarnation: this.incarnation, operationId, body, wrap };
     if (change.kind === 'put') {
       this.uploads.delete(version);
+      if (change.catalogue) this.catalogues.add(change.name);
+      else this.catalogues.delete(change.name);
       this.names.set(change.name, { ...base, name: change.name, chunkCount: change.chunkCount });
     } else {
       this.names.delete(change.name);
