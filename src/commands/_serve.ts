@@ -16,6 +16,7 @@ import type { Role } from '../model/roles.ts';
 import type { Registry } from '../registry/registry.ts';
 import { createMaster } from '../roles/master/app.ts';
 import { createNode } from '../roles/node/app.ts';
+import { MemoryIndex, ThreadIndex } from '../roles/node/index-engine.ts';
 import { type KnownPeers, PeerBook } from '../roles/peer-book.ts';
 import { createSentinel } from '../roles/sentinel/app.ts';
 import { createSecretFolder } from '../runtime/files.ts';
@@ -138,7 +139,9 @@ const startNode = async (
   if (distrust) context.log.warn('store-unknown', { storage: spec, why: distrust });
   const book = bookOf(composed, addresses);
   const { storeId } = witness.witness;
-  const node = await createNode(context, { storage, keys: open.keys, book, storeId, witness });
+  // A store of somebody else's may keep nothing in the folder; the index does whenever there is something to keep.
+  const index = spec === 'memory' ? new MemoryIndex() : new ThreadIndex(open.home);
+  const node = await createNode(context, { storage, index, keys: open.keys, book, storeId, witness });
   return { ...node, end: () => storage.close() };
 };
 

@@ -57,6 +57,15 @@ const parseRow = (text: string, { delimiter, quoted, columns }: Dialect): Parsed
   return faulty(`has ${fields.length} fields, the header has ${columns.length}`);
 };
 
+export type RecordPlace = Pick<RawRecord, 'ordinal' | 'start' | 'end'>;
+
+/** One record from its own bytes: those of `start` to `end` as parseRecords answered them. */
+export const parseRecord = (bytes: Uint8Array, dialect: Dialect, place: RecordPlace): RawRecord => {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
+  const isJson = dialect.format === 'json' || dialect.format === 'ndjson';
+  return { ...place, ...(isJson ? parseJson(text) : parseRow(text, dialect)) };
+};
+
 /** Spaces and commas in front of a record, line ends behind it. */
 const isPadding = (byte: number | undefined, comma: boolean): boolean =>
   byte === 0x20 || byte === 0x0a || byte === 0x0d || (comma && (byte === 0x2c || byte === 0x09));

@@ -1,6 +1,7 @@
 // Opening of SQLite files: the only importer of better-sqlite3, loaded on the first open so that commands without a
 // database start fast. Invariant: every connection that can write runs WAL with synchronous=FULL, because a reopened
-// WAL file falls back to NORMAL, which loses acknowledged commits at a power cut.
+// WAL file falls back to NORMAL, which loses acknowledged commits at a power cut. Only files that
+// say they are derived do with NORMAL.
 // better-sqlite3 blocks its thread: open from worker threads or one-shot commands only. No schema and no retry here.
 import type { Database } from 'better-sqlite3';
 import { OperaError } from '../errors/errors.ts';
@@ -14,6 +15,8 @@ export interface SqliteOptions {
   readonly readonly?: boolean;
   /** Pages in the WAL after which a commit checkpoints by itself; SQLite's 1000 by default, 0 for never. */
   readonly walAutocheckpointPages?: number;
+  /** What it holds can be made again from elsewhere: commits are not fsynced, a power cut may take the last ones. */
+  readonly derived?: boolean;
   /** For tests that must fail without fsync; production never passes it. */
   readonly synchronousForTests?: 'OFF' | 'NORMAL';
 }
@@ -56,7 +59,7 @@ const configure = (database: Database, options: SqliteOptions): void => {
   if (mode !== 'wal' && mode !== 'memory') {
     throw new OperaError('config', `${database.name}: the file system does not carry a WAL (journal mode ${mode})`);
   }
-  database.pragma(`synchronous = ${options.synchronousForTests ?? 'FULL'}`);
+  database.pragma(`synchronous = ${options.synchronousForTests ?? (options.derived ? 'NORMAL' : 'FULL')}`);
   if (options.walAutocheckpointPages !== undefined) {
     database.pragma(`wal_autocheckpoint = ${options.walAutocheckpointPages}`);
   }

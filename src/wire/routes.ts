@@ -4,60 +4,31 @@
 import type * as v from 'valibot';
 import { limits } from '../model/limits.ts';
 import type { Role } from '../model/roles.ts';
+import {
+  between,
+  byGateway,
+  chunkBody,
+  everyone,
+  joining,
+  type ListenerKind,
+  operating,
+  readers,
+  route,
+  type RouteShape,
+  small,
+  users,
+} from './_route.ts';
 import * as hygiene from './messages-hygiene.ts';
 import * as evidence from './messages-evidence.ts';
-import * as stars from './messages-index.ts';
 import * as keys from './messages-keys.ts';
 import * as members from './messages-members.ts';
 import * as names from './messages-names.ts';
 import * as repair from './messages-repair.ts';
 import * as watch from './messages-watch.ts';
+import { starRoutes } from './star-routes.ts';
 
-export type ListenerKind = 'join' | 'mesh';
+export type { ListenerKind } from './_route.ts';
 
-interface RouteShape {
-  readonly on: Role | 'every-role';
-  readonly listener: ListenerKind;
-  /** Roles whose certificate opens the route; `anyone` only on the join listener. */
-  readonly allow: readonly Role[] | 'anyone';
-  readonly request: v.GenericSchema;
-  readonly answer: v.GenericSchema;
-  /** Longest JSON part of the request. */
-  readonly messageBytesMax: number;
-  /** Longest binary part of the request. */
-  readonly binaryBytesMax: number;
-  /** Default deadline of a call. */
-  readonly timeoutMs: number;
-}
-
-type RouteOptions<Q extends v.GenericSchema, A extends v.GenericSchema> = Pick<RouteShape, 'on' | 'allow'> &
-  Partial<RouteShape> & { readonly request: Q; readonly answer: A };
-
-const route = <const Q extends v.GenericSchema, const A extends v.GenericSchema>(options: RouteOptions<Q, A>) => ({
-  listener: 'mesh' as ListenerKind,
-  messageBytesMax: limits.messageBytesMax as number,
-  binaryBytesMax: 0,
-  timeoutMs: limits.callTimeoutMs as number,
-  ...options,
-});
-
-const users: readonly Role[] = ['client', 'operator'];
-/** Members that may act as clients: they hold network keys. */
-const readers: readonly Role[] = ['client', 'operator', 'gateway', 'node'];
-const everyone: readonly Role[] = ['gateway', 'master', 'sentinel', 'node', 'client', 'operator'];
-const small = { messageBytesMax: limits.messageBytesSmall };
-const joining = { on: 'gateway', listener: 'join', allow: 'anyone', ...small } as const;
-/** Small requests of operators to gateways. */
-const operating = { on: 'gateway', allow: ['operator'], ...small } as const;
-/** Small questions of one node to another. */
-const between = { on: 'node', allow: ['node'], ...small } as const;
-const chunkBody = { binaryBytesMax: limits.binaryBytesMax, timeoutMs: limits.chunkTimeoutMs };
-/** What a gateway passes on to a master: as large as what it takes, with its word on whose it is. */
-const byGateway = {
-  on: 'master',
-  allow: ['gateway'],
-  messageBytesMax: limits.messageBytesMax + limits.relayEnvelopeBytes,
-} as const;
 const nodeOrder = { ...small, request: watch.nodeOrder, answer: watch.nodeOrderAnswer };
 const nodeOrderFor = { ...nodeOrder, request: names.onBehalf(watch.nodeOrder) };
 
@@ -174,21 +145,6 @@ export const routes = {
     request: evidence.rebuildRequest,
     answer: evidence.rebuildAnswer,
   }),
-  'catalogue.list': route({
-    on: 'gateway',
-    allow: readers,
-    ...small,
-    request: stars.catalogueListRequest,
-    answer: stars.catalogueListAnswer,
-  }),
-  'index.list': route({
-    on: 'gateway',
-    allow: users,
-    ...small,
-    request: stars.indexListRequest,
-    answer: stars.indexListAnswer,
-  }),
-  'index.rebuild': route({ ...operating, request: stars.indexRebuildRequest, answer: stars.indexListAnswer }),
   'node.check': route({ ...operating, request: hygiene.checkRequest, answer: hygiene.checksAnswer }),
 
   // ---- master
@@ -218,12 +174,6 @@ export const routes = {
     ...byGateway,
     request: names.onBehalf(names.namesListRequest),
     answer: names.namesListAnswer,
-  }),
-  'master.catalogue.list': route({
-    ...byGateway,
-    ...small,
-    request: names.onBehalf(stars.catalogueListRequest),
-    answer: stars.catalogueListAnswer,
   }),
   'master.name.where': route({ ...byGateway, request: names.onBehalf(names.whereRequest), answer: names.whereAnswer }),
   'master.network.status': route({
@@ -317,28 +267,6 @@ export const routes = {
     request: repair.giveRequest,
     answer: repair.giveAnswer,
   }),
-  'note.read': route({ on: 'node', allow: ['node'], request: stars.noteReadRequest, answer: stars.noteReadAnswer }),
-  'index.query': route({
-    on: 'node',
-    allow: readers,
-    timeoutMs: limits.chunkTimeoutMs,
-    request: stars.indexQueryRequest,
-    answer: stars.indexQueryAnswer,
-  }),
-  'index.state': route({
-    on: 'node',
-    allow: readers,
-    request: stars.indexStateRequest,
-    answer: stars.indexStateAnswer,
-  }),
-  'index.look': route({
-    on: 'node',
-    allow: ['gateway'],
-    ...small,
-    timeoutMs: limits.probeTimeoutMs,
-    request: stars.nodeIndexRequest,
-    answer: stars.nodeIndex,
-  }),
   'version.fate': route({ ...between, request: hygiene.fateRequest, answer: hygiene.fateAnswer }),
   'hygiene.check': route({
     on: 'node',
@@ -409,6 +337,7 @@ export const routes = {
     request: members.keysPutRequest,
     answer: members.accepted,
   }),
+  ...starRoutes,
 } as const satisfies Record<string, RouteShape>;
 
 export type RouteName = keyof typeof routes;

@@ -3,7 +3,7 @@
 import type { KeyKeeper } from '../../client/key-keeper.ts';
 import type { Handler, Handlers, Peer } from '../../client/transport.ts';
 import { isOperaError, OperaError } from '../../errors/errors.ts';
-import { bytesToHex } from '../../model/ids.ts';
+import { bytesToHex, type KeyHash } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { rewrapFileKey } from '../../crypto/wrap.ts';
 import { verifyLayout } from '../../placement/layout.ts';
@@ -12,14 +12,18 @@ import { commonHandlers, every, keyHandlers } from '../common.ts';
 import type { RoleContext } from '../context.ts';
 import type { PeerBook } from '../peer-book.ts';
 import { WriteBarrier } from './barrier.ts';
-import type { NodeCore } from './core.ts';
+import { destinationOfNode, type NodeCore } from './core.ts';
 import { evidenceHandlers } from './evidence.ts';
 import { FormerOwner, formerOwnerHandlers, type FormerRules } from './former-owner.ts';
 import { Contact, contactTickMs, Heart } from './heart.ts';
 import { Hygiene, type HygieneFaults } from './hygiene.ts';
 import { NodeMemory } from './memory.ts';
+import { type IndexEngine, MemoryIndex } from './index-engine.ts';
+import { Indexer } from './indexer.ts';
 import { NameIndex } from './name-index.ts';
+import { Notes } from './notes.ts';
 import { Puller, type PullRules } from './pull.ts';
+import { queryHandlers } from './query.ts';
 import { Rewrapper } from './rewrap.ts';
 import { servingHandlers } from './serve.ts';
 import { newWitness, Soundness, type SoundnessOptions } from './soundness.ts';
@@ -35,6 +39,8 @@ export interface NodeDependencies {
   readonly storeId: string;
   /** What the identity folder says of the store, and how it is told; without it the store is that of a new node. */
   readonly witness?: SoundnessOptions;
+  /** Where the index over star systems is kept; in memory unless given. */
+  readonly index?: IndexEngine;
   /** Tests pass a broken one, to see that they notice. */
   readonly barrier?: WriteBarrier;
   readonly hygieneFaults?: HygieneFaults;
@@ -125,8 +131,12 @@ const addGauges = (
   metrics.gauge('opera_repair_chunks', 'Chunks listed and not yet copied.', () => puller.left.chunks);
   metrics.gauge('opera_repair_bytes', 'Bytes of them.', () => puller.left.bytes);
   metrics.gauge('opera_former_chunks_dropped_total', 'Copies dropped that others own now.', () => former.dropped);
-  metrics.gauge('opera_manifests_rewrapped_total', 'Manifests put under a newer key.', () => rewrapper.rewrapped);
-  metrics.gauge('opera_wraps_old', 'Manifests under older network keys.', () => rewrapper.progress.below);
+  metrics.gauge(
+    'opera_manifests_rewrapped_total',
+    'Manifests and notes put under a newer key.',
+    () => rewrapper.rewrapped,
+  );
+  metrics.gauge('opera_wraps_old', 'Manifests and notes under older network keys.', () => rewrapper.progress.below);
   metrics.gauge('opera_store_sound', '1 while the store is believed.', () => (soundness.sound ? 1 : 0));
 };
 
@@ -134,17 +144,20 @@ const addGauges = (
 const coreOf = async (context: RoleContext, dependencies: NodeDependencies) => {
   const { keys, book } = dependencies;
   const names = new NameIndex({ context, keys }, dependencies.storage);
-  const storage = names.watch();
+  const indexer = new Indexer(dependencies.index ?? new MemoryIndex());
+  const storage = indexer.watch(names.watch());
   const memory = await NodeMemory.load(storage);
   const self = context.identity().signer.keyHash;
   const barrier = dependencies.barrier ?? new WriteBarrier();
   const witness = dependencies.witness ?? { witness: newWitness(dependencies.storeId), save: async () => undefined };
   const soundness = new Soundness(context, memory, witness);
   await soundness.begin();
+  const throttle = new Throttle(context.clock);
+  const destination = (node: KeyHash) => destinationOfNode({ memory, book }, node);
   const core: NodeCore = {
-    ...{ context, self, storage, memory, barrier, book, keys, soundness },
+    ...{ context, self, storage, memory, barrier, book, keys, soundness, throttle },
     incarnations: new WriteBarrier(),
-    throttle: new Throttle(context.clock),
+    notes: new Notes({ context, self, storage, memory, keys, throttle, destination }),
     copies: { report: () => undefined, verifiedMs: async ({ storedAtMs }) => storedAtMs },
     clockOffsetMs: 0,
     deletion: undefined,
@@ -152,12 +165,13 @@ const coreOf = async (context: RoleContext, dependencies: NodeDependencies) => {
       return memory.state.servedHour;
     },
   };
-  return { core, names };
+  indexer.attach(core);
+  return { core, names, indexer };
 };
 
 /** Makes a node of its parts; `storage` is open and carries the store id already. */
 export const createNode = async (context: RoleContext, dependencies: NodeDependencies): Promise<RunningNode> => {
-  const { core, names } = await coreOf(context, dependencies);
+  const { core, names, indexer } = await coreOf(context, dependencies);
   const { memory, keys, book } = core;
   const hygiene = new Hygiene(core, names, dependencies.hygieneFaults);
   core.copies = hygiene.scrub;
@@ -186,7 +200,9 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
       ...servingHandlers(core),
       ...evidenceHandlers(core, names),
       ...hygiene.handlers,
+      ...queryHandlers(core, indexer),
       ...formerOwnerHandlers(core),
+      'note.read': core.notes.read,
       'chunk.store': (call) => core.throttle.serve(() => intake.store(call)),
       'chunk.copy': (call) => core.throttle.serve(() => intake.copy(call)),
       'leader.promise': promiseHandler(core),
@@ -203,6 +219,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
         book.whenAnnounced.then(() => every(context, 'heartbeat', limits.heartbeatMs, () => heart.beat())),
         every(context, 'pull', limits.heartbeatMs, () => puller.round()),
         hygiene.run(),
+        indexer.run(),
         every(context, 'rewrap', limits.rewrapMs, () => rewrapper.round()),
         every(context, 'former', limits.formerTickMs, () => former.round()),
       ]);

@@ -1,0 +1,141 @@
+// Making the index of one chunk: opens it, reads its records, gathers their codes and places, and seals what the index
+// keeps. Pure but for the random salt: the same chunk gives the same postings under the same index key.
+import { isOperaError } from '../../errors/errors.ts';
+import { indexSaltBytes, indexTokens, PageSealer } from '../../crypto/index-keys.ts';
+import { deriveFileKeys, type FileKeys, openChunk } from '../../crypto/sealing.ts';
+import { parseNote } from '../../index/catalogue.ts';
+import { codesOf } from '../../index/codes.ts';
+import { parseRecords } from '../../index/parse-records.ts';
+import { encodePlaces, encodePostings, type Place, PostingsBuilder } from '../../index/postings.ts';
+import { RecordReader } from '../../index/record.ts';
+import type { StarSystem } from '../../index/star-system.ts';
+import { Summary } from '../../index/summary.ts';
+import { utf8 } from '../../model/bytes.ts';
+import type { NetworkId, VersionId } from '../../model/ids.ts';
+import type { Random } from '../../runtime/random.ts';
+import { factsKind, type IndexMode, pageKinds, type RunContent } from './index-file.ts';
+
+/** What opens the chunks of one catalogue and reads its records. */
+export interface CatalogueKeys {
+  readonly version: VersionId;
+  readonly fileKey: Uint8Array;
+  readonly header: Uint8Array;
+  /** JSON of its note. */
+  readonly note: string;
+}
+
+export interface ChunkToIndex {
+  readonly catalogue: CatalogueKeys;
+  readonly chunk: number;
+  readonly hash: Uint8Array;
+  readonly sealed: Uint8Array;
+}
+
+/** Sealed with its run: what a search must know before it reads a page. */
+export interface RunFacts {
+  /** Bytes of the chunk's plaintext, and whether it is the last of its version: needed to open segments. */
+  readonly length: number;
+  readonly last: boolean;
+  /** Ordinals are below this. */
+  readonly records: number;
+  readonly summary: ReturnType<Summary['toJson']>;
+}
+
+/** Reads records of one catalogue, and opens its chunks. */
+export class Catalogue {
+  readonly keys: FileKeys;
+  readonly reader: RecordReader;
+  readonly dialect: ReturnType<typeof parseNote>['dialect'];
+
+  constructor(network: NetworkId, { version, fileKey, header, note }: CatalogueKeys) {
+    const { dialect, bindings } = parseNote(note);
+    this.keys = deriveFileKeys(network, version, fileKey, header);
+    this.reader = new RecordReader(dialect, bindings);
+    this.dialect = dialect;
+  }
+}
+
+/** Only the last chunk of a version says so, and a note does not tell how many there are. */
+const openEither = (keys: FileKeys, chunk: number, sealed: Uint8Array) => {
+  try {
+    return { plaintext: openChunk(keys, chunk, sealed, { last: false }), last: false };
+  } catch (error) {
+    if (!isOperaError(error, 'integrity')) throw error;
+    return { plaintext: openChunk(keys, chunk, sealed, { last: true }), last: true };
+  }
+};
+
+export interface BuildOptions {
+  readonly network: NetworkId;
+  readonly indexKey: Uint8Array;
+  readonly mode: IndexMode;
+  readonly random: Random;
+}
+
+/** `integrity` when the chunk does not open or has more records than a chunk may. */
+export const buildRun = (
+  catalogue: Catalogue,
+  { catalogue: { version }, chunk, hash, sealed }: ChunkToIndex,
+  { network, indexKey, mode, random }: BuildOptions,
+): RunContent => {
+  const { plaintext, last } = openEither(catalogue.keys, chunk, sealed);
+  const builder = new PostingsBuilder();
+  const summary = new Summary();
+  const places: (Place | undefined)[] = [];
+  const systems = new Map<number, StarSystem>();
+  let [indexed, flagged] = [0, 0];
+  for (const raw of parseRecords(plaintext, catalogue.dialect, chunk === 0)) {
+    const read = catalogue.reader.read(raw);
+    if ('faults' in read) {
+      places.push(undefined);
+      continue;
+    }
+    const { system } = read;
+    places.push({ start: raw.start, end: raw.end });
+    builder.add(raw.ordinal, codesOf(system));
+    summary.add(system);
+    if (mode === 'plain') systems.set(raw.ordinal, system);
+    indexed += 1;
+    if (system.odd.length > 0) flagged += 1;
+  }
+  const gathered = [...builder];
+  const { directory, pages } = encodePostings(
+    gathered,
+    indexTokens(
+      indexKey,
+      gathered.map(({ code }) => code),
+    ),
+  );
+  const salt = random.bytes(indexSaltBytes);
+  const sealer = new PageSealer(indexKey, salt, network, version, chunk);
+  const facts: RunFacts = { length: plaintext.length, last, records: places.length, summary: summary.toJson() };
+  return {
+    version,
+    chunk,
+    hash,
+    indexed,
+    flagged,
+    rejected: places.length - indexed,
+    salt,
+    facts: sealer.seal(factsKind, 0, encodeFacts(facts, directory)),
+    postings: pages.map((page, at) => sealer.seal(pageKinds.postings, at, page)),
+    places: encodePlaces(places).map((page, at) => sealer.seal(pageKinds.places, at, page)),
+    systems,
+  };
+};
+
+/** Length of the JSON u32 | JSON | directory. */
+const encodeFacts = (facts: RunFacts, directory: Uint8Array): Uint8Array => {
+  const json = utf8(JSON.stringify(facts));
+  const length = Buffer.alloc(4);
+  length.writeUInt32BE(json.length);
+  return Buffer.concat([length, json, directory]);
+};
+
+/** Inverse, for bytes that opened under their run's key and so are as they were written. */
+export const decodeFacts = (bytes: Uint8Array): { readonly facts: RunFacts; readonly directory: Uint8Array } => {
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  const length = buffer.readUInt32BE(0);
+  const facts = JSON.parse(buffer.toString('utf8', 4, 4 + length)) as RunFacts;
+  return { facts, directory: bytes.subarray(4 + length) };
+};

@@ -1,0 +1,331 @@
+// One query over indexed chunks: which records may match (postings), where they are (places), the exact test on the
+// records themselves, and what the answer gathers. Needs sealed bytes of chunks from outside, a batch at a time, so
+// that other queries get their turn and memory stays bounded.
+// Invariant: a chunk counts wholly or not at all. Whatever does not open, or is not there, leaves its chunk out.
+import { indexTokens, type PageSealer } from '../../crypto/index-keys.ts';
+import { segmentBytes, sealedSegmentBytes, sealedLength } from '../../crypto/geometry.ts';
+import { openSegments } from '../../crypto/sealing.ts';
+import { isOperaError } from '../../errors/errors.ts';
+import { type Answer, Gathering, mergeAnswers, noAnswer } from '../../index/aggregate.ts';
+import type { Code } from '../../index/codes.ts';
+import { matches } from '../../index/matcher.ts';
+import { parseRecord } from '../../index/parse-records.ts';
+import { planQuery } from '../../index/plan.ts';
+import {
+  countPosting,
+  findPage,
+  ordinalLimit,
+  type Place,
+  placesPerPage,
+  readPlace,
+  readPosting,
+} from '../../index/postings.ts';
+import type { Query } from '../../index/query.ts';
+import { answerFromSummary } from '../../index/summary.ts';
+import type { VersionId } from '../../model/ids.ts';
+import type { Catalogue, RunFacts } from './index-build.ts';
+import type { PageKind } from './index-file.ts';
+import type { SegmentCache } from './segment-cache.ts';
+
+/** Bytes [from, to) of a sealed chunk. */
+export interface Need {
+  readonly version: VersionId;
+  readonly chunk: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+export interface AskedChunk {
+  readonly version: VersionId;
+  readonly chunk: number;
+  readonly run: number;
+}
+
+export interface SearchResult {
+  readonly answer: Answer;
+  /** Of the chunks asked about, by position, those that the answer is about. */
+  readonly vouched: readonly number[];
+  /** Records that the postings named, and records that were read and tested. */
+  readonly candidates: number;
+  readonly records: number;
+  readonly access: 'summary' | 'codes' | 'scan' | 'nothing';
+}
+
+/** What a search sees of one indexed chunk; undefined facts mean that it was dropped. */
+export interface RunReader {
+  readonly facts: RunFacts;
+  readonly directory: Uint8Array;
+  readonly sealer: PageSealer;
+  page(kind: PageKind, number: number): Uint8Array;
+}
+
+export interface SearchSeams {
+  readonly indexKey: Uint8Array;
+  readonly cache: SegmentCache;
+  readonly run: (asked: AskedChunk) => RunReader | undefined;
+  readonly catalogue: (version: VersionId) => Catalogue;
+  /** A run that does not read back: it is to be made anew. */
+  readonly onDamage: (asked: AskedChunk) => void;
+}
+
+interface Candidate extends Place {
+  readonly ordinal: number;
+}
+
+/** Some candidates of one chunk, and the segments [first, end) that hold them. */
+interface Part {
+  readonly position: number;
+  readonly candidates: readonly Candidate[];
+  readonly segments: readonly number[];
+  readonly isLast: boolean;
+}
+
+/** A batch of segments is at most so much work at once: 8 segments are 0.5 MiB, some thousand records, 50 ms. */
+const segmentsPerBatch = 8;
+
+/** Chunks in which codes are counted, to choose between them. */
+const chunksSampled = 2;
+
+const segmentsOf = ({ start, end }: Place): readonly [number, number] => [
+  Math.floor(start / segmentBytes),
+  Math.floor((end - 1) / segmentBytes),
+];
+
+/** Cuts a chunk's candidates, in order of place, into parts of few segments. */
+const partsOf = (position: number, candidates: readonly Candidate[]): Part[] => {
+  const parts: Part[] = [];
+  let current: Candidate[] = [];
+  let segments = new Set<number>();
+  for (const candidate of candidates) {
+    const [first, last] = segmentsOf(candidate);
+    if (segments.size > 0 && !segments.has(last) && segments.size + (last - first) >= segmentsPerBatch) {
+      parts.push({ position, candidates: current, segments: [...segments], isLast: false });
+      current = [];
+      segments = new Set();
+    }
+    for (let segment = first; segment <= last; segment++) segments.add(segment);
+    current.push(candidate);
+  }
+  parts.push({ position, candidates: current, segments: [...segments], isLast: true });
+  return parts;
+};
+
+export class Search {
+  readonly #query: Query;
+  readonly #chunks: readonly AskedChunk[];
+  readonly #seams: SearchSeams;
+  readonly #vouched: number[] = [];
+  readonly #lost = new Set<number>();
+  readonly #access: SearchResult['access'];
+  readonly #codes: readonly Code[];
+  #parts: Part[] = [];
+  #gathering: Gathering;
+  /** The chunk that is gathered now. */
+  #gathered = -1;
+  #total: Answer = noAnswer;
+  #candidates = 0;
+  #summed = false;
+  #records = 0;
+  /** What the last call of `next` asked for, with the part of the chunk that each belongs to. */
+  #batch: readonly Part[] = [];
+  #needs: readonly (Need & { readonly first: number; readonly position: number })[] = [];
+
+  constructor(query: Query, chunks: readonly AskedChunk[], seams: SearchSeams) {
+    this.#query = query;
+    this.#chunks = chunks;
+    this.#seams = seams;
+    this.#gathering = new Gathering(query);
+    const { access } = planQuery(query, (codes) => this.#shareOf(codes));
+    this.#access = access.kind;
+    this.#codes = access.kind === 'codes' ? access.codes : [];
+    this.#plan();
+  }
+
+  /**
+   * Goes on with the bytes asked for before (undefined for what is not there); answers what is needed next, or nothing
+   * when the result is complete.
+   */
+  next(supplied: readonly (Uint8Array | undefined)[]): readonly Need[] {
+    this.#openSupplied(supplied);
+    for (const part of this.#batch) this.#test(part);
+    for (;;) {
+      this.#takeBatch();
+      if (this.#batch.length === 0) return [];
+      if (this.#needs.length > 0) {
+        return this.#needs.map(({ version, chunk, from, to }) => ({ version, chunk, from, to }));
+      }
+      for (const part of this.#batch) this.#test(part);
+    }
+  }
+
+  get result(): SearchResult {
+    return {
+      answer: this.#total,
+      vouched: [...this.#vouched].sort((a, b) => a - b),
+      candidates: this.#candidates,
+      records: this.#records,
+      access: this.#summed ? 'summary' : this.#access,
+    };
+  }
+
+  /** Part of the records that have one of the codes, counted in a few chunks; a record may count more than once. */
+  #shareOf(codes: readonly Code[]): number | undefined {
+    const tokens = indexTokens(this.#seams.indexKey, codes);
+    let [counted, records] = [0, 0];
+    for (const asked of this.#chunks.slice(0, chunksSampled)) {
+      try {
+        const run = this.#seams.run(asked);
+        if (!run) continue;
+        records += run.facts.records;
+        for (const token of tokens) {
+          const page = findPage(run.directory, token);
+          if (page !== undefined) counted += countPosting(run.page('postings', page), token);
+        }
+      } catch (error) {
+        // Whoever reads it for the answer says so.
+        if (!isOperaError(error, 'integrity')) throw error;
+      }
+    }
+    return records === 0 ? undefined : Math.min(1, counted / records);
+  }
+
+  #plan(): void {
+    const tokens = indexTokens(this.#seams.indexKey, this.#codes);
+    for (const [position, asked] of this.#chunks.entries()) {
+      try {
+        const run = this.#seams.run(asked);
+        if (!run) continue;
+        const summed = answerFromSummary(this.#query, run.facts.summary);
+        if (summed || this.#access === 'nothing') {
+          this.#summed ||= summed !== undefined;
+          this.#count(position, summed ?? noAnswer);
+          continue;
+        }
+        const candidates = this.#candidatesOf(run, tokens);
+        this.#candidates += candidates.length;
+        if (candidates.length === 0) this.#count(position, noAnswer);
+        else this.#parts.push(...partsOf(position, candidates));
+      } catch (error) {
+        if (!isOperaError(error, 'integrity')) throw error;
+        this.#seams.onDamage(asked);
+      }
+    }
+    this.#parts.reverse();
+  }
+
+  #count(position: number, answer: Answer): void {
+    this.#total = mergeAnswers(this.#query, this.#total, answer);
+    this.#vouched.push(position);
+  }
+
+  /** Records of a chunk that have one of the tokens, or all of them, in order of place. */
+  #candidatesOf(run: RunReader, tokens: Float64Array): Candidate[] {
+    const { records } = run.facts;
+    const marked = new Uint8Array(Math.min(records, ordinalLimit));
+    if (this.#access === 'scan') marked.fill(1);
+    for (const token of tokens) {
+      const page = findPage(run.directory, token);
+      if (page === undefined) continue;
+      readPosting(run.page('postings', page), token, (ordinal) => {
+        marked[ordinal] = 1;
+      });
+    }
+    const candidates: Candidate[] = [];
+    let page: Uint8Array | undefined;
+    let pageNumber = -1;
+    for (let ordinal = marked.indexOf(1); ordinal >= 0; ordinal = marked.indexOf(1, ordinal + 1)) {
+      const number = Math.floor(ordinal / placesPerPage);
+      if (!page || number !== pageNumber) page = run.page('places', (pageNumber = number));
+      const place = readPlace(page, ordinal);
+      if (place) candidates.push({ ordinal, ...place });
+    }
+    return candidates;
+  }
+
+  /** The next parts, of a few segments together, and the bytes that are not in the cache. */
+  #takeBatch(): void {
+    const batch: Part[] = [];
+    const needs: (Need & { first: number; position: number })[] = [];
+    let segments = 0;
+    for (let part = this.#parts.at(-1); part; part = this.#parts.at(-1)) {
+      if (batch.length > 0 && segments + part.segments.length > segmentsPerBatch) break;
+      this.#parts.pop();
+      if (this.#lost.has(part.position)) continue;
+      batch.push(part);
+      segments += part.segments.length;
+      needs.push(...this.#needsOf(part));
+    }
+    this.#batch = batch;
+    this.#needs = needs;
+  }
+
+  /** Runs of segments that must be fetched. */
+  #needsOf({ position, segments }: Part): (Need & { first: number; position: number })[] {
+    const asked = this.#chunks[position];
+    const run = asked && this.#seams.run(asked);
+    if (!asked || !run) {
+      this.#lost.add(position);
+      return [];
+    }
+    const { version, chunk } = asked;
+    const total = sealedLength(run.facts.length);
+    const missing = segments.filter((segment) => !this.#seams.cache.has(asked.run, segment));
+    const needs: (Need & { first: number; position: number })[] = [];
+    for (const segment of missing.sort((a, b) => a - b)) {
+      const from = segment * sealedSegmentBytes;
+      const to = Math.min(from + sealedSegmentBytes, total);
+      const before = needs.at(-1);
+      if (before?.to === from) needs[needs.length - 1] = { ...before, to };
+      else needs.push({ version, chunk, from, to, first: segment, position });
+    }
+    return needs;
+  }
+
+  #openSupplied(supplied: readonly (Uint8Array | undefined)[]): void {
+    for (const [at, { position, first, version, chunk }] of this.#needs.entries()) {
+      const asked = this.#chunks[position];
+      const run = asked && this.#seams.run(asked);
+      const sealed = supplied[at];
+      if (!asked || !run || !sealed || this.#lost.has(position)) {
+        this.#lost.add(position);
+        continue;
+      }
+      try {
+        const { last, length } = run.facts;
+        const { keys } = this.#seams.catalogue(version);
+        const opened = openSegments(keys, chunk, sealed, first, { last, plaintextLength: length });
+        this.#seams.cache.put(asked.run, first, opened);
+      } catch (error) {
+        if (!isOperaError(error, 'integrity')) throw error;
+        this.#lost.add(position);
+      }
+    }
+    this.#needs = [];
+  }
+
+  /** Tests the candidates of a part; with the last one of its chunk, the chunk counts. */
+  #test({ position, candidates, isLast }: Part): void {
+    const asked = this.#chunks[position];
+    if (!asked || this.#lost.has(position)) return;
+    if (this.#gathered !== position) {
+      this.#gathering = new Gathering(this.#query);
+      this.#gathered = position;
+    }
+    const { version, chunk, run } = asked;
+    const { reader, dialect } = this.#seams.catalogue(version);
+    for (const { ordinal, start, end } of candidates) {
+      const bytes = this.#seams.cache.read(run, start, end);
+      if (!bytes) {
+        // Pushed out by another search between two batches: the chunk is asked for again by the client.
+        this.#lost.add(position);
+        return;
+      }
+      const read = reader.read(parseRecord(bytes, dialect, { ordinal, start, end }));
+      this.#records += 1;
+      if ('system' in read && matches(this.#query.where, read.system)) {
+        this.#gathering.add({ version, chunk, ordinal }, read.system);
+      }
+    }
+    if (isLast) this.#count(position, this.#gathering.answer());
+  }
+}

@@ -1,0 +1,357 @@
+// Which chunks of catalogues are indexed here, and seeing to it that all are: chunks that come are queued, chunks that
+// go are forgotten, and at the start the index and the store are compared. The index itself is index-engine.ts.
+// Invariant: a chunk is vouched for only while the store has it and the index was made from those very bytes. A chunk
+// leaves the list before it leaves the store, and enters it after its index is written.
+import { openIndexKey, indexKeyEpochOf, publicIndexKey, sealIndexKey, indexKeyBytes } from '../../crypto/index-keys.ts';
+import { equalBytes, sha256 } from '../../crypto/digest.ts';
+import { openNote, parseNote } from '../../crypto/note.ts';
+import { openWrap } from '../../crypto/wrap.ts';
+import { isOperaError, OperaError, toOperaError } from '../../errors/errors.ts';
+import type { VersionId } from '../../model/ids.ts';
+import { limits } from '../../model/limits.ts';
+import { errorFacts } from '../../runtime/log.ts';
+import type { ChunkAddress, StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
+import type { AnswerOf } from '../../wire/routes.ts';
+import type { NodeCore } from './core.ts';
+import type { CatalogueKeys } from './index-build.ts';
+import type { IndexEngine } from './index-engine.ts';
+import type { Run } from './index-file.ts';
+import { LruMap } from './lru-map.ts';
+
+type IndexCore = Pick<NodeCore, 'context' | 'keys' | 'storage' | 'self' | 'copies'>;
+
+const keyOf = ({ version, index }: ChunkAddress): string => `${version}/${index}`;
+
+export class Indexer {
+  readonly #engine: IndexEngine;
+  #core: IndexCore | undefined;
+  /** Indexed chunks by version and index. */
+  readonly #runs = new Map<VersionId, Map<number, Run>>();
+  /** Versions whose note is kept here: only their chunks are worth a look. */
+  readonly #catalogues = new Set<VersionId>();
+  readonly #waiting = new Map<string, ChunkAddress>();
+  readonly #failed = new Map<string, { readonly address: ChunkAddress; readonly why: string }>();
+  readonly #keys = new LruMap<VersionId, CatalogueKeys>(limits.indexCataloguesKept);
+  /** Drops under way or to be done; they are the index's alone, nobody waits for them. */
+  #dropping: ChunkAddress[] = [];
+  #state: 'closed' | 'opening' | 'open' = 'closed';
+  #indexKey: Uint8Array | undefined;
+  #keyEpoch = 0;
+  #wake: () => void = () => undefined;
+  #building: string | undefined;
+
+  constructor(engine: IndexEngine) {
+    this.#engine = engine;
+  }
+
+  /** The parts of the node it works with; before this nothing is indexed. */
+  attach(core: IndexCore): void {
+    this.#core = core;
+  }
+
+  /** The store, whose chunks and notes are followed as they come and go. */
+  watch(storage: StorageAdapter): StorageAdapter {
+    return new Proxy(storage, {
+      get: (target, key) => {
+        const value: unknown = Reflect.get(target, key, target);
+        if (typeof value !== 'function') return value;
+        const bound = value.bind(target) as (...args: readonly unknown[]) => Promise<unknown>;
+        const before = this.#before[key as keyof StorageAdapter];
+        const after = this.#after[key as keyof StorageAdapter];
+        if (!before && !after) return bound;
+        return async (...args: readonly unknown[]) => {
+          before?.(args[0]);
+          const answer = await bound(...args);
+          after?.(args[0]);
+          return answer;
+        };
+      },
+    });
+  }
+
+  readonly #before: Partial<Record<keyof StorageAdapter, (argument: unknown) => void>> = {
+    deleteChunks: (addresses) => this.#forget(addresses as readonly ChunkAddress[]),
+    setAside: (address) => this.#forget([address as ChunkAddress]),
+    deleteNote: (version) => void this.#catalogues.delete(version as VersionId),
+  };
+
+  readonly #after: Partial<Record<keyof StorageAdapter, (argument: unknown) => void>> = {
+    putNote: (version) => this.#noteCame(version as VersionId),
+    putChunks: (chunks) => {
+      for (const { version, index } of chunks as readonly ChunkAddress[]) this.#chunkCame({ version, index });
+    },
+  };
+
+  /** The indexed chunk; undefined when this node does not vouch for it. */
+  runOf(version: VersionId, index: number): Run | undefined {
+    return this.#runs.get(version)?.get(index);
+  }
+
+  /** Keys and columns of a catalogue; `not-found` when its note is not here. */
+  async keysOf(version: VersionId): Promise<CatalogueKeys> {
+    const known = this.#keys.get(version);
+    if (known) return known;
+    const { storage, keys, context } = this.#attached;
+    const record = await storage.getNote(version);
+    if (!record) throw new OperaError('not-found', 'the note of a catalogue is not here');
+    const note = parseNote(record);
+    const fileKey = openWrap(keys.keyring, context.networkId, version, note.wrap);
+    const content = openNote(fileKey, context.networkId, note);
+    const opened: CatalogueKeys = { version, fileKey, header: note.header, note: JSON.stringify(content) };
+    this.#keys.set(version, opened);
+    return opened;
+  }
+
+  get engine(): IndexEngine {
+    return this.#engine;
+  }
+
+  /** The chunk's index does not read back, or not what it should: it is made again. */
+  redo(address: ChunkAddress): void {
+    this.#forget([address]);
+    this.#chunkCame(address);
+  }
+
+  /** Runs until the node stops. */
+  async run(): Promise<void> {
+    const { context } = this.#attached;
+    const { stopping, clock } = context;
+    while (!stopping.aborted) {
+      try {
+        if (this.#state !== 'open' && (await this.#isNeeded())) await this.#open();
+        await this.#reseal();
+        await this.#work();
+      } catch (error) {
+        if (stopping.aborted) break;
+        context.log.warn('index-failed', errorFacts(error));
+        await this.#reopen();
+      }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        if (this.#waiting.size > 0 && this.#state === 'open') resolve();
+        const isStarting = this.#state !== 'open' && this.#catalogues.size > 0;
+        const pause = isStarting ? limits.heartbeatMs : limits.indexRoundMs;
+        void clock.sleep(pause, { signal: stopping, unref: true }).then(resolve, resolve);
+      });
+    }
+    await this.#engine.close().catch(() => undefined);
+  }
+
+  /** Drops the index and builds it anew. */
+  async rebuild(): Promise<void> {
+    if (this.#state !== 'open') return;
+    this.#state = 'closed';
+    this.#forgetAll();
+    await this.#engine.discard();
+    this.#wake();
+  }
+
+  async look(): Promise<AnswerOf<'index.look'>> {
+    const runs = [...this.#runs.values()].flatMap((byIndex) => [...byIndex.values()]);
+    const sum = (of: (run: Run) => number): number => runs.reduce((total, run) => total + of(run), 0);
+    const isStarting = this.#state !== 'open' && this.#catalogues.size > 0;
+    const failure = [...this.#failed.values()].at(-1)?.why;
+    return {
+      mode: this.#attached.context.rosters.roster.settings.indexMode,
+      chunks: runs.length,
+      indexed: sum(({ indexed }) => indexed),
+      flagged: sum(({ flagged }) => flagged),
+      rejected: sum(({ rejected }) => rejected),
+      waiting: this.#waiting.size + (this.#building === undefined && !isStarting ? 0 : 1),
+      failed: this.#failed.size,
+      ...(failure === undefined ? {} : { failure }),
+      bytes: this.#state === 'open' ? await this.#engine.bytes() : 0,
+    };
+  }
+
+  get #attached(): IndexCore {
+    if (!this.#core) throw new OperaError('not-ready', 'the index is not part of a node yet');
+    return this.#core;
+  }
+
+  #chunkCame(address: ChunkAddress): void {
+    if (!this.#catalogues.has(address.version) || this.runOf(address.version, address.index)) return;
+    this.#waiting.set(keyOf(address), address);
+    this.#wake();
+  }
+
+  /** Chunks usually come after their note; those that were here before it are looked up. */
+  #noteCame(version: VersionId): void {
+    if (this.#catalogues.has(version)) return;
+    this.#catalogues.add(version);
+    if (this.#state === 'closed') this.#wake();
+    if (this.#state !== 'closed') void this.#enqueueVersion(version).catch(() => undefined);
+  }
+
+  #forget(addresses: readonly ChunkAddress[]): void {
+    for (const address of addresses) {
+      const { version, index } = address;
+      this.#waiting.delete(keyOf(address));
+      this.#failed.delete(keyOf(address));
+      const byIndex = this.#runs.get(version);
+      if (!byIndex?.delete(index)) continue;
+      if (byIndex.size === 0) this.#runs.delete(version);
+      this.#dropping.push({ version, index });
+      this.#wake();
+    }
+  }
+
+  #forgetAll(): void {
+    this.#runs.clear();
+    this.#waiting.clear();
+    this.#failed.clear();
+    this.#dropping = [];
+  }
+
+  async #reopen(): Promise<void> {
+    this.#state = 'closed';
+    this.#forgetAll();
+    await this.#engine.close().catch(() => undefined);
+  }
+
+  /** A node without catalogues opens no index and starts no thread. */
+  async #isNeeded(): Promise<boolean> {
+    return this.#catalogues.size > 0 || (await this.#attached.storage.listNotes(undefined, 1)).items.length > 0;
+  }
+
+  async #open(): Promise<void> {
+    const { context, keys } = this.#attached;
+    if (!keys.hasKeys) return;
+    this.#state = 'opening';
+    const { indexMode } = context.rosters.roster.settings;
+    const { key, runs } = await this.#engine.open(context.networkId, indexMode);
+    const kept = await this.#useKey(indexMode, key);
+    await this.#compare(kept ? runs : []);
+    this.#state = 'open';
+  }
+
+  /** False when the index has no key that opens: it was emptied. */
+  async #useKey(mode: 'sealed' | 'plain', record: Uint8Array | undefined): Promise<boolean> {
+    const { context, keys, self } = this.#attached;
+    if (mode === 'plain') {
+      await this.#engine.useKey(publicIndexKey);
+      return true;
+    }
+    if (record) {
+      try {
+        this.#indexKey = openIndexKey(keys.keyring, context.networkId, self, record);
+        await this.#engine.useKey(this.#indexKey);
+        this.#keyEpoch = indexKeyEpochOf(record);
+        return true;
+      } catch (error) {
+        context.log.warn('index-key-unopened', errorFacts(error));
+        await this.#engine.discard();
+        await this.#engine.open(context.networkId, mode);
+      }
+    }
+    const indexKey = context.random.bytes(indexKeyBytes);
+    await this.#sealKey(indexKey);
+    return record === undefined;
+  }
+
+  async #sealKey(indexKey: Uint8Array): Promise<void> {
+    const { context, keys, self } = this.#attached;
+    this.#indexKey = indexKey;
+    this.#keyEpoch = keys.keyring.newestEpoch;
+    const record = sealIndexKey(keys.keyring, context.networkId, self, indexKey, context.random);
+    await this.#engine.useKey(indexKey, record);
+  }
+
+  /** After a rotation the key of the index goes under the newest network key; the index stays as it is. */
+  async #reseal(): Promise<void> {
+    const { keys } = this.#attached;
+    if (this.#state !== 'open' || !this.#indexKey || this.#keyEpoch >= keys.keyring.newestEpoch) return;
+    await this.#sealKey(this.#indexKey);
+  }
+
+  /** Drops what the index has and the store has not; queues what the store has of catalogues and the index has not. */
+  async #compare(runs: readonly Run[]): Promise<void> {
+    const { storage, context } = this.#attached;
+    const byVersion = new Map<VersionId, Run[]>();
+    for (const run of runs) byVersion.set(run.version, [...(byVersion.get(run.version) ?? []), run]);
+    const gone: Run[] = [];
+    for (const [version, indexed] of byVersion) {
+      const stored = new Map<number, Uint8Array>();
+      for (let from = 0; from <= limits.chunkIndexMax; ) {
+        const page = await storage.listVersion(version, from, limits.chunkIndexMax);
+        for (const { index, hash } of page) stored.set(index, hash);
+        const last = page.at(-1);
+        if (!last || page.length < limits.storeVersionPageMax) break;
+        from = last.index + 1;
+      }
+      const kept = indexed.filter(({ chunk, hash }) => equalBytes(stored.get(chunk) ?? new Uint8Array(), hash));
+      gone.push(...indexed.filter((run) => !kept.includes(run)));
+      if (kept.length > 0) this.#runs.set(version, new Map(kept.map((run) => [run.chunk, run])));
+    }
+    if (gone.length > 0) await this.#engine.drop(gone);
+    for (let after: VersionId | undefined; ; ) {
+      const page = await storage.listNotes(after, limits.batchEntriesMax);
+      for (const version of page.items) {
+        context.stopping.throwIfAborted();
+        this.#catalogues.add(version);
+        await this.#enqueueVersion(version);
+      }
+      if (page.next === undefined) break;
+      after = page.next;
+    }
+  }
+
+  async #enqueueVersion(version: VersionId): Promise<void> {
+    const { storage } = this.#attached;
+    for (let from = 0; ; ) {
+      const page = await storage.listVersion(version, from, limits.chunkIndexMax);
+      for (const { index } of page) this.#chunkCame({ version, index });
+      const last = page.at(-1);
+      if (!last || page.length < limits.storeVersionPageMax) return;
+      from = last.index + 1;
+    }
+  }
+
+  async #work(): Promise<void> {
+    const { context } = this.#attached;
+    if (this.#state !== 'open') return;
+    for (const { address } of this.#failed.values()) this.#waiting.set(keyOf(address), address);
+    this.#failed.clear();
+    for (;;) {
+      context.stopping.throwIfAborted();
+      if (this.#state !== 'open') return;
+      const gone = this.#dropping.splice(0);
+      if (gone.length > 0) await this.#engine.drop(gone.map(({ version, index }) => ({ version, chunk: index })));
+      const [next] = this.#waiting.values();
+      if (!next) return;
+      this.#waiting.delete(keyOf(next));
+      this.#building = keyOf(next);
+      await this.#build(next).finally(() => {
+        this.#building = undefined;
+      });
+    }
+  }
+
+  async #build(address: ChunkAddress): Promise<void> {
+    const { storage, context, copies } = this.#attached;
+    const { version, index } = address;
+    try {
+      const found = await storage.getChunk(address);
+      if (!found) return;
+      const { info, body } = found;
+      if (!equalBytes(sha256(body), info.hash)) {
+        copies.report(address);
+        throw new OperaError('integrity', 'the stored copy is altered');
+      }
+      const catalogue = await this.keysOf(version);
+      const run = await this.#engine.build({ catalogue, chunk: index, hash: info.hash, sealed: body });
+      // Between reading and writing the chunk may have gone, or been replaced by a good copy.
+      const [now] = await storage.listVersion(version, index, index + 1);
+      if (!now || !equalBytes(now.hash, run.hash)) {
+        this.#dropping.push(address);
+        return;
+      }
+      this.#runs.set(version, (this.#runs.get(version) ?? new Map<number, Run>()).set(index, run));
+    } catch (thrown) {
+      const error = toOperaError(thrown);
+      if (isOperaError(thrown, 'aborted', 'not-ready', 'no-space', 'read-only')) throw thrown;
+      context.log.error('chunk-not-indexed', { version, index, ...errorFacts(error) });
+      this.#failed.set(keyOf(address), { address, why: `chunk ${index} of ${version}: ${error.message}` });
+    }
+  }
+}
