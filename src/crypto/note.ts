@@ -9,6 +9,7 @@
 import { OperaError } from '../errors/errors.ts';
 import { ByteReader, concatBytes, u32, utf8 } from '../model/bytes.ts';
 import { type NetworkId, networkIdToBytes, type VersionId, versionIdToBytes } from '../model/ids.ts';
+import { limits } from '../model/limits.ts';
 import type { Random } from '../runtime/random.ts';
 import { keyBytes, nonceBytes, tagBytes, xchachaOpen, xchachaSeal } from './chacha.ts';
 import { hkdf } from './hkdf.ts';
@@ -26,8 +27,10 @@ export interface Note {
   readonly sealed: Uint8Array;
 }
 
-/** Sealed JSON of a note: a thousand columns with their maps take a tenth of it. */
-export const noteContentBytesMax = 1024 * 1024;
+const unsealedBytes = 1 + 16 + headerBytes + wrapBytes + nonceBytes + 4;
+
+/** Sealed JSON of a note, the whole of which fits `noteBytesMax`: a thousand columns with their maps take a tenth. */
+export const noteContentBytesMax = limits.noteBytesMax - unsealedBytes;
 
 const label = utf8('opera/note/v1');
 const keyLabel = utf8('opera/note/v1\0');
@@ -73,6 +76,14 @@ export const parseNote = (record: Uint8Array): Note => {
   const sealed = reader.take(length);
   reader.end();
   return { version, header, wrap, wrapEpoch, nonce, sealed };
+};
+
+const wrapAt = 1 + 16 + headerBytes;
+
+/** The note with another wrap of the same file key; everything else stays as it is. */
+export const replaceNoteWrap = (record: Uint8Array, wrap: Uint8Array): Uint8Array => {
+  wrapEpochOf(wrap);
+  return concatBytes(record.subarray(0, wrapAt), wrap, record.subarray(wrapAt + wrapBytes));
 };
 
 /** `integrity` unless the note was sealed with this file key for this network and version. */

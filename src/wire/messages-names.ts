@@ -182,7 +182,7 @@ export const storedChunk = v.strictObject({ ...chunkAddress, length: integer(16,
 const chunksToStore = listOf(storedChunk, batch, 1);
 
 /** Notes of the catalogues among the chunks, once for each version. */
-const notes = listOf(bytes(233, limits.noteBytesMax), batch);
+export const notes = listOf(bytes(233, limits.noteBytesMax), batch);
 
 export const storeRequest = v.strictObject({
   ticket: ticketRecord,

@@ -2,7 +2,7 @@
 // drops its copies, and what it gives to an owner that lacks one.
 import * as v from 'valibot';
 import { limits } from '../model/limits.ts';
-import { storedChunk } from './messages-names.ts';
+import { notes, storedChunk } from './messages-names.ts';
 import { bytes, chunkIndex, count, integer, listOf, u32, u64, versionId } from './schema.ts';
 
 const batch = limits.batchEntriesMax;
@@ -38,5 +38,5 @@ export const confirmAnswer = v.object({
   sound: v.boolean(),
 });
 
-export const giveRequest = v.strictObject({ chunks: listOf(storedChunk, batch, 1) });
+export const giveRequest = v.strictObject({ chunks: listOf(storedChunk, batch, 1), notes: v.optional(notes) });
 export const giveAnswer = v.object({ taken: count });

@@ -242,14 +242,16 @@ export class AntiEntropy {
   }
 
   async #pullChunk(owner: KeyHash, partition: number, chunk: ListedChunk): Promise<void> {
-    const { storage, barrier, memory, throttle, context } = this.#core;
+    const { storage, barrier, memory, throttle, context, notes } = this.#core;
     const { version, index, hash, servedHour } = chunk;
     await throttle.take(chunk.length, context.stopping);
     const body = await fetchChunk(this.#core, owner, chunk);
     if (!body) return;
-    const layoutNumber = newestLayout(memory.state)?.number ?? 0;
-    const write = { version, index, partition, hash, body, servedHour, layoutNumber };
-    const [outcome] = await barrier.run(layoutNumber, () => storage.putChunks([write]));
+    const [outcome] = await notes.putCopied(owner, [version], () => {
+      const layoutNumber = newestLayout(memory.state)?.number ?? 0;
+      const write = { version, index, partition, hash, body, servedHour, layoutNumber };
+      return barrier.run(layoutNumber, () => storage.putChunks([write]));
+    });
     if (outcome === 'conflict') this.#conflict(chunk, owner);
     else this.chunksPulled++;
   }

@@ -11,6 +11,7 @@ import type { RoleContext } from '../context.ts';
 import { destinationOf, type PeerBook } from '../peer-book.ts';
 import type { WriteBarrier } from './barrier.ts';
 import type { NodeMemory } from './memory.ts';
+import type { Notes } from './notes.ts';
 import type { Soundness } from './soundness.ts';
 import { newestLayout } from './state.ts';
 import type { Throttle } from './throttle.ts';
@@ -33,6 +34,8 @@ export interface NodeCore {
   readonly keys: KeyKeeper;
   /** The budget of background work; client requests run inside `serve`. */
   readonly throttle: Throttle;
+  /** Notes of catalogues: chunks that come and go pass by here. */
+  readonly notes: Notes;
   /** Whether the store is what this node had acknowledged. */
   readonly soundness: Soundness;
   /** Who reads copies back: told of those that a read found altered, asked when one was last whole. */
@@ -73,7 +76,7 @@ export const acknowledgedLayout = ({ memory, barrier }: Pick<NodeCore, 'memory' 
 };
 
 /** The member to dial for a key; `unavailable` when its address is not known. */
-export const destinationOfNode = (core: NodeCore, keyHash: KeyHash) => {
+export const destinationOfNode = (core: Pick<NodeCore, 'memory' | 'book'>, keyHash: KeyHash) => {
   const entry = core.memory.peers.find((peer) => peer.keyHash === keyHash) ?? core.book.byKeyHash(keyHash);
   if (!entry) throw new OperaError('unavailable', 'the address of an owner is not known');
   return destinationOf(entry);

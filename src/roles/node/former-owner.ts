@@ -137,6 +137,7 @@ export class FormerOwner {
         return true;
       });
       if (!dropped) return false;
+      await this.#core.notes.forget(chunks.map(({ version }) => version));
       this.dropped += chunks.length;
       context.log.info('former-copies-dropped', {
         ...{ layout: layout.number, chunks: chunks.length, manifests: manifests.length },
@@ -192,12 +193,13 @@ export class FormerOwner {
 
   /** One by one: it is rare, and large chunks fill a message. */
   async #give(owner: KeyHash, chunks: readonly ChunkInfo[]): Promise<void> {
-    const { context, storage, throttle } = this.#core;
+    const { context, storage, throttle, notes } = this.#core;
     for (const { version, index, hash, length } of chunks) {
       await throttle.take(length, context.stopping);
       const found = await storage.getChunk({ version, index });
       if (!found || !equalBytes(sha256(found.body), hash)) continue;
-      const request = { chunks: [{ version, index, length, hash }] };
+      const note = await notes.get(version);
+      const request = { chunks: [{ version, index, length, hash }], ...(note ? { notes: [note] } : {}) };
       const to = destinationOfNode(this.#core, owner);
       await context.transport.call(to, 'chunk.give', request, { binary: [found.body], signal: context.stopping });
       context.log.warn('chunk-given', { to: owner, version, index });
@@ -271,6 +273,11 @@ const giveHandler =
     const { memory, storage, barrier, servedHour } = core;
     const live = await liveVersions(core, new Set(request.chunks.map(({ version }) => version)));
     const layoutNumber = newestLayout(memory.state)?.number ?? 0;
+    const sent = core.notes.check(
+      request.notes,
+      request.chunks.map(({ version }) => version),
+    );
+    const notes = sent.filter(({ version }) => live.has(version));
     let at = 0;
     const writes: ChunkWrite[] = [];
     for (const { version, index, length, hash } of request.chunks) {
@@ -284,7 +291,8 @@ const giveHandler =
       if (live.has(version)) writes.push({ version, index, partition, hash, body, servedHour, layoutNumber });
     }
     if (writes.length === 0) return { answer: { taken: 0 } };
-    const outcomes = await barrier.run(layoutNumber, () => storage.putChunks(writes));
+    const put = () => storage.putChunks(writes);
+    const outcomes = await barrier.run(layoutNumber, () => core.notes.putSent(notes, put));
     return { answer: { taken: outcomes.filter((outcome) => outcome !== 'conflict').length } };
   };
 

@@ -114,9 +114,13 @@ const copyGroup = async (
     return [];
   });
   if (writes.length > 0) {
-    // The layout in force when the copy is taken: the next one is acknowledged only when the copy is down.
-    if (newestLayout(memory.state)?.number !== layoutNumber) throw new OperaError('aborted', 'the layout changed');
-    const outcomes = await barrier.run(layoutNumber, () => storage.putChunks(writes));
+    const versions = writes.map(({ version }) => version);
+    const put = () => {
+      // The layout in force when the copy is taken: the next one is acknowledged only when the copy is down.
+      if (newestLayout(memory.state)?.number !== layoutNumber) throw new OperaError('aborted', 'the layout changed');
+      return barrier.run(layoutNumber, () => storage.putChunks(writes));
+    };
+    const outcomes = await core.notes.putCopied(source, versions, put, signal);
     const conflicts = outcomes.filter((outcome) => outcome === 'conflict').length;
     if (conflicts > 0) context.log.error('chunk-conflict', { from: source, chunks: conflicts });
     onCopied(

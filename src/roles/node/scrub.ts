@@ -204,7 +204,7 @@ export class Scrub {
 
   /** Sets the altered copy aside, then takes a good one from any owner that has it. */
   async #replace(info: ChunkInfo): Promise<void> {
-    const { storage, context, memory, barrier, self } = this.#core;
+    const { storage, context, memory, barrier, self, notes } = this.#core;
     const { version, index, partition, hash, servedHour } = info;
     // A second look, because memory and controllers err too: what is whole now is left alone.
     if (await this.#isWhole(info)) return;
@@ -216,10 +216,12 @@ export class Scrub {
       if (owner === self) continue;
       const body = await fetchChunk(this.#core, owner, info);
       if (!body) continue;
-      // Taken anew: what was listed while it was aside did not name it.
-      const layoutNumber = newestLayout(memory.state)?.number ?? 0;
-      const write = { version, index, partition, hash, body, servedHour, layoutNumber };
-      await barrier.run(layoutNumber, () => storage.putChunks([write]));
+      await notes.putCopied(owner, [version], () => {
+        // Taken anew: what was listed while it was aside did not name it.
+        const layoutNumber = newestLayout(memory.state)?.number ?? 0;
+        const write = { version, index, partition, hash, body, servedHour, layoutNumber };
+        return barrier.run(layoutNumber, () => storage.putChunks([write]));
+      });
       this.repaired++;
       context.log.info('chunk-repaired', { version, index, from: owner });
       return;

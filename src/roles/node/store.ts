@@ -11,9 +11,17 @@ import type { ChunkWrite, ChunkWriteOutcome } from '../../storage-adapters/stora
 import type { RequestOf } from '../../wire/routes.ts';
 import { destinationOf } from '../peer-book.ts';
 import { destinationOfNode, type NodeCore, requirePeer, requireTicket } from './core.ts';
+import type { SentNote } from './notes.ts';
 import { admitWrite } from './state.ts';
 
 type StoreRequest = Pick<RequestOf<'chunk.store'>, 'ticket' | 'versions' | 'chunks' | 'notes'>;
+
+/** A message of chunks that was admitted. */
+interface Taken {
+  readonly request: StoreRequest;
+  readonly chunks: readonly ChunkWrite[];
+  readonly notes: readonly SentNote[];
+}
 
 /** Cuts the binary part into the chunks the message lists, each checked against its hash. */
 const readChunks = (core: NodeCore, request: StoreRequest, binary: Uint8Array, layoutNumber: number): ChunkWrite[] => {
@@ -92,7 +100,7 @@ export class ChunkIntake {
   readonly store: Handler<'chunk.store'> = async (call) => {
     const { request, signal } = call;
     const peer = requirePeer(call.peer);
-    const { chunks, owners, needed, layoutNumber } = this.#admit(call, peer, false);
+    const { chunks, notes, owners, needed, layoutNumber } = this.#admit(call, peer, false);
     const answer = await this.#core.barrier.run(layoutNumber, async () => {
       const everyone = chunks.map((_, at) => at);
       const others = new Map<KeyHash, number[]>();
@@ -100,7 +108,7 @@ export class ChunkIntake {
         for (const key of keys) if (key !== this.#core.self) others.set(key, [...(others.get(key) ?? []), at]);
       }
       const copies = new CopyCount(needed, others.size + 1);
-      const own = this.#core.storage.putChunks(chunks).then(
+      const own = this.#put(chunks, notes).then(
         (outcomes) => {
           copies.ended(everyone.filter((at) => outcomes[at] !== 'conflict'));
           return outcomes;
@@ -112,7 +120,7 @@ export class ChunkIntake {
       );
       const ending = new AbortController();
       const sent = [...others].map(([key, positions]) =>
-        this.#send(key, request, chunks, positions, copies, ending.signal),
+        this.#send(key, { request, chunks, notes }, positions, copies, ending.signal),
       );
       const outcomes = await own.catch((error: unknown) => {
         // The client tries another owner, who sends to everybody: these copies would only be sent twice.
@@ -148,10 +156,14 @@ export class ChunkIntake {
   }
 
   readonly copy: Handler<'chunk.copy'> = async (call) => {
-    const { chunks, layoutNumber } = this.#admit(call, requirePeer(call.peer), true);
-    const outcomes = await this.#core.barrier.run(layoutNumber, () => this.#core.storage.putChunks(chunks));
+    const { chunks, notes, layoutNumber } = this.#admit(call, requirePeer(call.peer), true);
+    const outcomes = await this.#core.barrier.run(layoutNumber, () => this.#put(chunks, notes));
     return { answer: { outcomes } };
   };
+
+  #put(chunks: readonly ChunkWrite[], notes: readonly SentNote[]): Promise<ChunkWriteOutcome[]> {
+    return this.#core.notes.putSent(notes, () => this.#core.storage.putChunks(chunks));
+  }
 
   #admit(call: IncomingCall<'chunk.store'> | IncomingCall<'chunk.copy'>, peer: Peer, passedOn: boolean) {
     const { request, binary } = call;
@@ -159,10 +171,15 @@ export class ChunkIntake {
     const { ticket, versions } = request;
     const { layoutNumber } = requireTicket(this.#core, peer, 'put', { ticket, versions, chunkIndex }, passedOn);
     const chunks = readChunks(this.#core, request, binary, layoutNumber);
+    const notes = this.#core.notes.check(
+      request.notes,
+      chunks.map(({ version }) => version),
+    );
     const { state } = this.#core.memory;
     const admitted = chunks.map(({ partition }) => admitWrite(state, this.#core.self, layoutNumber, partition));
     return {
       chunks,
+      notes,
       layoutNumber,
       owners: admitted.map(({ owners }) => owners),
       needed: admitted.map(({ writeCopies }) => writeCopies),
@@ -172,19 +189,21 @@ export class ChunkIntake {
   /** Passes chunks on to one owner, twice at most; never rejects. */
   async #send(
     key: KeyHash,
-    request: StoreRequest,
-    chunks: readonly ChunkWrite[],
+    taken: Taken,
     positions: readonly number[],
     copies: CopyCount,
     signal: AbortSignal,
   ): Promise<void> {
     const { context } = this.#core;
-    const wanted = new Set(positions);
+    const { request, chunks } = taken;
+    const listed = positions.flatMap((at) => request.chunks[at] ?? []);
+    const sent = new Set(listed.map(({ version }) => version));
+    const notes = taken.notes.filter(({ version }) => sent.has(version)).map(({ record }) => record);
     const message = {
       ticket: request.ticket,
       versions: request.versions,
-      chunks: request.chunks.filter((_, at) => wanted.has(at)),
-      ...(request.notes ? { notes: request.notes } : {}),
+      chunks: listed,
+      ...(notes.length > 0 ? { notes } : {}),
     };
     const binary = positions.map((at) => chunks[at]?.body ?? new Uint8Array());
     for (let attempt = 1; ; attempt++) {

@@ -73,6 +73,7 @@ export class Sweep {
     try {
       await this.#sweepManifests(report);
       await this.#sweepChunks(report);
+      await this.#core.notes.sweep();
       await this.#forgetOldMarks();
       const { live, dead, unknown, chunksDeleted, manifestsDeleted } = report;
       const facts = { live, dead, unknown, chunksDeleted, manifestsDeleted };
@@ -270,10 +271,7 @@ export class Sweep {
     const { storage } = this.#core;
     while (this.#allowed) {
       const page = await storage.listVersion(version, 0, limits.chunkIndexMax + 1);
-      if (page.length === 0) {
-        await storage.deleteNote(version);
-        return;
-      }
+      if (page.length === 0) return;
       for (let at = 0; at < page.length && this.#allowed; at += limits.batchEntriesMax) {
         await this.#deleteChunks(page.slice(at, at + limits.batchEntriesMax), report);
       }
@@ -282,6 +280,7 @@ export class Sweep {
 
   async #deleteChunks(chunks: readonly ChunkAddress[], report: SweepReport): Promise<void> {
     await this.#core.storage.deleteChunks(chunks.map(({ version, index }) => ({ version, index })));
+    await this.#core.notes.forget(chunks.map(({ version }) => version));
     report.chunksDeleted += chunks.length;
     this.chunksDeleted += chunks.length;
   }
