@@ -4,7 +4,7 @@
 //   runs          one row for each indexed chunk: which, of which bytes, how many records; sealed facts about it
 //   pages         sealed postings and places (src/index/postings.ts); id = run · 2^22 + kind · 2^21 + number
 //   systems       plain mode only: a row a record, columns by the names of the field table; view star_systems
-import { rmSync } from 'node:fs';
+import { closeSync, openSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { OperaError } from '../../errors/errors.ts';
 import { fieldNames, fieldTable, fieldTableVersion } from '../../index/fields.ts';
@@ -156,6 +156,8 @@ export class IndexFile {
       const path = folder === undefined ? ':memory:' : join(folder, 'index.db');
       const options = { busyTimeoutMs: limits.storeBusyTimeoutMs, derived: true };
       try {
+        // With its mode before SQLite opens it: in plain mode the file is readable, and the files beside it follow.
+        if (folder !== undefined) closeSync(openSync(path, 'a', 0o600));
         const database = await openSqlite(path, options);
         if (isEmpty(database)) create(database, mode);
         if (isCurrent(database, mode)) return new IndexFile(database, mode);
