@@ -122,15 +122,21 @@ export class ClusterView {
     this.#avoidedUntil.set(keyHash, this.#options.clock.monotonicMs() + limits.ownerAvoidedMs);
   }
 
+  /** How doubtful it is that a node answers: 0 for one that seems well, more the worse it looks. */
+  doubtOf(keyHash: KeyHash): number {
+    const node = this.#nodes.get(keyHash);
+    if (!node) return Number.POSITIVE_INFINITY;
+    const avoided = (this.#avoidedUntil.get(keyHash) ?? 0) > this.#options.clock.monotonicMs() ? 2 : 0;
+    return Math.max(rankOfState(node.state), avoided);
+  }
+
   #ranked(owners: readonly KeyHash[]): readonly Owner[] {
-    const now = this.#options.clock.monotonicMs();
     return owners
       .flatMap((keyHash) => {
         const node = this.#nodes.get(keyHash);
         if (!node) return [];
-        const avoided = (this.#avoidedUntil.get(keyHash) ?? 0) > now ? 2 : 0;
         const to: Destination = { address: node.address, expect: { memberId: node.memberId } };
-        return [{ rank: Math.max(rankOfState(node.state), avoided), owner: { keyHash, to } }];
+        return [{ rank: this.doubtOf(keyHash), owner: { keyHash, to } }];
       })
       .sort((a, b) => a.rank - b.rank)
       .map(({ owner }) => owner);

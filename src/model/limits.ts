@@ -354,7 +354,7 @@ export const limits = {
   /** Queries of one node at once; the others wait. One that is not gone on with for so long is forgotten. */
   searchesMax: 64,
   searchIdleMs: 60_000,
-  /** Chunks that wait to be indexed are looked for again this often, for what was missed; and failed ones tried again. */
+  /** Chunks that could not be indexed are tried again this often. */
   indexRoundMs: 60_000,
   /** Rows that a query sorts and returns at once: 10,000 records of 1 KiB are 10 MB in the client. */
   queryRowsMax: 10_000,

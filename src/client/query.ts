@@ -1,0 +1,189 @@
+// Asking the network about star systems: one snapshot of the catalogues, the stars that the question names, then the
+// question itself, in growing spheres when it is for the nearest. The answer is that of all records of the snapshot,
+// each exactly once, whatever nodes answer; or it is an error; or, when a part will do, it says what is missing.
+import { OperaError } from '../errors/errors.ts';
+import type { Answer, Row } from '../index/aggregate.ts';
+import type { NamedPlace } from '../index/expression.ts';
+import { nearestSteps, planQuery } from '../index/plan.ts';
+import { bindQuery, parseQuery, type Query, type QueryText } from '../index/query.ts';
+import { limits } from '../model/limits.ts';
+import { askCatalogues, type MissingChunks, type NodeCost } from './query-chunks.ts';
+import type { Session } from './session.ts';
+import { selectCatalogues, type Snapshot, takeSnapshot } from './snapshot.ts';
+import { findPlaces, type PlaceSource } from './star-places.ts';
+
+export type { MissingChunks, NodeCost } from './query-chunks.ts';
+
+export interface QueryOptions {
+  /** Names and globs of catalogues; all of them without any. Stars are looked up there first, then everywhere. */
+  readonly in?: readonly string[] | undefined;
+  /** An answer without what cannot be reached will do; `missing` says what that is. */
+  readonly partial?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** A row with the file that its record is in. */
+export interface FoundRow extends Row {
+  readonly file: string;
+}
+
+/** One question to the nodes. */
+export interface QueryStep {
+  /** A star that was looked up, a radius of the search for the nearest, or the question itself. */
+  readonly what: string;
+  readonly nodes: readonly NodeCost[];
+  readonly ms: number;
+}
+
+/** How the answer came about. */
+export interface QueryReport {
+  readonly catalogues: number;
+  readonly chunks: number;
+  /** The plan in sentences. */
+  readonly plan: readonly string[];
+  readonly places: readonly PlaceSource[];
+  readonly steps: readonly QueryStep[];
+  /** The snapshot of the registry, and all together. */
+  readonly snapshotMs: number;
+  readonly totalMs: number;
+}
+
+export interface StarAnswer {
+  /** As it was asked, with every star in its place. */
+  readonly query: Query;
+  /** Records that match; for the nearest rows those within the sphere that was enough. */
+  readonly count: number;
+  /** In the query's order, at most its limit. */
+  readonly rows: readonly FoundRow[];
+  readonly groups: Answer['groups'];
+  /** Empty unless `partial` was asked for. */
+  readonly missing: readonly MissingChunks[];
+  readonly report: QueryReport;
+}
+
+/** How often a question begins anew because catalogues ended while it was asked. */
+const restartsMax = 20;
+
+/** Thrown inside only: a version of the snapshot is live no more. */
+class SnapshotOver extends Error {}
+
+/** One entry a file; steps find different chunks missing. */
+const mergeMissing = (missing: readonly MissingChunks[]): MissingChunks[] => {
+  const files = new Map<string, MissingChunks>();
+  for (const entry of missing) {
+    const chunks = [...(files.get(entry.version)?.chunks ?? []), ...entry.chunks].sort((a, b) => a - b);
+    files.set(entry.version, { ...entry, chunks });
+  }
+  return [...files.values()];
+};
+
+class StarQuery {
+  readonly #session: Session;
+  readonly #options: QueryOptions;
+  readonly #snapshot: Snapshot;
+  readonly #selected: Snapshot;
+  readonly #files: ReadonlyMap<string, string>;
+  readonly #steps: QueryStep[] = [];
+  #missing: readonly MissingChunks[] = [];
+
+  constructor(session: Session, snapshot: Snapshot, options: QueryOptions) {
+    this.#session = session;
+    this.#options = options;
+    this.#snapshot = snapshot;
+    this.#selected = selectCatalogues(snapshot, options.in);
+    this.#files = new Map(snapshot.map(({ version, name }) => [version, name]));
+  }
+
+  async run(question: Query): Promise<Omit<StarAnswer, 'report'> & { readonly report: Omit<QueryReport, Times> }> {
+    const { query, places } = await this.#bind(question);
+    const { answer } = await this.#askNearest(query);
+    const rows = answer.rows.map((row) => ({ ...row, file: this.#fileOf(row) }));
+    return {
+      query,
+      count: answer.count,
+      rows,
+      groups: answer.groups,
+      missing: mergeMissing(this.#missing),
+      report: {
+        catalogues: this.#selected.length,
+        chunks: this.#selected.reduce((sum, { chunkCount }) => sum + chunkCount, 0),
+        plan: planQuery(query).explain,
+        places,
+        steps: this.#steps,
+      },
+    };
+  }
+
+  #fileOf({ id }: Row): string {
+    return this.#files.get(id.version) ?? '';
+  }
+
+  async #bind(question: Query): Promise<{ readonly query: Query; readonly places: readonly PlaceSource[] }> {
+    const { find, sources } = await findPlaces(question, async (lookup) => {
+      const { where } = lookup;
+      const what = `look up ${where?.kind === 'name' ? where.key : ''}`;
+      const here = await this.#ask(what, this.#selected, lookup);
+      const isElsewhere = here.count === 0 && this.#selected.length < this.#snapshot.length;
+      const answer = isElsewhere ? await this.#ask(`${what} everywhere`, this.#snapshot, lookup) : here;
+      return { answer, fileOf: (row) => this.#fileOf(row) };
+    });
+    return { query: bindQuery(question, (star: NamedPlace) => find(star)), places: sources };
+  }
+
+  /** The first sphere with enough rows has the nearest. What is missing once is not waited for again. */
+  async #askNearest(query: Query): Promise<{ readonly answer: Answer }> {
+    const steps = nearestSteps(query);
+    for (const [at, { radius, query: step }] of steps.entries()) {
+      const unit = query.centre?.kind === 'sky' ? 'deg' : 'pc';
+      const answer = await this.#ask(radius === undefined ? 'query' : `within ${radius} ${unit}`, this.#selected, step);
+      if (at === steps.length - 1 || answer.rows.length >= query.limit) return { answer };
+    }
+    throw new OperaError('internal', 'a query had no steps');
+  }
+
+  async #ask(what: string, catalogues: Snapshot, query: Query): Promise<Answer> {
+    const { clock } = this.#session.connection;
+    const nodes: NodeCost[] = [];
+    const beganMs = clock.monotonicMs();
+    const { signal, partial = false } = this.#options;
+    const onCost = (cost: NodeCost): void => void nodes.push(cost);
+    const options = { signal, partial, without: this.#missing, onCost };
+    const outcome = await askCatalogues(this.#session, catalogues, query, options);
+    if (!outcome) throw new SnapshotOver();
+    this.#steps.push({ what, nodes, ms: clock.monotonicMs() - beganMs });
+    this.#missing = [...this.#missing, ...outcome.missing];
+    return outcome.answer;
+  }
+}
+
+type Times = 'snapshotMs' | 'totalMs';
+
+/**
+ * Answers a question about star systems. Throws `usage` (a question that makes no sense, a star in different places),
+ * `not-found` (a star or catalogue that does not exist), `unavailable` when records cannot be reached and `partial` is
+ * not asked for.
+ */
+export const queryStars = async (
+  session: Session,
+  question: QueryText | Query,
+  options: QueryOptions = {},
+): Promise<StarAnswer> => {
+  const query = 'output' in question ? question : parseQuery(question);
+  const { clock } = session.connection;
+  const beganMs = clock.monotonicMs();
+  for (let restart = 0; ; restart++) {
+    const snapshotBeganMs = clock.monotonicMs();
+    const snapshot = await takeSnapshot(session, options.signal);
+    const snapshotMs = clock.monotonicMs() - snapshotBeganMs;
+    try {
+      const found = await new StarQuery(session, snapshot, options).run(query);
+      return { ...found, report: { ...found.report, snapshotMs, totalMs: clock.monotonicMs() - beganMs } };
+    } catch (error) {
+      if (!(error instanceof SnapshotOver)) throw error;
+      if (restart >= restartsMax) {
+        throw new OperaError('unavailable', 'catalogues are replaced faster than they can be asked');
+      }
+      await clock.sleep(limits.retryBaseMs, options.signal ? { signal: options.signal } : {});
+    }
+  }
+};

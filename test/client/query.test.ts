@@ -1,0 +1,360 @@
+// Questions about star systems over a network in memory, whose nodes answer by reading all (star-oracle.ts): the answer
+// is that of every record once, whatever nodes are there, silent, behind or wrong; or it says what it lacks.
+import assert from 'node:assert/strict';
+import { after, test } from 'node:test';
+import { removeFile } from '../../src/client/names.ts';
+import { queryStars, type QueryOptions, type StarAnswer } from '../../src/client/query.ts';
+import type { Session } from '../../src/client/session.ts';
+import { OperaError } from '../../src/errors/errors.ts';
+import { encodeAnswer } from '../../src/index/answer-wire.ts';
+import type { QueryText } from '../../src/index/query.ts';
+import { limits } from '../../src/model/limits.ts';
+import type { VersionId } from '../../src/model/ids.ts';
+import { type ClusterOptions, MemoryCluster } from '../support/memory-cluster.ts';
+import { rejects } from '../support/refuses.ts';
+import { SeededRandom } from '../support/seeded.ts';
+import { type Asked, type Said, StarOracle } from '../support/star-oracle.ts';
+
+const header = 'name,hip,ra,dec,dist,mag,spect,remark';
+
+/** Rows of random stars near the Sun; with `remarkBytes` so long that a catalogue has several chunks. */
+const catalogueOf = (prefix: string, count: number, remarkBytes = 0): string => {
+  const random = new SeededRandom(prefix);
+  const between = (low: number, high: number): number => {
+    const fraction = Buffer.from(random.bytes(4)).readUInt32BE() / 2 ** 32;
+    return Number((low + fraction * (high - low)).toFixed(4));
+  };
+  const remark = 'x'.repeat(remarkBytes);
+  const rows = Array.from({ length: count }, (_, at) => {
+    const mag = at % 7 === 0 ? '' : between(-1, 12);
+    const type = ['G2V', 'K1III', 'M4V', ''][at % 4];
+    return `${prefix} ${at},${at + 1},${between(0, 360)},${between(-90, 90)},${between(1, 60)},${mag},${type},${remark}`;
+  });
+  return `${[header, ...rows].join('\n')}\n`;
+};
+
+const special = `${header}
+Sirius,32349,101.287,-16.716,2.637,-1.44,A0V,
+Vega,91262,279.234,38.784,7.68,0.03,A0V,
+Far Star,,10,10,,5,K0,
+`;
+
+interface World {
+  readonly cluster: MemoryCluster;
+  readonly session: Session;
+  readonly oracle: StarOracle;
+  readonly ask: (text: QueryText, options?: QueryOptions) => Promise<StarAnswer>;
+  readonly publish: (name: string, text: string) => Promise<VersionId>;
+}
+
+const start = async (options: ClusterOptions = {}): Promise<World> => {
+  const oracle = new StarOracle();
+  let made: MemoryCluster | undefined;
+  const cluster = (): MemoryCluster => made ?? assert.fail();
+  made = await MemoryCluster.create({
+    ...options,
+    handlersOf: (handlers, at) => ({ ...handlers, 'index.query': oracle.handler(cluster, at) }),
+  });
+  await made.startMaster(0);
+  for (let at = 0; at < 3; at++) await made.startNode(at);
+  await made.quiet(3);
+  const session = await made.session();
+  return {
+    cluster: made,
+    session,
+    oracle,
+    ask: (text, more) => cluster().during(queryStars(session, text, more)),
+    publish: (name, text) => cluster().during(oracle.publish(session, name, text)),
+  };
+};
+
+/** Catalogues of one chunk each, in a network of their own. */
+const startSmall = async (options: ClusterOptions = {}) => {
+  const world = await start(options);
+  const versions = [await world.publish('special.csv', special)];
+  for (const name of ['a', 'b', 'c', 'd', 'e']) {
+    versions.push(await world.publish(`${name}.csv`, catalogueOf(name.toUpperCase(), 40)));
+  }
+  return { ...world, versions };
+};
+
+/** Three catalogues, one of them of several chunks; made once, for tests that leave it as it was. */
+const startFull = async () => {
+  const world = await start();
+  const versions = [
+    await world.publish('a.csv', catalogueOf('A', 40)),
+    await world.publish('big.csv', catalogueOf('B', 90, 100_000)),
+    await world.publish('special.csv', special),
+  ];
+  assert.equal(world.oracle.chunkCountOf(versions[1] ?? assert.fail()), 3);
+  return { ...world, versions };
+};
+let full: ReturnType<typeof startFull> | undefined;
+const fullWorld = async () => {
+  full ??= startFull();
+  const world = await full;
+  world.oracle.behave();
+  return { ...world, session: await world.cluster.session() };
+};
+after(async () => (await full)?.cluster.stopAll());
+
+const shown = ({ count, rows, groups }: Pick<StarAnswer, 'count' | 'groups'> & { rows: StarAnswer['rows'] }) => ({
+  count,
+  groups,
+  rows: rows.map(({ id, keys, separation }) => ({ id, keys, separation })),
+});
+
+/** Fails unless the answer is that of a scan over all that was published. */
+const checkWhole = ({ oracle }: World, answer: StarAnswer, versions?: readonly VersionId[]): void => {
+  const truth = oracle.scan(answer.query, versions);
+  assert.deepEqual(shown(answer), shown({ ...truth, rows: truth.rows.map((row) => ({ ...row, file: '' })) }));
+  assert.deepEqual(answer.missing, []);
+};
+
+const scans: readonly QueryText[] = [
+  {},
+  { where: 'mag < 6 and class = G', sort: '-mag', limit: 5 },
+  { where: 'mag is unknown', columns: 'all' },
+  { count: true },
+  { group: 'class' },
+  { histogram: 'mag:2' },
+  { cone: '100,-20,40deg', limit: 3 },
+  { near: 'Sol,10pc' },
+];
+
+test('answers are those of all records, each once, with the file of each row', async () => {
+  const world = await fullWorld();
+  for (const text of scans) checkWhole(world, await world.ask(text));
+  const { rows } = await world.ask({ find: 'HIP 91262' });
+  assert.deepEqual(
+    rows.map(({ file, system }) => [file, system.values.name]),
+    [['special.csv', 'Vega']],
+  );
+});
+
+test('the stars of a question are looked up, and the nearest are found in growing spheres', async () => {
+  const world = await fullWorld();
+  checkWhole(world, await world.ask({ near: 'Sirius,10pc' }));
+  checkWhole(world, await world.ask({ cone: 'HIP 91262,90' }));
+  const nearest = await world.ask({ near: 'Vega', limit: 4 });
+  assert.deepEqual(
+    nearest.rows.map(({ id }) => id),
+    world.oracle.scan({ ...nearest.query, where: undefined }).rows.map(({ id }) => id),
+  );
+  assert.ok(nearest.report.steps.length > 1);
+  assert.deepEqual(nearest.report.places[0]?.file, 'special.csv');
+  await rejects(world.ask({ near: 'Nobody,3pc' }), 'not-found');
+  await rejects(world.ask({ near: 'Far Star,3pc' }), 'usage');
+  checkWhole(world, await world.ask({ cone: 'Far Star,3' }));
+});
+
+test('a name in two places is an error that lists them, and one that differs by a trifle is not', async () => {
+  const world = await fullWorld();
+  const other = await world.publish(
+    'other.csv',
+    `${header}\nSirius,,101.29,-16.71,2.64,-1.4,A1V,\nVega,,280.5,38.8,9,0,A0V,\n`,
+  );
+  checkWhole(world, await world.ask({ near: 'Sirius,10pc' }));
+  const { report } = await world.ask({ cone: 'Sirius,1' });
+  assert.deepEqual(
+    report.places.map(({ file, ordinal }) => [file, ordinal]),
+    [['other.csv', 0]],
+  );
+  for (const text of [{ cone: 'Vega,1' }, { near: 'Vega,1' }, { near: 'Vega' }]) {
+    const error = await rejects(world.ask(text), 'usage');
+    assert.match(error.message, /other\.csv/);
+    assert.match(error.message, /special\.csv/);
+  }
+  const [special] = (await world.ask({ cone: 'Vega,1' }, { in: ['special.csv'] })).report.places;
+  assert.equal(special?.file, 'special.csv');
+  await world.cluster.during(removeFile(world.session, 'other.csv'));
+  world.oracle.forget(other);
+});
+
+test('a question may be about some files only, and takes the places of its stars from others when it must', async () => {
+  const world = await fullWorld();
+  const [first, big] = world.versions;
+  assert.ok(first && big);
+  checkWhole(world, await world.ask({ count: true }, { in: ['a.csv'] }), [first]);
+  checkWhole(world, await world.ask({ count: true }, { in: ['{a,big}.csv', 'a.csv'] }), [first, big]);
+  assert.equal((await world.ask({ count: true }, { in: ['x/*'] })).count, 0);
+  const near = await world.ask({ near: 'Sirius,30pc' }, { in: ['a.csv'] });
+  checkWhole(world, near, [first]);
+  assert.equal(near.report.places[0]?.file, 'special.csv');
+  await rejects(world.ask({}, { in: ['nothing.csv'] }), 'not-found');
+});
+
+test('a cheap question is asked of one node that has everything, a scan of all nodes', async () => {
+  const { ask, oracle } = await fullWorld();
+  await ask({ find: 'Sirius' });
+  assert.equal(oracle.asked.length, 1);
+  oracle.asked.length = 0;
+  await ask({ count: true });
+  assert.deepEqual(oracle.asked.map(({ node }) => node).sort(), [0, 1, 2]);
+  oracle.asked.length = 0;
+  await ask({ where: 'mag < 3 and mag > 4' });
+  assert.equal(oracle.asked.length, 0);
+});
+
+test('with any node dead or paused the answer is the same', async () => {
+  for (const at of [0, 1, 2]) {
+    const world = await startSmall({ seed: at });
+    const { cluster } = world;
+    const address = cluster.node(at).address;
+    cluster.faultOf = ({ from, to }) =>
+      to.address === address && from?.role === 'client' ? { lost: true } : undefined;
+    const before = cluster.clock.monotonicMs();
+    for (const text of scans.slice(0, 4)) checkWhole(world, await world.ask(text));
+    const took = cluster.clock.monotonicMs() - before;
+    assert.ok(took >= limits.silenceMs && took <= 5_000, `its silence was waited for once: ${took} ms`);
+    cluster.faultOf = () => undefined;
+    cluster.stopNode(at);
+    for (const text of scans) {
+      const fresh = await cluster.session();
+      checkWhole(world, await cluster.during(queryStars(fresh, text)));
+    }
+    cluster.stopAll();
+  }
+});
+
+test('what a node does not vouch for is asked of other owners, and then again until somebody does', async () => {
+  const world = await fullWorld();
+  const { oracle, cluster } = world;
+  oracle.isUnvouched = (node, { index }) => node === 0 || index === 1;
+  const asking = queryStars(world.session, { group: 'class' });
+  await cluster.clock.advance(10_000);
+  oracle.isUnvouched = (node) => node < 2;
+  checkWhole(world, await cluster.during(asking));
+});
+
+test('what nobody vouches for is an error that names it, or is left out and said when a part will do', async () => {
+  const world = await fullWorld();
+  const { oracle, versions } = world;
+  const [first, big] = versions;
+  assert.ok(first && big);
+  oracle.isUnvouched = (_, { version, index }) => version === first || (version === big && index === 2);
+  const error = await rejects(world.ask({ count: true }), 'unavailable');
+  assert.match(error.message, /2 chunks of 2 files: a\.csv \(1 of 1\), big\.csv \(1 of 3\)/);
+  const part = await world.ask({ near: 'Vega', limit: 100 }, { partial: true });
+  assert.deepEqual(
+    part.missing.map(({ file, chunks, chunkCount }) => [file, chunks, chunkCount]),
+    [
+      ['a.csv', [0], 1],
+      ['big.csv', [2], 3],
+    ],
+  );
+  assert.equal(part.rows.length, part.count);
+  assert.ok(part.rows.every(({ id, file }) => file !== 'a.csv' && !(file === 'big.csv' && id.chunk === 2)));
+  const before = world.cluster.clock.monotonicMs();
+  checkWhole(world, await world.ask({ count: true }, { in: ['special.csv'], partial: true }), versions.slice(2));
+  assert.ok(world.cluster.clock.monotonicMs() - before < 1_000);
+});
+
+test('an answer about chunks that were not asked for, about one twice, or that is altered, is not taken', async () => {
+  const world = await fullWorld();
+  const { oracle, versions } = world;
+  const big = versions[1] ?? assert.fail();
+  const everything = versions.flatMap((version) =>
+    Array.from({ length: oracle.chunkCountOf(version) }, (_, index) => ({ version, index })),
+  );
+  const counting = ({ query }: Asked, said: Said): void => {
+    said.text = encodeAnswer(oracle.gather(query, said.vouched), query);
+  };
+  const lies: readonly StarOracle['intervene'][] = [
+    (asked, said) => {
+      said.vouched = everything;
+      counting(asked, said);
+    },
+    (asked, said) => {
+      said.twice = true;
+      const [first] = said.vouched;
+      if (first) said.vouched.push(first);
+      counting(asked, said);
+    },
+    (_, said) => void said.vouched.push({ version: big, index: 3 }),
+    (_, said) => void said.vouched.push({ version: 'ff'.repeat(16) as VersionId, index: 0 }),
+    (_, said) => void said.vouched.splice(0, 1),
+    (_, said) => void (said.twice = true),
+    (_, said) => void (said.text = said.text.replace(/"count":\d+/, '"count":1')),
+    (_, said) => void (said.text = said.text.slice(0, -1)),
+    (_, said) => void (said.text = said.text.replace(/"ordinal":|,0,\[/, ',7,[')),
+    () => {
+      throw new OperaError('internal');
+    },
+  ];
+  for (const lie of lies) {
+    for (const text of [{}, { sort: 'mag', limit: 9 }, { count: true }]) {
+      oracle.asked.length = 0;
+      oracle.intervene = (asked, said) => (asked.node === 1 ? lie(asked, said) : undefined);
+      checkWhole(world, await world.ask(text));
+      assert.ok(oracle.asked.some(({ node }) => node === 1));
+    }
+  }
+});
+
+test('a full answer is continued by the same node', async () => {
+  const world = await fullWorld();
+  world.oracle.answerChunksMax = 1;
+  for (const text of scans) checkWhole(world, await world.ask(text));
+});
+
+test('a ticket or layout that a node finds too old is renewed', async () => {
+  const world = await fullWorld();
+  const refused = new Set<number>();
+  world.oracle.intervene = ({ node }) => {
+    if (refused.has(node)) return;
+    refused.add(node);
+    throw new OperaError(node === 0 ? 'ticket-expired' : 'layout-changed');
+  };
+  checkWhole(world, await world.ask({ count: true }));
+  assert.equal(refused.size, 3);
+  assert.ok(world.cluster.net.calls.some(({ route }) => route === 'ticket.renew'));
+});
+
+test('answers stay whole while a node joins and another one leaves', async () => {
+  const world = await startSmall({ nodes: 4 });
+  const { cluster } = world;
+  await cluster.startNode(3);
+  let asked = 0;
+  const until = async (nodes: number): Promise<void> => {
+    for (let settled = false; !settled; asked++) {
+      checkWhole(world, await world.ask(scans[asked % scans.length] ?? {}));
+      const { unretired } = await cluster.registry().readLayouts();
+      settled = unretired.length === 1 && asked > nodes;
+      await cluster.clock.advance(200);
+    }
+  };
+  await until(4);
+  await cluster.quiet(4);
+  cluster.stopNode(0);
+  for (let round = 0; round < 8; round++) checkWhole(world, await world.ask(scans[round] ?? {}));
+  assert.ok(world.oracle.asked.some(({ node }) => node === 3));
+  cluster.stopAll();
+});
+
+test('a file that is removed while it is asked about is in no part of the answer', async () => {
+  const world = await startSmall();
+  const { oracle, session, versions } = world;
+  const [first, ...others] = versions;
+  assert.ok(first);
+  let removed: Promise<unknown> | undefined;
+  oracle.intervene = async ({ chunks }, said) => {
+    if (!chunks.some(({ version }) => version === first)) return;
+    removed ??= removeFile(session, 'special.csv');
+    await removed;
+    oracle.forget(first);
+    said.vouched = said.vouched.filter(({ version }) => version !== first);
+    throw new OperaError('unavailable');
+  };
+  checkWhole(world, await world.ask({ count: true }), others);
+  assert.ok(world.cluster.net.calls.filter(({ route }) => route === 'catalogue.list').length >= 3);
+  world.cluster.stopAll();
+});
+
+test('without catalogues every question has an empty answer', async () => {
+  const { ask, cluster } = await start();
+  const answer = await ask({ count: true });
+  assert.deepEqual([answer.count, answer.report.catalogues], [0, 0]);
+  assert.deepEqual((await ask({ near: 'Sol', limit: limits.queryRowsMax })).rows, []);
+  cluster.stopAll();
+});
