@@ -23,8 +23,8 @@ export interface CatalogueOptions extends RecogniseOptions {
   readonly onFault?: OnFault;
   /** Told by how many more the records are that can be queried, and those that are waited for. */
   readonly onIndexed?: (records: number, expected: number) => void;
-  /** Told why the file is stored as an ordinary one. */
-  readonly onOrdinary?: (reasons: readonly string[]) => void;
+  /** Told why the file is stored as an ordinary one; `known` when it had been recognised before that was found. */
+  readonly onOrdinary?: (reasons: readonly string[], known: boolean) => void;
 }
 
 /** What became of the records. */
@@ -110,7 +110,7 @@ export class CatalogueReading {
   /** Counts of the records once all chunks came out; undefined when it is no catalogue after all. */
   async end(): Promise<Omit<CatalogueResult, 'queryable'> | undefined> {
     if (this.refusal !== undefined) {
-      this.#catalogue.options.onOrdinary?.([`${this.refusal}; it is stored as an ordinary file`]);
+      this.#catalogue.options.onOrdinary?.([this.refusal], true);
       return undefined;
     }
     const { note, faults } = this.#catalogue;
@@ -173,12 +173,12 @@ export const recognise = (
   if (options === false) return undefined;
   const { note, reasons } = recogniseCatalogue(head, whole, options);
   if (!note) {
-    options.onOrdinary?.(reasons);
+    options.onOrdinary?.(reasons, false);
     return undefined;
   }
   const json = encodeNote(note);
   if (Buffer.byteLength(json) <= noteJsonBytesMax) return new Catalogue(note, json, options);
-  options.onOrdinary?.(['the names of its columns are longer than a note may be']);
+  options.onOrdinary?.(['the names of its columns are longer than a note may be'], true);
   return undefined;
 };
 

@@ -12,7 +12,7 @@ export const command = defineVerb({
   run: (context) =>
     withSession(context, async (session) => {
       const { args, io, signal, flags } = context;
-      const { name, record, content, geometry } = await statFile(session, args.name, {
+      const { name, record, content } = await statFile(session, args.name, {
         signal,
         staleOk: flags.staleOk,
       });
@@ -30,7 +30,7 @@ export const command = defineVerb({
           created,
           modified: modified ?? null,
           type: type ?? null,
-          catalogue: geometry.size > 0 && content.chunkLengths !== undefined,
+          catalogue: chunkRecords !== undefined,
           records: records ?? null,
           keyEpoch,
         },
@@ -45,7 +45,12 @@ export const command = defineVerb({
             ['created', created],
             ['modified', modified],
             ...(type === undefined ? [] : ([['type', type]] as const)),
-            ...(records === undefined ? [] : ([['records', records]] as const)),
+            ...(records === undefined
+              ? []
+              : ([
+                  ['catalogue', true],
+                  ['records', records],
+                ] as const)),
             ['key epoch', keyEpoch],
           ],
         },

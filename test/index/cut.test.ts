@@ -27,7 +27,7 @@ const cut = (
   dialect: Dialect,
   limit: number,
   pieces: readonly number[],
-  recordsMax = limits.catalogueChunkRecordsMax,
+  recordsMax: number = limits.catalogueChunkRecordsMax,
 ): Cut => {
   const cutter = new RecordCutter(dialect, limit, recordsMax);
   const chunks: CutChunk[] = [];
@@ -108,7 +108,7 @@ const pack = (
   pieces: readonly string[],
   header: string,
   limit: number,
-  recordsMax = limits.catalogueChunkRecordsMax,
+  recordsMax: number = limits.catalogueChunkRecordsMax,
 ): number[] => {
   const lengths: number[] = [];
   let length = bytesOf(header).length;
