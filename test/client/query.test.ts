@@ -275,9 +275,12 @@ test('an answer about chunks that were not asked for, about one twice, or that i
     (_, said) => void said.vouched.push({ version: 'ff'.repeat(16) as VersionId, index: 0 }),
     (_, said) => void said.vouched.splice(0, 1),
     (_, said) => void (said.twice = true),
-    (_, said) => void (said.text = said.text.replace(/"count":\d+/, '"count":1')),
+    ({ query }, said) => {
+      // A bare count that is wrong looks like one that is right: nodes are members, and members are trusted.
+      if (query.output.kind === 'rows') said.text = said.text.replace(/"count":\d+/, '"count":1');
+    },
     (_, said) => void (said.text = said.text.slice(0, -1)),
-    (_, said) => void (said.text = said.text.replace(/"ordinal":|,0,\[/, ',7,[')),
+    (_, said) => void (said.text = said.text.replace(/,0,\[/, ',65536,[')),
     () => {
       throw new OperaError('internal');
     },
