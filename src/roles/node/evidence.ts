@@ -74,7 +74,7 @@ const contentOf = (core: NodeCore, stored: StoredManifest): ReadContent | undefi
     const fileKey = openWrap(core.keys.keyring, network, version, wrap);
     const content = openManifestBody(fileKey, network, version, state, body);
     const facts = { name: content.name, chunkCount: chunkCountOf(content) };
-    const isCatalogue = content.kind === 'file' && content.chunkLengths !== undefined;
+    const isCatalogue = content.kind === 'file' && content.chunkRecords !== undefined;
     return isCatalogue ? { ...facts, catalogue: true } : facts;
   } catch {
     return undefined;
