@@ -2,9 +2,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Keyring } from '../../src/crypto/keyring.ts';
-import { noteContentBytesMax, openNote, parseNote, sealNote } from '../../src/crypto/note.ts';
+import { noteContentBytesMax, openNote, parseNote, replaceNoteWrap, sealNote } from '../../src/crypto/note.ts';
 import { createFileKeys, deriveFileKeys } from '../../src/crypto/sealing.ts';
-import { openWrap, wrapFileKey } from '../../src/crypto/wrap.ts';
+import { openWrap, rewrapFileKey, wrapFileKey } from '../../src/crypto/wrap.ts';
 import { altered, labelled, network, otherNetwork, refuses, SeededRandom, versionOf } from './_support.ts';
 
 const random = new SeededRandom('note');
@@ -33,6 +33,16 @@ test('every flipped byte is refused by form, wrap, tag or, in the header, by the
     };
     refuses(read, 'integrity', 'unknown-key', 'wrong-network');
   }
+});
+
+test('a note gets another wrap of its file key, and nothing else of it changes', () => {
+  const newer = keyring.with({ epoch: 2, key: labelled('epoch-2', 32) });
+  const rewrapped = replaceNoteWrap(record, rewrapFileKey(newer, network, keys.version, wrap));
+  const note = parseNote(rewrapped);
+  assert.equal(note.wrapEpoch, 2);
+  assert.deepEqual(openNote(openWrap(newer, network, note.version, note.wrap), network, note), content);
+  assert.deepEqual(replaceNoteWrap(rewrapped, wrap), record);
+  refuses(() => replaceNoteWrap(record, wrap.subarray(1)), 'integrity');
 });
 
 test('another network or key does not open it', () => {

@@ -66,7 +66,11 @@ const keysReason = async ({ cluster, joined }: World, layout: Layout) => {
 const namesReason = ({ cluster }: World, watch: Watch): string | undefined => {
   const list = (names: Iterable<readonly [string, string]>): string => JSON.stringify([...names].sort());
   const now = list([...cluster.store.names].map(([name, { record }]) => [name, record.version] as const));
-  return now === list(watch.current) ? undefined : `the names are ${now}, not ${list(watch.current)}`;
+  if (now !== list(watch.current)) return `the names are ${now}, not ${list(watch.current)}`;
+  const lost = [...cluster.store.names.values()].find(
+    ({ record }) => record.catalogue !== watch.isCatalogue(record.version),
+  );
+  return lost && `the database ${lost.record.catalogue ? 'has' : 'lost'} ${lost.record.name} as a catalogue`;
 };
 
 /** Nodes look at their stores, as they do by themselves within hours; comparing ignores the last minute. */

@@ -210,6 +210,17 @@ export const mutants = {
         }),
     }),
   },
+  'copies without notes': {
+    story: 'a node that gives copies to others keeps the notes of catalogues to itself',
+    faults: ['join', 'join', 'kill'],
+    steps: 8,
+    broken: () => ({
+      handlersOf: (handlers) => ({
+        ...handlers,
+        'note.read': async ({ request }) => ({ answer: { notes: request.versions.map(() => null) } }),
+      }),
+    }),
+  },
 } satisfies Record<string, Mutant>;
 
 export type MutantName = keyof typeof mutants;

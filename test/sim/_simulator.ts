@@ -114,6 +114,7 @@ class Run {
       this.trace.add('healed');
       await this.#converge(world, watch);
       await this.#tidy(world, watch);
+      await watch.look();
       await cluster.during(clients.readAll(), stepMsMax);
       this.#check(watch);
       this.#checkHistory(clients);

@@ -43,6 +43,8 @@ export class Watch {
   /** Versions that no name ever needs again, or that never became a file's. */
   readonly #superseded = new Set<VersionId>();
   readonly #current = new Map<string, VersionId>();
+  /** Versions that were put as catalogues, or of which some node was sent a note. */
+  readonly #catalogues = new Set<VersionId>();
   /** For each leader epoch the life of the process whose orders were carried out. */
   readonly #executors = new Map<bigint, number>();
   readonly #executed = new Map<string, bigint>();
@@ -65,6 +67,22 @@ export class Watch {
   /** The names as the database moved them, whatever became of the database since. */
   get current(): ReadonlyMap<string, VersionId> {
     return this.#current;
+  }
+
+  /** True for a version that was put as a catalogue. */
+  isCatalogue(version: VersionId): boolean {
+    return this.#catalogues.has(version);
+  }
+
+  /** A node that could not index what it holds: a chunk of a catalogue without its note. */
+  async chunksWithoutNote(): Promise<string | undefined> {
+    for (const { storage, address } of this.#cluster().nodes) {
+      for (const version of this.#catalogues) {
+        const [held] = await storage.listVersion(version, 0, 1);
+        if (held && !(await storage.getNote(version))) return `${address} holds a chunk of ${version} without its note`;
+      }
+    }
+    return undefined;
   }
 
   attach(): void {
@@ -106,6 +124,7 @@ export class Watch {
     if (sequence <= this.#sequence) this.#find(`sequence ${sequence} was drawn after ${this.#sequence}`);
     this.#sequence = sequence;
     for (const version of stepsOf(change)) this.#committed.add(`${version} ${sequence}`);
+    if (kind === 'put' && change.catalogue) this.#catalogues.add(change.sealed.version);
     const target = kind === 'rename' ? change.to : name;
     for (const old of [this.#current.get(name), this.#current.get(target)]) if (old) this.#superseded.add(old);
     this.#current.delete(name);
@@ -143,6 +162,7 @@ export class Watch {
         this.#find(`${node.address} took a manifest of ${version} at ${sequence}, which no step made`);
       }
     }
+    if (method === 'putNote') this.#catalogues.add(args[0] as VersionId);
     if (method === 'putState' && args[0] === 'order') this.#noted(node, args[1] as Uint8Array);
     if (method === 'deleteChunks') {
       for (const { version, index } of args[0] as readonly { version: VersionId; index: number }[]) {
@@ -239,7 +259,7 @@ export class Watch {
     if (!enough(manifest)) this.#find(`${name} was acknowledged with ${manifest.length} manifests`);
   }
 
-  /** No file lost its last copy. */
+  /** No file lost its last copy, and no chunk of a catalogue is without its note. */
   async look(): Promise<void> {
     for (const [name, version] of this.#current) {
       const { chunk, manifest } = await this.holders(version);
@@ -247,6 +267,8 @@ export class Watch {
       const pending = this.#cluster().store.pendingOf.has(name);
       if (manifest.length === 0 && !pending) this.#find(`nobody holds the manifest of ${name} any more`);
     }
+    const naked = await this.chunksWithoutNote();
+    if (naked !== undefined) this.#find(naked);
   }
 }
 

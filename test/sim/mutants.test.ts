@@ -11,8 +11,9 @@ const pins = {
   'W - 1': { seed: 3, finds: /was acknowledged with 1 manifests/ },
   'no fsync': { seed: 2, finds: /lowered promisedEpoch/ },
   'no fencing': { seed: 9, finds: /carried out an order of leader epoch 2 after one of 3/ },
-  'no incarnation check': { seed: 1, finds: /layouts are unretired/ },
+  'no incarnation check': { seed: 6, finds: /layouts are unretired/ },
   'digests without manifests': { seed: 9, finds: /hold different manifests/ },
+  'copies without notes': { seed: 2, finds: /holds a chunk of .* without its note/ },
 } as const;
 
 const outcomes: { readonly name: string; readonly finds: RegExp; readonly sound: Outcome; readonly broken: Outcome }[] =

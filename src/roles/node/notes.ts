@@ -280,13 +280,15 @@ export class Notes {
   }
 
   async #forget(version: VersionId): Promise<void> {
+    // One that is under way may have looked before the last chunk went.
+    for (let running = this.#leaving.get(version); running; running = this.#leaving.get(version)) {
+      await running.catch(() => undefined);
+    }
     if (this.#known.get(version) === false) return;
     if (this.#arriving.has(version)) {
       this.#lateLeavers.add(version);
       return;
     }
-    const running = this.#leaving.get(version);
-    if (running) return running;
     const leaving = this.#drop(version).finally(() => this.#leaving.delete(version));
     this.#leaving.set(version, leaving);
     return leaving;
