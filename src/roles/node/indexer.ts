@@ -124,7 +124,7 @@ export class Indexer {
       } catch (error) {
         if (stopping.aborted) break;
         context.log.warn('index-failed', errorFacts(error));
-        await this.#reopen();
+        await this.#reopen(isOperaError(error, 'integrity'));
       }
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
@@ -203,10 +203,11 @@ export class Indexer {
     this.#dropping = [];
   }
 
-  async #reopen(): Promise<void> {
+  /** After a failure: closed and opened again; begun anew when the file is damaged. */
+  async #reopen(damaged: boolean): Promise<void> {
     this.#state = 'closed';
     this.#forgetAll();
-    await this.#engine.close().catch(() => undefined);
+    await (damaged ? this.#engine.discard() : this.#engine.close()).catch(() => undefined);
   }
 
   /** A node without catalogues opens no index and starts no thread. */

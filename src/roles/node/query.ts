@@ -111,7 +111,13 @@ class QueryAnswerer {
     const opened = new Set(catalogues.map(({ version }) => version));
     const chunks = asked.filter(({ version }) => opened.has(version));
     const supply = (needs: readonly Need[]) => Promise.all(needs.map((need) => this.#read(need)));
-    const found = await this.#indexer.engine.search({ query, chunks, catalogues }, supply, signal);
+    const ask = { query, chunks, catalogues };
+    const found = await this.#indexer.engine.search(ask, supply, signal).catch(async (error: unknown) => {
+      if (!isOperaError(error, 'integrity')) throw error;
+      this.#core.context.log.error('index-damaged', errorFacts(error));
+      await this.#indexer.rebuild();
+      throw new OperaError('not-ready', 'the index was damaged and is built anew', { cause: error });
+    });
     const { answer, vouched: positions, candidates, records, access } = found.result;
     const damaged = new Set(found.damaged);
     for (const { version, chunk } of damaged) this.#indexer.redo({ version, index: chunk });
