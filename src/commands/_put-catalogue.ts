@@ -120,7 +120,8 @@ export class PutCatalogues {
     if (!catalogue) return;
     const { format, rows, indexed, flagged, rejected, faults, queryable } = catalogue;
     const odd = flagged > 0 ? `, ${grouped(flagged)} with odd values` : '';
-    this.#io.note(`${name}: ${format}, ${grouped(rows)} records, ${grouped(indexed)} in the index${odd}`);
+    const state = queryable ? 'can be queried' : 'go into the index';
+    this.#io.note(`${name}: ${format}, ${grouped(rows)} records, ${grouped(indexed)} ${state}${odd}`);
     if (rejected > 0) {
       const first = faults.find(({ level }) => level === 'rejected');
       const such = first ? `, such as ${faultText(first.record, first)}` : '';

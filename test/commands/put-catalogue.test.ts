@@ -48,7 +48,7 @@ test('rejected records are counted on standard error; only --strict makes an exi
   const path = local('bad.csv', bad);
   const plain = await putting(session, [path]);
   assert.equal(plain.exit, 0, plain.stderr);
-  assert.match(plain.stderr, /bad\.csv: csv, 6 records, 5 in the index, 1 with odd values/);
+  assert.match(plain.stderr, /bad\.csv: csv, 6 records, 5 can be queried, 1 with odd values/);
   assert.match(plain.stderr, /1 of 6 records left out of the index, such as record 5: ra = 400, must be in \[0, 360\)/);
   assert.match(plain.stdout, /^bad\.csv\t\d+\t\d\t\d*\t[0-9a-f]{32}\n$/, 'rows for programs stay as they were');
   const strict = await putting(session, [path, '--strict']);
@@ -135,6 +135,8 @@ test('records that cannot be queried yet are told with exit 8, unless nobody wai
   const waited = await putting(session, [path]);
   assert.equal(waited.exit, 8);
   assert.match(waited.stderr, /stored, but not all records can be queried yet \(4\)/);
-  assert.equal((await putting(session, [path, '--no-wait'])).exit, 0);
+  const unwaited = await putting(session, [path, '--no-wait']);
+  assert.equal(unwaited.exit, 0);
+  assert.match(unwaited.stderr, /4 records, 4 go into the index/);
   assert.ok(cluster.names.has('good.csv'));
 });

@@ -82,6 +82,19 @@ test('a report holds the fate of every file, also when some fail', async () => {
   assert.equal(await net.ok(['cat', 'fates/there']), 'before');
 });
 
+test('a catalogue is put when its records can be queried, and comes back byte for byte', async () => {
+  const text = `\ufeffname,ra,dec,spect\r\n${'"Y\nCVn",191.28,45.44,"C5,5"\r\n'.repeat(9)}nowhere,400,1,K\r\n`;
+  writeTree(sandbox.path('stars'), { 'stars.csv': text });
+  const ran = exits(await net.opera(['put', sandbox.path('stars', 'stars.csv'), '--json']), 0);
+  const { catalogue } = parseLine<{ readonly catalogue: unknown }>(ran.stdout);
+  assert.deepEqual(catalogue, { format: 'csv', rows: 10, indexed: 9, flagged: 0, rejected: 1, queryable: true });
+  assert.match(ran.stderr, /record 10: ra = 400/);
+  const { records } = parseLine<{ readonly records: number }>(await net.ok(['stat', 'stars.csv', '--json']));
+  assert.equal(records, 10);
+  assert.equal(await net.ok(['cat', 'stars.csv']), text);
+  await net.ok(['rm', 'stars.csv', '--yes']);
+});
+
 test('of many names every absent one is told, and the others are done', async () => {
   const from = sandbox.path('many');
   writeTree(from, { a: 'a', b: 'b' });
