@@ -4,8 +4,7 @@
 // Notes are few: a process walks through them once for each epoch, and is told of those that come late.
 // Invariant: all copies of a manifest get equal wraps, for the nonce follows from key and content; so the digests by
 // which owners compare (sequence, wrap epoch) agree again when all have done it. Nothing signed is touched.
-// The key of a node's index over star systems, when there is one, is to be sealed anew in `round`, once nothing is
-// left.
+// The key of a node's index over star systems is sealed anew by the indexer.
 import { replaceWrap } from '../../crypto/manifest.ts';
 import { parseNote, replaceNoteWrap } from '../../crypto/note.ts';
 import { rewrapFileKey, wrapBytes } from '../../crypto/wrap.ts';
