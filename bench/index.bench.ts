@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { codesOf } from '../src/index/codes.ts';
 import { recogniseCatalogue } from '../src/index/catalogue.ts';
+import { RecordCheck } from '../src/index/check.ts';
 import { RecordCutter } from '../src/index/cut.ts';
 import { matches } from '../src/index/matcher.ts';
 import { normaliseName } from '../src/index/names.ts';
@@ -54,6 +55,9 @@ for (const file of ['d3celestial_xhip.csv.gz', 'oec_1086_systems.ndjson']) {
     const cutter = new RecordCutter(note.dialect);
     for (let at = 0; at < bytes.length; at += 65_536) cutter.push(bytes.subarray(at, at + 65_536));
     cutter.end();
+  });
+  rate('what a put judges: bytes to faults', count, 'records', () => {
+    for (const _ of new RecordCheck(note).faultsOf(bytes));
   });
   rate('parse-records: bytes to fields', count, 'records', () => {
     for (const _ of parseRecords(bytes, note.dialect, true));

@@ -47,13 +47,12 @@ export class RecordCheck {
     this.#first = false;
     for (const raw of parseRecords(chunk, this.#note.dialect, first)) {
       const record = ++this.#rows;
-      const read = this.#reader.read(raw);
-      if ('faults' in read) {
+      const { faults, odd } = this.#reader.judge(raw);
+      if (faults.length > 0) {
         this.#rejected += 1;
-        for (const fault of read.faults) yield { record, level: 'rejected', ...fault };
+        for (const fault of faults) yield { record, level: 'rejected', ...fault };
         continue;
       }
-      const { odd } = read.system;
       if (odd.length > 0) this.#flagged += 1;
       for (const fault of odd) yield { record, level: 'flagged', ...fault };
     }
