@@ -12,7 +12,7 @@ import type { Session } from './session.ts';
 import { selectCatalogues, type Snapshot, takeSnapshot } from './snapshot.ts';
 import { findPlaces, type PlaceSource } from './star-places.ts';
 
-export type { MissingChunks, NodeCost } from './query-chunks.ts';
+export { type MissingChunks, missingText, type NodeCost } from './query-chunks.ts';
 
 export interface QueryOptions {
   /** Names and globs of catalogues; all of them without any. Stars are looked up there first, then everywhere. */
@@ -51,8 +51,10 @@ export interface QueryReport {
 export interface StarAnswer {
   /** As it was asked, with every star in its place. */
   readonly query: Query;
-  /** Records that match; for the nearest rows those within the sphere that was enough. */
+  /** Records that match. */
   readonly count: number;
+  /** False when the nearest rows were found before all were counted: there may be more than `count`. */
+  readonly countsAll: boolean;
   /** In the query's order, at most its limit. */
   readonly rows: readonly FoundRow[];
   readonly groups: Answer['groups'];
@@ -96,11 +98,12 @@ class StarQuery {
 
   async run(question: Query): Promise<Omit<StarAnswer, 'report'> & { readonly report: Omit<QueryReport, Times> }> {
     const { query, places } = await this.#bind(question);
-    const { answer } = await this.#askNearest(query);
+    const { answer, countsAll } = await this.#askNearest(query);
     const rows = answer.rows.map((row) => ({ ...row, file: this.#fileOf(row) }));
     return {
       query,
       count: answer.count,
+      countsAll,
       rows,
       groups: answer.groups,
       missing: mergeMissing(this.#missing),
@@ -131,12 +134,13 @@ class StarQuery {
   }
 
   /** The first sphere with enough rows has the nearest. What is missing once is not waited for again. */
-  async #askNearest(query: Query): Promise<{ readonly answer: Answer }> {
+  async #askNearest(query: Query): Promise<{ readonly answer: Answer; readonly countsAll: boolean }> {
     const steps = nearestSteps(query);
     for (const [at, { radius, query: step }] of steps.entries()) {
       const unit = query.centre?.kind === 'sky' ? 'deg' : 'pc';
       const answer = await this.#ask(radius === undefined ? 'query' : `within ${radius} ${unit}`, this.#selected, step);
-      if (at === steps.length - 1 || answer.rows.length >= query.limit) return { answer };
+      const countsAll = at === steps.length - 1;
+      if (countsAll || answer.rows.length >= query.limit) return { answer, countsAll };
     }
     throw new OperaError('internal', 'a query had no steps');
   }

@@ -67,6 +67,12 @@ const stackOf = (error: OperaError): string => {
   return `${escapeLines(redactSecrets(parts.join('\ncaused by ')))}\n`;
 };
 
+/** What was said, and the lines below it that point into a query. Only our own words may have lines of their own. */
+const splitPointer = ({ code, requestId }: OperaError, detail: string): readonly [string, string?] => {
+  const end = code === 'usage' && requestId === undefined ? detail.indexOf('\n') : -1;
+  return end < 0 ? [detail] : [detail.slice(0, end), detail.slice(end + 1)];
+};
+
 export interface ReportOptions {
   readonly json: boolean;
   readonly debug: boolean;
@@ -87,6 +93,7 @@ export const renderError = (error: OperaError, options: ReportOptions): string =
   // With a usage line the general advice would only repeat it.
   const hint = options.usage !== undefined && error.hint === undefined ? undefined : hintOf(error);
   const request = error.requestId === undefined ? '' : ` (request ${escapeText(error.requestId)})`;
-  const line = `opera: ${escapeText(sentence(detail))}${request}${hint === undefined ? '' : `. ${escapeText(hint)}`}`;
-  return `${line}\n${options.usage === undefined ? '' : `usage: ${options.usage}\n`}${stack}`;
+  const [said = '', below] = splitPointer(error, detail);
+  const line = `opera: ${escapeText(sentence(said))}${request}${hint === undefined ? '' : `. ${escapeText(hint)}`}`;
+  return `${line}\n${below === undefined ? '' : `${escapeLines(below)}\n`}${options.usage === undefined ? '' : `usage: ${options.usage}\n`}${stack}`;
 };

@@ -1,4 +1,5 @@
 // Help topics: what does not belong to one verb. `opera help TOPIC`. Exit codes and settings come from their tables.
+import { fieldNames, fieldTable } from '../index/fields.ts';
 import { registryFileVariable, settingNames, settings, variableOf } from '../config/settings.ts';
 
 export interface Topic {
@@ -85,6 +86,29 @@ export const topics: Readonly<Record<string, Topic>> = Object.assign(Object.crea
       '  \\x       x as it is',
       '',
       'An exact name goes before a glob. - is standard input or output.',
+    ],
+  },
+  queries: {
+    summary: 'the language of query, and the fields of star systems',
+    lines: () => [
+      '  mag < 6 and class = G and dist < 10pc     spectral_type = G2*',
+      '  class in (K, M) or not hz                 mag between 4 and 6',
+      '  has planets     mag is unknown            n_planets >= 3',
+      "  name = 'alf CMa'                          find('HIP 70890')",
+      '  cone(Sirius, 2deg)                        cone(101.3, -16.7, 30arcmin)',
+      '  near(Sol, 10ly)                           box(350, -5, 10, 5)',
+      '',
+      'and binds closer than or; brackets group. A number may have a unit of its',
+      'kind (pc ly au, deg arcmin arcsec, …); without one it is in the unit below.',
+      'Texts with spaces stand in quotes; * at the end of a name or spectral type',
+      'stands for the rest. A value that a record does not have is unknown: no',
+      'comparison with it is true, nor is its opposite.',
+      '',
+      'Fields, with other words for them:',
+      ...fieldNames.map((name) => {
+        const { unit, also = [] } = fieldTable[name];
+        return `  ${name.padEnd(16)} ${unit.padEnd(7)} ${also.join(', ')}`.trimEnd();
+      }),
     ],
   },
   units: {

@@ -52,6 +52,7 @@ export interface Said {
 export class StarOracle {
   /** Of each chunk in order. */
   readonly #known = new Map<VersionId, readonly Records[]>();
+  readonly #names = new Map<VersionId, string>();
   /** Every question that reached a node, in order. */
   readonly asked: Asked[] = [];
   /** Chunks a node is silent about although it holds them. */
@@ -82,6 +83,7 @@ export class StarOracle {
     const { version } = await putFile(session, sourceOfBytes(bytes), { name, catalogue: { wait: false } });
     const cutter = new RecordCutter(note.dialect);
     const lengths = [...cutter.push(bytes), ...cutter.end()].map((chunk) => chunk.bytes);
+    this.#names.set(version, name);
     let from = 0;
     const chunks = lengths.map((length) => bytes.subarray(from, (from += length)));
     this.#known.set(
@@ -89,6 +91,10 @@ export class StarOracle {
       chunks.map((chunk, index) => recordsOf(note, chunk, index === 0)),
     );
     return version;
+  }
+
+  nameOf(version: VersionId): string | undefined {
+    return this.#names.get(version);
   }
 
   /** As if a version had never been. */
