@@ -6,6 +6,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import type { Session } from '../../src/client/session.ts';
+import type { Output } from '../../src/commands/_output.ts';
+import { PutProgress } from '../../src/commands/_put-catalogue.ts';
 import { defineVerb } from '../../src/commands/_verb.ts';
 import { command, putWith } from '../../src/commands/put.ts';
 import { read } from '../support/client-files.ts';
@@ -139,4 +141,26 @@ test('records that cannot be queried yet are told with exit 8, unless nobody wai
   assert.equal(unwaited.exit, 0);
   assert.match(unwaited.stderr, /4 records, 4 go into the index/);
   assert.ok(cluster.names.has('good.csv'));
+});
+
+test('on a terminal bytes are counted first, then records, and neither while the other is shown', () => {
+  const shown: string[] = [];
+  const progress = ({ label }: { readonly label: string }) => ({
+    add: (amount: number) => void shown.push(`${label} +${amount}`),
+    set: (done: number, total?: number) => void shown.push(`${label} ${done}/${total}`),
+    end: () => void shown.push(`${label} ends`),
+  });
+  const bars = new PutProgress({ progress } as unknown as Output, '2 files', 30);
+  bars.addBytes(10);
+  bars.addRecords(0, 5);
+  bars.addRecords(5, 0);
+  bars.addBytes(20);
+  bars.addRecords(0, 7);
+  bars.addRecords(7, 0);
+  bars.end();
+  const [records, bytes] = [shown.filter((line) => /\//.test(line)), shown.filter((line) => /\+/.test(line))];
+  assert.deepEqual(bytes, ['2 files +10', '2 files +20']);
+  assert.deepEqual(records, ['can be queried 5/12', 'can be queried 12/12']);
+  assert.ok(shown.indexOf('2 files ends') < shown.indexOf('can be queried 5/12'));
+  assert.equal(shown.at(-1), 'can be queried ends');
 });
