@@ -4,6 +4,7 @@
 import { homedir } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { type Environment, readEnvironment } from '../config/environment.ts';
+import { isOperaError } from '../errors/errors.ts';
 import { type Clock, SystemClock } from '../runtime/clock.ts';
 
 export interface OutputStream extends Writable {
@@ -57,3 +58,14 @@ export const processHost = (): Host => ({
     return () => process.off('uncaughtException', fn);
   },
 });
+
+/**
+ * Ends this process at once by a signal of its own, after `reason` aborted a verb: for the one case where process.exit
+ * never returns, a thread that is inside SQLite. Shells see 130 or 143 as ever, 137 after a timeout.
+ */
+export const endBySignal = (reason: unknown): void => {
+  const isSignal = isOperaError(reason, 'aborted');
+  const name = !isSignal ? 'SIGKILL' : reason.message.includes('SIGTERM') ? 'SIGTERM' : 'SIGINT';
+  process.removeAllListeners(name);
+  process.kill(process.pid, name);
+};

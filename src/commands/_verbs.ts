@@ -98,6 +98,7 @@ export const verbTable: VerbTable = table<Entry>({
   status: verb('Watching and mending', 'health of the network and why', () => import('./status.ts')),
   verify: verb('Watching and mending', 'read copies and check them', () => import('./verify.ts')),
   repair: verb('Watching and mending', 'what is being repaired; check everything now', () => import('./repair.ts')),
+  inspect: verb('Watching and mending', "open a node's files on this machine", () => import('./inspect.ts')),
   events: verb('Watching and mending', 'what happened: failures, repairs, members', () => import('./events.ts')),
   config: group('Help', 'settings and where they come from', {
     view: verb('Help', 'print each setting with its origin', () => import('./config-view.ts')),

@@ -36,7 +36,12 @@ interface Call {
 interface Answer {
   readonly id: number;
   readonly value?: unknown;
-  readonly error?: { readonly code: string; readonly message: string; readonly stack: string | undefined };
+  readonly error?: {
+    readonly code: string;
+    readonly message: string;
+    readonly hint?: string | undefined;
+    readonly stack: string | undefined;
+  };
 }
 
 const answerOf = async (service: Promise<WorkerService>, call: Call): Promise<Answer> => {
@@ -49,7 +54,7 @@ const answerOf = async (service: Promise<WorkerService>, call: Call): Promise<An
     const error = toOperaError(thrown);
     const cause = error.cause instanceof Error ? error.cause : error;
     const message = error.code === 'internal' ? cause.message : error.message;
-    return { id: call.id, error: { code: error.code, message, stack: cause.stack } };
+    return { id: call.id, error: { code: error.code, message, hint: error.hint, stack: cause.stack } };
   }
 };
 
@@ -109,9 +114,14 @@ export const startWorker = (service: string, options: unknown, entry?: URL): Wor
     if (waiting.size === 0) worker.unref();
     if (!entry) return;
     if (!answer.error) return entry.resolve(answer.value);
-    const { code, message } = answer.error;
+    const { code, message, hint } = answer.error;
     const known: ErrorCode = isErrorCode(code) ? code : 'internal';
-    entry.reject(new OperaError(known, message, { cause: new Error(answer.error.stack ?? message) }));
+    entry.reject(
+      new OperaError(known, message, {
+        cause: new Error(answer.error.stack ?? message),
+        ...(hint === undefined ? {} : { hint }),
+      }),
+    );
   });
   worker.on('error', (cause) => end(new OperaError('internal', `the ${service} worker failed`, { cause })));
   worker.on('exit', () => end(new OperaError('not-ready', `the ${service} worker ended`)));

@@ -9,7 +9,7 @@ import { OperaError } from '../errors/errors.ts';
 import type { SqliteDatabase } from '../runtime/sqlite.ts';
 
 /** "OPRA" in ASCII, in the header of the file: `file node.db` and we tell it from any other database. */
-const applicationId = 0x4f_50_52_41;
+export const storeApplicationId = 0x4f_50_52_41;
 const formatVersion = 1;
 
 const tables = `
@@ -104,19 +104,9 @@ CREATE TABLE IF NOT EXISTS aside (
 
 const pragma = (database: SqliteDatabase, name: string): unknown => database.pragma(name, { simple: true });
 
-/** Creates the tables in an empty file, or checks that an existing one is a node's store in a format we read. */
-export const prepareSchema = (database: SqliteDatabase): void => {
-  const isEmpty = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
-  if (isEmpty) {
-    database.transaction(() => {
-      database.exec(tables);
-      database.exec(asideTable);
-      database.pragma(`application_id = ${applicationId}`);
-      database.pragma(`user_version = ${formatVersion}`);
-    })();
-    return;
-  }
-  if (pragma(database, 'application_id') !== applicationId) {
+/** Refuses what is not a node's store in a format we read. */
+const requireFormat = (database: SqliteDatabase): void => {
+  if (pragma(database, 'application_id') !== storeApplicationId) {
     throw new OperaError('config', `${database.name}: a database, but not the store of a node`);
   }
   const found = pragma(database, 'user_version');
@@ -126,5 +116,29 @@ export const prepareSchema = (database: SqliteDatabase): void => {
       hint: 'install the version of the program that wrote it, or a newer one',
     });
   }
+};
+
+/** Creates the tables in an empty file, or checks that an existing one is a node's store in a format we read. */
+export const prepareSchema = (database: SqliteDatabase): void => {
+  const isEmpty = database.prepare('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
+  if (isEmpty) {
+    database.transaction(() => {
+      database.exec(tables);
+      database.exec(asideTable);
+      database.pragma(`application_id = ${storeApplicationId}`);
+      database.pragma(`user_version = ${formatVersion}`);
+    })();
+    return;
+  }
+  requireFormat(database);
   database.exec(asideTable);
+};
+
+/** The same check for a connection that only reads; a table that the file lacks stands in its memory, empty. */
+export const prepareToRead = (database: SqliteDatabase): void => {
+  requireFormat(database);
+  const sql = "SELECT count(*) FROM sqlite_schema WHERE name = 'aside'";
+  if (database.prepare(sql).pluck().get() === 0) {
+    database.exec(asideTable.replace('TABLE IF NOT EXISTS', 'TEMP TABLE'));
+  }
 };

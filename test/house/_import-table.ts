@@ -58,6 +58,7 @@ export const entries: Readonly<Record<string, readonly string[]>> = {
   'src/worker.ts': [
     'runtime',
     'client/_check-service.ts',
+    'commands/_inspect-service.ts',
     'registry/_sqlite-service.ts',
     'roles/node/index-service.ts',
     'storage-adapters/_sqlite-service.ts',

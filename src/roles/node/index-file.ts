@@ -16,7 +16,7 @@ import { openSqlite, type SqliteDatabase, type SqliteStatement, toSqliteError } 
 export type IndexMode = 'sealed' | 'plain';
 
 /** "OPRI" in ASCII. */
-const applicationId = 0x4f_50_52_49;
+export const indexApplicationId = 0x4f_50_52_49;
 const formatVersion = 1;
 
 export const pageKinds = { postings: 0, places: 1 } as const;
@@ -115,11 +115,45 @@ const sqlValue = (value: unknown): string | number | null => {
 
 /** True for a file of this format, mode and field table; anything else is made anew. */
 const isCurrent = (database: SqliteDatabase, mode: IndexMode): boolean => {
-  if (database.pragma('application_id', { simple: true }) !== applicationId) return false;
+  if (database.pragma('application_id', { simple: true }) !== indexApplicationId) return false;
   if (database.pragma('user_version', { simple: true }) !== formatVersion) return false;
   const sql = 'SELECT mode, field_table FROM index_store';
   const row = database.prepare<[], { mode: string; field_table: number }>(sql).get();
   return row?.mode === mode && row.field_table === fieldTableVersion;
+};
+
+/** What an index says of itself and holds, for one who looks into the file from beside. */
+export interface IndexOverview {
+  readonly mode: IndexMode;
+  /** Number of the field table. */
+  readonly fields: number;
+  /** The sealed index key; undefined in plain mode. */
+  readonly key: Uint8Array | undefined;
+  readonly runs: number;
+  readonly indexed: number;
+  readonly flagged: number;
+  readonly rejected: number;
+  readonly pages: number;
+  readonly pageBytes: number;
+}
+
+/** `config` when the database is no index, or one of a format that this program does not read. */
+export const readIndexOverview = (database: SqliteDatabase): IndexOverview => {
+  if (database.pragma('application_id', { simple: true }) !== indexApplicationId) {
+    throw new OperaError('config', `${database.name}: a database, but not the index of a node`);
+  }
+  const found = database.pragma('user_version', { simple: true });
+  if (found !== formatVersion) {
+    const message = `${database.name}: format ${found}, this program reads format ${formatVersion}`;
+    throw new OperaError('config', message, { hint: 'install the version of the program that wrote it' });
+  }
+  const sql = `SELECT mode, field_table AS fields, index_key AS key, r.*, p.* FROM index_store,
+    (SELECT count(*) AS runs, total(indexed) AS indexed, total(flagged) AS flagged, total(rejected) AS rejected
+      FROM runs) r,
+    (SELECT count(*) AS pages, total(length(body)) AS pageBytes FROM pages) p`;
+  const row = database.prepare<[], Omit<IndexOverview, 'key'> & { readonly key: Buffer | null }>(sql).get();
+  if (!row) throw new OperaError('integrity', `${database.name}: the table index_store is empty`);
+  return { ...row, key: row.key ? new Uint8Array(row.key) : undefined };
 };
 
 const create = (database: SqliteDatabase, mode: IndexMode): void => {
@@ -127,7 +161,7 @@ const create = (database: SqliteDatabase, mode: IndexMode): void => {
     database.exec(tables);
     if (mode === 'plain') database.exec(plainTables);
     database.prepare('INSERT INTO index_store VALUES (1, ?, ?, NULL)').run(mode, fieldTableVersion);
-    database.pragma(`application_id = ${applicationId}`);
+    database.pragma(`application_id = ${indexApplicationId}`);
     database.pragma(`user_version = ${formatVersion}`);
   })();
 };
