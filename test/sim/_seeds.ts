@@ -1,7 +1,7 @@
 // Seeds as tests: each simulation of a profile has to end well. A failing one is run again alone with the command that
-// stands in its error. OPERA_TEST_LONG=1, as in continuous integration, runs four times as many seeds; OPERA_TEST_SEEDS
+// stands in its error. OPERA_TEST_LONG=1, as in continuous integration, runs eight times as many seeds; OPERA_TEST_SEEDS
 // says how many.
-import { test } from 'node:test';
+import { test } from './_early.ts';
 import type { FaultName } from './_nemesis.ts';
 import { type Outcome, simulate } from './_simulator.ts';
 
@@ -18,14 +18,14 @@ const explain = (seed: number, { steps, faults }: Profile, outcome: Outcome): st
   return [outcome.failure, ...outcome.tail.slice(-40), `again: ${command}`].join('\n');
 };
 
-/** The simulations run before a test is registered: the runner's hooks on every promise would take most of the time. */
-export const testSeeds = async (profile: Profile): Promise<void> => {
+/** A case for each seed, as `_early.ts` plays them. */
+export const testSeeds = (profile: Profile): void => {
   const { title, faults, first, steps } = profile;
-  const most = profile.seeds * (process.env['OPERA_TEST_LONG'] === '1' ? 4 : 1);
+  const most = profile.seeds * (process.env['OPERA_TEST_LONG'] === '1' ? 8 : 1);
   const seeds = Number(process.env['OPERA_TEST_SEEDS'] ?? most);
   for (let seed = first; seed < first + seeds; seed++) {
-    const outcome = await simulate({ seed, steps, faults });
-    test(`${title}: seed ${seed}`, () => {
+    test(`${title}: seed ${seed}`, async () => {
+      const outcome = await simulate({ seed, steps, faults });
       if (outcome.failure !== undefined) throw new Error(explain(seed, profile, outcome));
     });
   }

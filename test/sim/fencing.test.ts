@@ -1,7 +1,7 @@
 // A leader that stood still between its last look at the lease and a step of the registry: somebody else leads by then,
 // and the step must not be taken. And operations that were carried out, although the registry forgot that.
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { test as register } from 'node:test';
 import { removeFile, renameFile } from '../../src/client/names.ts';
 import { isOperaError } from '../../src/errors/errors.ts';
 import { parseLayout } from '../../src/placement/layout.ts';
@@ -10,6 +10,7 @@ import type { RequestOf } from '../../src/wire/routes.ts';
 import { get, put } from '../support/cluster-client.ts';
 import { MemoryCluster } from '../support/memory-cluster.ts';
 import { putBack, snapshotOf } from '../support/memory-registry-faults.ts';
+import { describe, played, test } from './_early.ts';
 
 const bytesOf = (text: string): Uint8Array => Buffer.from(text);
 
@@ -195,3 +196,5 @@ describe('a registry that goes back while it runs, and is written to before anyb
     assert.deepEqual(await writeOver(false), ['before', undefined, 'after']);
   });
 });
+
+for (const [title, verdict] of await played()) register(title, verdict);

@@ -1,7 +1,7 @@
 // Deletion, comparing and scrubbing over a whole network in memory. Each promise is also run with the switch that
 // breaks it, and must then be seen broken.
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { test as register } from 'node:test';
 import { removeFile, renameFile } from '../../src/client/names.ts';
 import type { Session } from '../../src/client/session.ts';
 import { sha256 } from '../../src/crypto/digest.ts';
@@ -12,6 +12,7 @@ import type { HygieneFaults } from '../../src/roles/node/hygiene.ts';
 import { get, newestLayoutOf, ownerNodes, put } from '../support/cluster-client.ts';
 import { type ClusterNode, MemoryCluster } from '../support/memory-cluster.ts';
 import { SeededRandom } from '../support/seeded.ts';
+import { describe, played, test } from './_early.ts';
 import { allow, compare, hygieneOf, runningOf, serveHours, sweep } from './_hygiene.ts';
 
 type Body = (cluster: MemoryCluster, session: Session) => Promise<void>;
@@ -396,3 +397,5 @@ describe('everything together', () => {
       }));
   }
 });
+
+for (const [title, verdict] of await played()) register(title, verdict);

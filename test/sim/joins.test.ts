@@ -1,11 +1,12 @@
 // Joins: what is written, acknowledged and read while layouts change.
 // The mutant of the write barrier must lose a chunk.
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { test as register } from 'node:test';
 import { WriteBarrier } from '../../src/roles/node/barrier.ts';
 import { initialNodeState } from '../../src/roles/node/state.ts';
 import { copiesOf, get, layoutsOf, newestLayoutOf, put } from '../support/cluster-client.ts';
 import { MemoryCluster, peerOf } from '../support/memory-cluster.ts';
+import { describe, played, test } from './_early.ts';
 
 const nameOf = (at: number): string => `file ${at}`;
 const bytesOf = (at: number): Uint8Array => Buffer.from(`content of file ${at}`);
@@ -268,3 +269,5 @@ describe('joins', () => {
     cluster.stopAll();
   });
 });
+
+for (const [title, verdict] of await played()) register(title, verdict);

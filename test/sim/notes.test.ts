@@ -1,7 +1,7 @@
 // Notes of catalogues over a whole network in memory: whichever way a chunk comes to a node, its note is there before
 // it, and goes after the last chunk of the version.
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { test as register } from 'node:test';
 import { openUploads } from '../../src/client/upload.ts';
 import { sha256 } from '../../src/crypto/digest.ts';
 import type { VersionId } from '../../src/model/ids.ts';
@@ -11,6 +11,7 @@ import { newestLayoutOf, ownerNodes, put } from '../support/cluster-client.ts';
 import { type ClusterNode, type ClusterOptions, MemoryCluster } from '../support/memory-cluster.ts';
 import { isNoted, noteOf, withNotes } from '../support/noted-session.ts';
 import { rejects } from '../support/refuses.ts';
+import { describe, played, test } from './_early.ts';
 import { compare, hygieneOf, serveHours, sweep } from './_hygiene.ts';
 
 interface World {
@@ -270,3 +271,5 @@ describe('notes leave with the last chunk', () => {
     cluster.stopAll();
   });
 });
+
+for (const [title, verdict] of await played()) register(title, verdict);

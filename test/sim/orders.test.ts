@@ -1,10 +1,11 @@
 // What operators order about nodes, carried out in a network of real masters and nodes in simulated time.
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { test as register } from 'node:test';
 import { isOperaError } from '../../src/errors/errors.ts';
 import type { AnswerOf } from '../../src/wire/routes.ts';
 import { copiesOf, get, newestLayoutOf, put } from '../support/cluster-client.ts';
 import { gatewayAddress, type MemoryCluster } from '../support/memory-cluster.ts';
+import { describe, played, test } from './_early.ts';
 import { eventsOf, leaderOf, placedNodes, stateOf, untilState, watched } from './_deaths.ts';
 
 type Order = 'drain' | 'resume' | 'remove';
@@ -147,3 +148,5 @@ describe('an order', () => {
     cluster.stopAll();
   });
 });
+
+for (const [title, verdict] of await played()) register(title, verdict);

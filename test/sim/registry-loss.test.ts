@@ -1,7 +1,7 @@
 // The registry is lost, emptied, restarted or put back to an earlier state under a running network: every acknowledged
 // write is read afterwards or the read fails, nothing that ended comes back, and no leader epoch is used twice.
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { test as register } from 'node:test';
 import { removeFile, renameFile } from '../../src/client/names.ts';
 import type { Session } from '../../src/client/session.ts';
 import { fetchFile } from '../../src/client/get.ts';
@@ -11,6 +11,7 @@ import { rebuildRules } from '../../src/roles/master/rebuild.ts';
 import { newestLayoutOf, ownerNodes, get, put } from '../support/cluster-client.ts';
 import { type ClusterOptions, MemoryCluster } from '../support/memory-cluster.ts';
 import { putBack, snapshotOf } from '../support/memory-registry-faults.ts';
+import { describe, played, test } from './_early.ts';
 
 const bytesOf = (text: string): Uint8Array => Buffer.from(text);
 
@@ -378,3 +379,5 @@ describe('an operator', () => {
     cluster.stopAll();
   });
 });
+
+for (const [title, verdict] of await played()) register(title, verdict);

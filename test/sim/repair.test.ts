@@ -1,7 +1,7 @@
 // Repair: nodes that die for good, come back, lose their disk or get an old copy of it, and copies that nobody needs
 // any more. Each rule has a mutant that loses something.
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { test as register } from 'node:test';
 import type { VersionId } from '../../src/model/ids.ts';
 import { limits } from '../../src/model/limits.ts';
 import type { FormerRules } from '../../src/roles/node/former-owner.ts';
@@ -11,6 +11,7 @@ import { newWitness } from '../../src/roles/node/soundness.ts';
 import { initialNodeState } from '../../src/roles/node/state.ts';
 import { copiesOf, get, newestLayoutOf, ownerNodes, put } from '../support/cluster-client.ts';
 import { type ClusterOptions, MemoryCluster } from '../support/memory-cluster.ts';
+import { describe, played, test } from './_early.ts';
 import { untilState, watched } from './_deaths.ts';
 
 const nameOf = (at: number): string => `file ${at}`;
@@ -381,3 +382,5 @@ describe('copies that others own now', () => {
     assert.ok((await unretired({ settledLayout, isConfirmed: () => true })) < 24);
   });
 });
+
+for (const [title, verdict] of await played()) register(title, verdict);

@@ -1,13 +1,14 @@
 // Deaths, pauses and partitions, played in a network of real masters, sentinels and nodes in simulated time: who is
 // given up, when, on whose word, and what becomes of the copies. Mutants show that each guard is needed.
 import assert from 'node:assert/strict';
-import { describe, test } from 'node:test';
+import { test as register } from 'node:test';
 import { limits } from '../../src/model/limits.ts';
 import { countMoved } from '../../src/placement/movement.ts';
 import { dueActions } from '../../src/roles/master/state.ts';
 import { stepVerdicts } from '../../src/roles/master/verdicts.ts';
 import { copiesOf, get, layoutsOf, newestLayoutOf, put } from '../support/cluster-client.ts';
 import type { MemoryCluster } from '../support/memory-cluster.ts';
+import { describe, played, test } from './_early.ts';
 import { downByMs, eventsOf, leaderOf, lose, placedNodes, stateOf, timing, untilState, watched } from './_deaths.ts';
 
 /** Longer than any grace of the preset, and the layout that would follow. */
@@ -271,3 +272,5 @@ describe('many at once', () => {
     cluster.stopAll();
   });
 });
+
+for (const [title, verdict] of await played()) register(title, verdict);
