@@ -19,7 +19,7 @@ import { Patience, remedyOf } from './patience.ts';
 import { type OpenChunk, type Share, shareOut } from './query-shares.ts';
 import type { Session } from './session.ts';
 import { watchSilence } from './silence.ts';
-import { type Catalogue, type Snapshot, takeSnapshot } from './snapshot.ts';
+import { type Catalogue, type Snapshot, type SnapshotOptions, takeSnapshot } from './snapshot.ts';
 
 /** What one message to a node cost. */
 export interface NodeCost {
@@ -50,8 +50,8 @@ export interface ChunkOutcome {
   readonly missing: readonly MissingChunks[];
 }
 
-export interface ChunkOptions {
-  readonly signal?: AbortSignal | undefined;
+/** With the prefix that the snapshot was taken with. */
+export interface ChunkOptions extends SnapshotOptions {
   /** True when an answer without what cannot be reached will do. */
   readonly partial: boolean;
   /** Chunks that are known to be missing, and are not asked about. */
@@ -223,10 +223,9 @@ class ChunkQuery {
 
   /** Nobody vouches for chunks of a version that is removed: waiting would be in vain. */
   async #isGone(): Promise<boolean> {
-    const { signal } = this.#options;
     let live: ReadonlySet<string>;
     try {
-      live = new Set((await takeSnapshot(this.#session, signal)).map(({ version }) => version));
+      live = new Set((await takeSnapshot(this.#session, this.#options)).map(({ version }) => version));
     } catch (error) {
       if (remedyOf(error) === 'none') throw error;
       this.#last = toOperaError(error);

@@ -1,6 +1,6 @@
 // Whom to ask about which chunks of a query: each chunk of one owner that was not asked about it yet, the likeliest to
 // answer first. Cheap questions go to as few nodes as hold everything, for every node asked is a round trip that may be
-// the slowest; questions that read much are spread evenly. It only chooses: that each chunk counts once is query-chunks.
+// the slowest; questions that read much are spread evenly. It only chooses: query-chunks.ts counts each chunk once.
 import type { KeyHash } from '../model/ids.ts';
 import type { Plan } from './plan.ts';
 import type { Catalogue } from './snapshot.ts';

@@ -1,7 +1,7 @@
 // Asking the network about star systems: one snapshot of the catalogues, the stars that the question names, then the
 // question itself, in growing spheres when it is for the nearest. The answer is that of all records of the snapshot,
 // each exactly once, whatever nodes answer; or it is an error; or, when a part will do, it says what is missing.
-import { OperaError } from '../errors/errors.ts';
+import { isOperaError, OperaError } from '../errors/errors.ts';
 import type { Answer, Row } from '../index/aggregate.ts';
 import type { NamedPlace } from '../index/expression.ts';
 import { nearestSteps, planQuery } from '../index/plan.ts';
@@ -9,7 +9,7 @@ import { bindQuery, parseQuery, type Query, type QueryText } from '../index/quer
 import { limits } from '../model/limits.ts';
 import { askCatalogues, type MissingChunks, type NodeCost } from './query-chunks.ts';
 import type { Session } from './session.ts';
-import { selectCatalogues, type Snapshot, takeSnapshot } from './snapshot.ts';
+import { commonPrefix, selectCatalogues, type Snapshot, takeSnapshot } from './snapshot.ts';
 import { findPlaces, type PlaceSource } from './star-places.ts';
 
 export { type MissingChunks, missingText, type NodeCost } from './query-chunks.ts';
@@ -66,6 +66,23 @@ export interface StarAnswer {
 /** How often a question begins anew because catalogues ended while it was asked. */
 const restartsMax = 20;
 
+interface Taken {
+  readonly snapshot: Snapshot;
+  /** What its names begin with; empty when it has all catalogues. */
+  readonly prefix: string;
+}
+
+/** All catalogues; where they are too many for one answer, those that the patterns can mean. */
+const takeFor = async (session: Session, { in: patterns, signal }: QueryOptions): Promise<Taken> => {
+  try {
+    return { snapshot: await takeSnapshot(session, { signal }), prefix: '' };
+  } catch (error) {
+    const prefix = commonPrefix(patterns);
+    if (!isOperaError(error, 'too-large') || prefix === '') throw error;
+    return { snapshot: await takeSnapshot(session, { signal, prefix }), prefix };
+  }
+};
+
 /** Thrown inside only: a version of the snapshot is live no more. */
 class SnapshotOver extends Error {}
 
@@ -83,15 +100,17 @@ class StarQuery {
   readonly #session: Session;
   readonly #options: QueryOptions;
   readonly #snapshot: Snapshot;
+  readonly #prefix: string;
   readonly #selected: Snapshot;
   readonly #files: ReadonlyMap<string, string>;
   readonly #steps: QueryStep[] = [];
   #missing: readonly MissingChunks[] = [];
 
-  constructor(session: Session, snapshot: Snapshot, options: QueryOptions) {
+  constructor(session: Session, { snapshot, prefix }: Taken, options: QueryOptions) {
     this.#session = session;
     this.#options = options;
     this.#snapshot = snapshot;
+    this.#prefix = prefix;
     this.#selected = selectCatalogues(snapshot, options.in);
     this.#files = new Map(snapshot.map(({ version, name }) => [version, name]));
   }
@@ -151,7 +170,7 @@ class StarQuery {
     const beganMs = clock.monotonicMs();
     const { signal, partial = false } = this.#options;
     const onCost = (cost: NodeCost): void => void nodes.push(cost);
-    const options = { signal, partial, without: this.#missing, onCost };
+    const options = { signal, prefix: this.#prefix, partial, without: this.#missing, onCost };
     const outcome = await askCatalogues(this.#session, catalogues, query, options);
     if (!outcome) throw new SnapshotOver();
     this.#steps.push({ what, nodes, ms: clock.monotonicMs() - beganMs });
@@ -177,10 +196,10 @@ export const queryStars = async (
   const beganMs = clock.monotonicMs();
   for (let restart = 0; ; restart++) {
     const snapshotBeganMs = clock.monotonicMs();
-    const snapshot = await takeSnapshot(session, options.signal);
+    const taken = await takeFor(session, options);
     const snapshotMs = clock.monotonicMs() - snapshotBeganMs;
     try {
-      const found = await new StarQuery(session, snapshot, options).run(query);
+      const found = await new StarQuery(session, taken, options).run(query);
       return { ...found, report: { ...found.report, snapshotMs, totalMs: clock.monotonicMs() - beganMs } };
     } catch (error) {
       if (!(error instanceof SnapshotOver)) throw error;

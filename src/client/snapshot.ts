@@ -25,12 +25,22 @@ const rememberedMax = limits.seenNamesMax / 2;
 
 const wrong = (): OperaError => new OperaError('integrity', 'the network answered catalogues that cannot be');
 
-/** The snapshot now. `integrity` when what is answered cannot be one, or is older than what this member has seen. */
-export const takeSnapshot = async (session: Session, signal: AbortSignal | undefined): Promise<Snapshot> => {
+export interface SnapshotOptions {
+  readonly signal?: AbortSignal | undefined;
+  /** Only catalogues whose names begin so; all when empty. */
+  readonly prefix?: string;
+}
+
+/**
+ * The snapshot now. `too-large` when there are more catalogues than one answer names; `integrity` when what is answered
+ * cannot be one, or is older than what this member has seen.
+ */
+export const takeSnapshot = async (session: Session, options: SnapshotOptions = {}): Promise<Snapshot> => {
   const { connection, view, seen } = session;
   const asked = seen.now;
-  const options = signal ? { signal } : {};
-  const answer = await connection.call('catalogue.list', { haveLayout: view.layoutNumber }, options);
+  const { signal, prefix = '' } = options;
+  const request = { haveLayout: view.layoutNumber, ...(prefix === '' ? {} : { prefix }) };
+  const answer = await connection.call('catalogue.list', request, signal ? { signal } : {});
   await view.accept(answer);
   const parts = batchesOf(answer.catalogues, limits.ticketVersionsMax);
   if (parts.length !== answer.tickets.length) throw wrong();
@@ -49,7 +59,8 @@ export const takeSnapshot = async (session: Session, signal: AbortSignal | undef
       const name = parseWireName(wireName);
       const bytes = Buffer.from(name);
       const isNext = before === undefined || Buffer.compare(before, bytes) < 0;
-      if (!isNext || versions.has(version) || chunkCount > limits.chunkIndexMax) throw wrong();
+      if (!isNext || !name.startsWith(prefix) || versions.has(version) || chunkCount > limits.chunkIndexMax)
+        throw wrong();
       if (snapshot.length < rememberedMax) seen.check(name, sequence, asked);
       before = bytes;
       versions.add(version);
@@ -78,4 +89,16 @@ export const selectCatalogues = (snapshot: Snapshot, patterns: readonly string[]
     });
   });
   return snapshot.filter(({ name }) => wanted.some((isWanted) => isWanted(name)));
+};
+
+/** What every name that the patterns mean begins with; empty without any. */
+export const commonPrefix = (patterns: readonly string[] = []): string => {
+  const [first = '', ...others] = patterns.map((pattern) => {
+    const normal = pattern.normalize('NFC');
+    return isGlob(normal) ? parseGlob(normal).prefix : normal;
+  });
+  let length = first.length;
+  for (const other of others) while (!other.startsWith(first.slice(0, length))) length--;
+  // Half a character is no prefix of names.
+  return first.slice(0, length).replace(/[\ud800-\udbff]$/, '');
 };

@@ -20,7 +20,7 @@ export interface PlaceSource {
 
 /** Positions of one star in degrees: a century of the fastest (Barnard's, 10.4″ a year) is 0.29°, of any other 0.2°. */
 const skyTrifle = 0.2;
-/** Distances of one star: within so many parsecs, or such a part of the distance; parallaxes are not better than that. */
+/** Distances of one star: within so many parsecs, or such a part of the distance; parallaxes are no better. */
 const spaceTriflePc = 0.5;
 const spaceTrifleShare = 0.05;
 

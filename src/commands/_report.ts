@@ -95,5 +95,6 @@ export const renderError = (error: OperaError, options: ReportOptions): string =
   const request = error.requestId === undefined ? '' : ` (request ${escapeText(error.requestId)})`;
   const [said = '', below] = splitPointer(error, detail);
   const line = `opera: ${escapeText(sentence(said))}${request}${hint === undefined ? '' : `. ${escapeText(hint)}`}`;
-  return `${line}\n${below === undefined ? '' : `${escapeLines(below)}\n`}${options.usage === undefined ? '' : `usage: ${options.usage}\n`}${stack}`;
+  const pointer = below === undefined ? '' : `${escapeLines(below)}\n`;
+  return `${line}\n${pointer}${options.usage === undefined ? '' : `usage: ${options.usage}\n`}${stack}`;
 };

@@ -217,7 +217,7 @@ const reportNothing = (io: Output, failEmpty: boolean): void => {
 /** Prints rows in another shape than a list; for people only. */
 export type PrintRows = (answer: StarAnswer) => Promise<void>;
 
-/** Prints an answer as the flags say, then says on standard error what it lacks. Throws `partial`, `nothing-matched`. */
+/** Prints an answer as the flags say, and on standard error what it lacks. Throws `partial`, `nothing-matched`. */
 export const printAnswer = async (
   io: Output,
   flags: StarFlags,

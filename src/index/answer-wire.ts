@@ -1,4 +1,4 @@
-// Answers between members: JSON with the columns that were asked for and nothing else of a record. The reading is strict:
+// Answers between members: JSON with the columns that were asked for and nothing else of a record. Reading is strict:
 // an answer that counts other chunks than it vouches for, whose rows are out of order, too few or too many, or whose
 // values no record can have, is refused whole, for no part of it can be told from the rest.
 //

@@ -1,4 +1,4 @@
-// Questions between members: a bound query as JSON, and its strict reading. Whoever answers believes nothing of it: each
+// Questions between members: a bound query as JSON, and its strict reading. Who answers believes nothing of it: each
 // member is known, of its type and in its range, and the tree is bounded, before anything is planned or matched.
 // Texts are compared as they come: the side that asks has put them into their one spelling.
 import { OperaError } from '../errors/errors.ts';

@@ -360,7 +360,7 @@ export const limits = {
   queryRowsMax: 10_000,
   /** Nodes that one query waits for at once; more would only queue in the client. */
   queriesInFlight: 16,
-  /** What nobody vouches for is asked again for so long when an answer without it will do; a get waits six times that. */
+  /** What nobody vouches for is asked again for so long when an answer without it will do; a sixth of a get's. */
   queryPartialPatienceMs: 5 * second,
   /** Stars of one query that are looked up before it runs; each is a question of its own. */
   queryStarsMax: 16,

@@ -1,15 +1,16 @@
-// The verbs about star systems: what they refuse before they dial anybody, and the shapes in which an answer is printed.
+// The verbs about star systems: what they refuse before they dial anybody, and the shapes an answer is printed in.
 // The answers come over a network in memory whose nodes read every record (star-oracle.ts).
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { queryStars, type StarAnswer } from '../../src/client/query.ts';
 import type { Session } from '../../src/client/session.ts';
 import { printSystems } from '../../src/commands/find.ts';
 import { Output } from '../../src/commands/_output.ts';
-import { printAnswer, type StarFlags } from '../../src/commands/_stars.ts';
+import { printAnswer, type StarFlags, starFlags, whereFlag } from '../../src/commands/_stars.ts';
 import { recogniseCatalogue } from '../../src/index/catalogue.ts';
 import type { QueryText } from '../../src/index/query.ts';
-import { fieldNames } from '../../src/index/fields.ts';
+import { fieldNames, fieldTable } from '../../src/index/fields.ts';
 import { MemoryCluster } from '../support/memory-cluster.ts';
 import { rejects } from '../support/refuses.ts';
 import { StarOracle } from '../support/star-oracle.ts';
@@ -55,6 +56,24 @@ test('the help names every field and the words of the language', async () => {
   for (const field of fieldNames) assert.match(stdout, new RegExp(`^ {2}${field}\\b`, 'm'));
   for (const word of ['cone(', 'near(', 'box(', 'find(', 'between', 'is unknown', 'has planets']) {
     assert.ok(stdout.includes(word), word);
+  }
+});
+
+test('the page on questions has a row for every field, with its words, type and unit, and shows every flag', () => {
+  const page = readFileSync('docs/queries.md', 'utf8');
+  const rows = page.split('\n').filter((line) => line.startsWith('| `'));
+  for (const field of fieldNames) {
+    const { also = [], type, unit, index } = fieldTable[field];
+    const cells = rows.find((row) => row.startsWith(`| \`${field}\` |`))?.split('|');
+    const how = index === undefined ? 'read' : index.kind === 'bucket' ? 'range' : index.kind;
+    assert.deepEqual(
+      cells?.slice(2, 6).map((cell) => cell.trim()),
+      [also.join(', '), type, unit, how],
+      field,
+    );
+  }
+  for (const flag of Object.keys({ ...starFlags, ...whereFlag })) {
+    assert.ok(page.includes(`--${flag === 'failEmpty' ? 'fail-empty' : flag}`), flag);
   }
 });
 
