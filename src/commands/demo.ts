@@ -1,6 +1,6 @@
 // `opera demo`: the whole story in under a minute, with the commands a user would type: a local network of four nodes,
-// a real catalogue in and out, a look for plaintext on disk, a node killed with -9, its copies restored on the others,
-// and everything read again. Every step is checked; the first difference ends it with an error.
+// real catalogues in and out, questions about their stars, a look for plaintext on disk, a node killed with -9, its
+// copies restored on the others, and everything read and asked again. Every step is checked.
 import { spawn } from 'node:child_process';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { copyFile, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
@@ -59,19 +59,23 @@ const alignTabs = (lines: readonly string[]): string[] => {
   );
 };
 
-/** Types one command as a user would, shows it with its output, and fails unless it exits as expected. */
+/** An argument as a shell wants it. */
+const quoted = (argument: string): string => (/^[\w./:@%+=,-]+$/.test(argument) ? argument : `'${argument}'`);
+
+/** Types one command as a user would, shows it with its output, and fails unless it exits as expected; its stdout. */
 const type = async (stage: Stage, args: readonly string[], allowed: readonly number[] = [0]): Promise<string> => {
   const { io, env, signal, work, profile } = stage;
-  await io.line(['bold', `$ opera ${args.join(' ')}`]);
+  await io.line(['bold', `$ opera ${args.map(quoted).join(' ')}`]);
   const child = spawn(process.execPath, [process.argv[1] ?? '', ...args], {
     cwd: work,
     env: { ...env, OPERA_HOME: profile },
     stdio: ['ignore', 'pipe', 'pipe'],
     signal,
   });
-  const shown: string[] = [];
+  const [shown, answered]: [string[], string[]] = [[], []];
   for (const stream of [child.stdout, child.stderr])
     stream?.setEncoding('utf8').on('data', (text) => shown.push(String(text)));
+  child.stdout?.on('data', (text) => answered.push(String(text)));
   const code = await new Promise<number>((done, broken) => {
     child.once('error', broken);
     child.once('close', (exit) => done(exit ?? 1));
@@ -81,7 +85,7 @@ const type = async (stage: Stage, args: readonly string[], allowed: readonly num
   for (const line of alignTabs(lines.slice(0, 12))) if (line !== '') await io.line(`  ${line}`);
   if (lines.length > 12) await io.line(`  … ${lines.length - 12} more lines`);
   if (!allowed.includes(code)) throw new OperaError('internal', `\`opera ${args.join(' ')}\` ended with exit ${code}`);
-  return text;
+  return answered.join('');
 };
 
 /** The fixtures folder beside the executable's own folder. */
@@ -148,6 +152,22 @@ const waitFor = async (stage: Stage, what: string, check: () => Promise<boolean>
   stage.io.note(`${what} after ${((stage.clock.monotonicMs() - started) / 1_000).toFixed(1)} s`);
 };
 
+/** Questions that are asked before, while and after a node dies; the answers must not differ. */
+const questions: readonly (readonly string[])[] = [
+  ['query', 'mag < 0.5', '--in', 'survey/d3celestial_xhip.csv', '--columns', 'name,ra,dec,mag', '--sort', 'mag'],
+  ['near', 'Sol', '10pc', '--in', 'survey/*.ndjson', '--columns', 'name,dist,class,n_planets', '--limit', '6'],
+];
+
+const ask = async (stage: Stage, before?: readonly string[]): Promise<readonly string[]> => {
+  const answers: string[] = [];
+  for (const question of questions) answers.push(await type(stage, [...question, '--header']));
+  if (before) {
+    for (const [at, answer] of answers.entries()) if (answer !== before[at]) fail('a question has another answer now');
+    stage.io.note('the answers are the same');
+  }
+  return answers;
+};
+
 const play = async (stage: Stage, network: LocalNetwork): Promise<void> => {
   const { io } = stage;
   await type(stage, ['put', '-r', 'survey']);
@@ -155,11 +175,13 @@ const play = async (stage: Stage, network: LocalNetwork): Promise<void> => {
   await type(stage, ['where', 'survey/d3celestial_xhip.csv', '--header']);
   await type(stage, ['get', '-r', 'survey', '-o', 'back']);
   await compareAll(stage, 'back');
+  const answers = await ask(stage);
   await searchDisks(stage, network.facts.dir);
   await io.line(['bold', '$ kill -9 <node-2>']);
   network.kill('node-2', 'SIGKILL');
   await type(stage, ['get', '-r', 'survey', '-o', 'again']);
   await compareAll(stage, 'again');
+  await ask(stage, answers);
   await waitFor(stage, 'the sentinel called node-2 down', async () => {
     const { openProfile } = await import('../client/connection.ts');
     const connection = await openProfile(stage.profile);
@@ -178,6 +200,9 @@ const play = async (stage: Stage, network: LocalNetwork): Promise<void> => {
   await type(stage, ['events', '--header', ...story.flatMap((kind) => ['--kind', kind])]);
   await type(stage, ['get', '-r', 'survey', '-o', 'healed']);
   await compareAll(stage, 'healed');
+  await ask(stage, answers);
+  const found = await type(stage, ['find', '55 Cnc', '--in', 'survey/*.ndjson']);
+  if (!found.includes('55 Cancri')) fail('55 Cancri is not found by its other name');
 };
 
 export const command = defineVerb({

@@ -15,6 +15,7 @@ test('the demo passes, shows what it types, and cleans up after itself', async (
   exits(ran, 0, 'the demo');
   assert.match(ran.stdout, /\$ opera put -r survey/);
   assert.match(ran.stdout, /kill -9/);
+  assert.match(ran.stdout, /Sirius +101\.2872 +-16\.7161 +-1\.44/);
   assert.match(ran.stderr, /the demo passed in \d+ s/);
   assert.deepEqual(readdirSync(temporary), []);
   assert.deepEqual(sandbox.processes(), []);
