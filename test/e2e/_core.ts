@@ -65,6 +65,23 @@ export const testFiles = (net: () => LocalNet, small: number): void => {
     assert.equal(listed.find(({ name }) => name === 'sizes/three chunks')?.size, 2 * chunk + 12_345);
   });
 
+  test('star systems are asked for by name, place and expression', async () => {
+    const text = 'name,ra,dec,dist,mag,spect\nVega,279.23,38.78,7.68,0.03,A0V\nSirius,101.29,-16.72,2.64,-1.44,A1V\n';
+    await net().ok(['put', '-', '--name', 'asked/bright.csv'], { input: text });
+    const inFile = ['--in', 'asked/*.csv'];
+    const nearest = await net().ok(['near', 'Sol', '10pc', ...inFile, '--columns', 'name,dist,class']);
+    assert.deepEqual(lines(nearest), ['Sirius\t2.64\tA', 'Vega\t7.68\tA']);
+    assert.deepEqual(lines(await net().ok(['cone', '279', '38', '2deg', ...inFile, '-q'])), ['Vega']);
+    assert.match(await net().ok(['find', 'vega', ...inFile]), /^Vega\n {2}asked\/bright\.csv, record 1\n/);
+    assert.equal(await net().ok(['query', 'mag < 0', ...inFile, '--count']), '1\n');
+    exits(await net().opera(['find', 'Nobody', '--fail-empty']), 9, 'find of nobody');
+    exits(await net().opera(['query', 'mag < 0', '--in', 'asked/none.csv']), 3, 'query of no catalogue');
+    const wrong = exits(await net().opera(['query', 'magg < 0']), 2, 'query with a wrong word');
+    assert.match(wrong.stderr, /\n {2}magg < 0\n {2}\^{4}\n/);
+    await net().ok(['rm', 'asked/bright.csv', '--yes']);
+    assert.equal(await net().ok(['query', '--count', '--in', 'asked/*']), '0\n');
+  });
+
   test('many small files go in and out in batches', async () => {
     const from = path('many');
     const files = Array.from({ length: small }, (_, at) => [`d${at % 10}/f${at}`, bytesOf(at, `${at}`)] as const);
