@@ -56,7 +56,7 @@ test('help of every verb and topic fits 80 columns and shows examples before fla
     assert.ok(stdout.indexOf('Examples:') < stdout.indexOf('Usage:'), path);
     for (const line of stdout.split('\n')) assert.ok([...line].length <= 80, line);
   }
-  for (const topic of ['exit-codes', 'environment', 'output', 'names', 'units']) {
+  for (const topic of ['exit-codes', 'environment', 'output', 'names', 'queries', 'units']) {
     for (const line of (await run(['help', topic])).stdout.split('\n')) assert.ok(line.length <= 80, line);
   }
 });
