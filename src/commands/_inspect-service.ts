@@ -1,6 +1,6 @@
 // The worker service `inspect`: SQLite blocks its thread, and a question over a whole store may take minutes, so it has
-// one that can be ended. One read-only connection, with node.db attached as `node` and index.db as `idx`, and the opened
-// tables as virtual ones, which make rows as they are asked for.
+// one that can be ended. One read-only connection, with node.db attached as `node` and index.db as `idx`, and
+// the opened tables as virtual ones, which make rows as they are asked for.
 // Invariants: exactly one statement runs, and only one that reads; nothing that was opened touches a disk (SQLite's
 // temporary tables are in memory, and the connection cannot write).
 import { basename, dirname, join, resolve } from 'node:path';
@@ -11,6 +11,7 @@ import { isOperaError, OperaError } from '../errors/errors.ts';
 import type { KeyHash, NetworkId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import { indexApplicationId, readIndexOverview } from '../roles/node/index-file.ts';
+import { SystemClock } from '../runtime/clock.ts';
 import { systemErrorCode } from '../runtime/files.ts';
 import { openSqlite, type SqliteDatabase, sqliteCodeOf, toSqliteError } from '../runtime/sqlite.ts';
 import { defineWorkerService, type WorkerService } from '../runtime/worker.ts';
@@ -54,7 +55,9 @@ export interface Told {
   readonly codes: Faults['codes'];
 }
 
-/** A batch ends after so many characters: one row may hold a manifest of 2 MiB, which is 4 in hex. */
+/** A batch ends after so long, so that what was found is seen, and the thread can be ended. */
+const batchMs = 250;
+/** It ends after so many characters: one row may hold a manifest of 2 MiB, which is 4 in hex. */
 const batchCharactersMax = 1_000_000;
 
 const openToRead = (path: string): Promise<SqliteDatabase> =>
@@ -135,6 +138,7 @@ class Inspection {
   readonly #keyring: Keyring;
   readonly #nodes: readonly KeyHash[];
   readonly #faults = new Faults();
+  readonly #clock = new SystemClock();
   readonly #database: SqliteDatabase;
   readonly #store: StoreReader | undefined;
   readonly #opened: OpenedStore | undefined;
@@ -231,12 +235,14 @@ class Inspection {
   next(rowsMax: number): Batch {
     const rows: InspectCell[][] = [];
     try {
+      const end = this.#clock.monotonicMs() + batchMs;
       for (let characters = 0; rows.length < rowsMax && characters < batchCharactersMax; ) {
         const step = this.#rows?.next();
         if (!step || step.done) return { rows, done: true };
         const row = (step.value as readonly unknown[]).map(cellOf);
         rows.push(row);
         for (const cell of row) if (typeof cell === 'string') characters += cell.length;
+        if (this.#clock.monotonicMs() > end) break;
       }
       return { rows, done: false };
     } catch (error) {

@@ -1,5 +1,5 @@
-// `opera inspect PATH [SQL]`: looks into a node's data on this machine with the member's own keys. Offline and read-only:
-// no network is asked, nothing is written. The work is done in a thread (_inspect-service.ts).
+// `opera inspect PATH [SQL]`: looks into a node's data on this machine with the member's own keys. Offline and
+// read-only: no network is asked, nothing is written. The work is done in a thread (_inspect-service.ts).
 import { openHome } from '../client/home.ts';
 import { type ErrorCode, isOperaError, OperaError } from '../errors/errors.ts';
 import { startWorker } from '../runtime/worker.ts';
@@ -178,9 +178,9 @@ const indexFacts = (index: IndexLook): Fact[] => [
 export const command = defineVerb({
   examples: [
     'opera inspect DIR/node-1  # what is there, and whether it opens',
-    'opera inspect DIR/node-1 "select name, size from files_open where state = \'live\'"',
-    'opera inspect DIR/node-1/node.db "select name, dist_pc from star_systems_open where dist_pc < 5"',
-    'opera inspect DIR/node-1 "select f.name, count(*) from files_open f, star_systems_open(f.version) group by 1"',
+    'opera inspect DIR/node-1 "select name, size, state from files_open"',
+    'opera inspect DIR/node-1/node.db "select * from star_systems_open limit 9"',
+    "opera inspect DIR/index.db 'select version, indexed from runs'",
   ],
   arguments: [
     { name: 'path', summary: "a node's data folder, its node.db or its index.db" },

@@ -1,6 +1,7 @@
 // What the verbs about files print for programs and people: TSV, NDJSON, -q, reports, and names that would steer a
 // terminal. Their work on contents is tested in files.test.ts.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import { writeTree } from '../support/file-tree.ts';
@@ -93,6 +94,30 @@ test('a catalogue is put when its records can be queried, and comes back byte fo
   assert.equal(records, 10);
   assert.equal(await net.ok(['cat', 'stars.csv']), text);
   await net.ok(['rm', 'stars.csv', '--yes']);
+});
+
+test('inspect opens the files of a running node, and Ctrl-C ends a statement that never would', async () => {
+  const stars = `name,ra,dec,dist_pc\n${Array.from({ length: 50 }, (_, at) => `S${at},${at},1,${at}\n`).join('')}`;
+  await net.ok(['put', '-', '--name', 'looked/at.csv', '--catalogue'], { input: stars });
+  const folder = net.named('node-1').folder;
+  const sql = "SELECT count(*), max(dist_pc) FROM star_systems_open('looked/at.csv')";
+  assert.equal(await net.ok(['inspect', folder, sql]), '50\t49\n');
+  const { store, index } = parseLine<{
+    readonly store: { readonly files: number; readonly filesUnopened: number };
+    readonly index: { readonly node: string; readonly keyOpens: boolean; readonly runsUnopened: number };
+  }>(await net.ok(['inspect', folder, '--json']));
+  assert.ok(store.files > 0);
+  assert.equal(store.filesUnopened, 0);
+  assert.deepEqual([index.node, index.keyOpens, index.runsUnopened], [net.named('node-1').id, true, 0]);
+  const own = ['inspect', `${folder}/index.db`, 'SELECT mode FROM index_store', '--home', folder];
+  assert.equal(await net.ok(own), 'sealed\n');
+  const endless = 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c';
+  const running = net.start(['inspect', folder, `${endless} -- not files_open`]);
+  const ended = sandbox.finish(running, 'inspect', 30_000);
+  // What is said once the statement is known to be one that runs.
+  await once(running.child.stderr ?? assert.fail(), 'data');
+  running.child.kill('SIGINT');
+  assert.deepEqual([(await ended).code, (await ended).signal], [null, 'SIGINT']);
 });
 
 test('of many names every absent one is told, and the others are done', async () => {
