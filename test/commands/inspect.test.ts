@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import type { OpenHome } from '../../src/client/home.ts';
-import { indexKeyBytes, sealIndexKey } from '../../src/crypto/index-keys.ts';
+import { indexKeyBytes, publicIndexKey, sealIndexKey } from '../../src/crypto/index-keys.ts';
 import { Keyring } from '../../src/crypto/keyring.ts';
 import { encodeManifest } from '../../src/crypto/manifest.ts';
 import { type ManifestContent, sealManifestBody } from '../../src/crypto/manifest-body.ts';
@@ -15,6 +15,7 @@ import { createFileKeys, sealChunk } from '../../src/crypto/sealing.ts';
 import { createSigner } from '../../src/crypto/signature.ts';
 import { wrapFileKey } from '../../src/crypto/wrap.ts';
 import { encodeNote, recogniseCatalogue } from '../../src/index/catalogue.ts';
+import { fieldNames } from '../../src/index/fields.ts';
 import { parseOperationId, type VersionId, versionIdFromBytes } from '../../src/model/ids.ts';
 import { IndexWork } from '../../src/roles/node/index-work.ts';
 import { openSqlite } from '../../src/runtime/sqlite.ts';
@@ -125,6 +126,18 @@ const putDead = async (keyring: Keyring): Promise<void> => {
 
 let near: Made;
 
+/** The index of near.csv, as a node builds it. */
+const buildIndex = async (folder: string, mode: 'sealed' | 'plain', indexKey: Uint8Array, record?: Uint8Array) => {
+  const { network } = node.keys.keyring;
+  const index = await IndexWork.open({ folder, mode, network, readonly: false });
+  index.useKey(indexKey, record);
+  const { version, fileKey } = near;
+  const note = encodeNote(recogniseCatalogue(Buffer.from(texts[0] ?? ''), true).note ?? assert.fail());
+  const catalogue = { version, fileKey, header: near.header, note };
+  for (const { index: chunk, hash, body } of near.chunks) index.build({ catalogue, chunk, hash, sealed: body });
+  index.close();
+};
+
 before(async () => {
   const created = await GatewayWorld.create();
   world = created.world;
@@ -139,15 +152,9 @@ before(async () => {
   await put(made('notes.txt', ['a note'], false, keyring), false);
   await put(near, true);
   await putDead(keyring);
-  const { network } = keyring;
-  const index = await IndexWork.open({ folder: node.home, mode: 'sealed', network, readonly: false });
   const indexKey = random.bytes(indexKeyBytes);
-  index.useKey(indexKey, sealIndexKey(keyring, network, node.identity.signer.keyHash, indexKey, random));
-  const { version, fileKey } = near;
-  const content = encodeNote(recogniseCatalogue(Buffer.from(texts[0] ?? ''), true).note ?? assert.fail());
-  const catalogue = { version, fileKey, header: near.header, note: content };
-  for (const { index: chunk, hash, body } of near.chunks) index.build({ catalogue, chunk, hash, sealed: body });
-  index.close();
+  const { keyHash } = node.identity.signer;
+  await buildIndex(node.home, 'sealed', indexKey, sealIndexKey(keyring, keyring.network, keyHash, indexKey, random));
 });
 
 const strangers: GatewayWorld[] = [];
@@ -311,6 +318,17 @@ test('what does not open is named, and the rest is shown', async () => {
   assert.match((await inspect([node.home, 'SELECT count(*) FROM star_systems_open'])).stderr, /chunk 1 of .*cannot be/);
   rmSync(`${path}.away`);
   writeFileSync(path, good);
+  // A manifest whose clear part says another sequence than its master signed.
+  const database = await openSqlite(join(node.home, 'node.db'), { busyTimeoutMs: 1_000 });
+  const forged = Buffer.from(near.manifest);
+  forged[43] = (forged[43] ?? 0) ^ 1;
+  const setRecord = database.prepare('UPDATE manifests SET record = ? WHERE version = ?');
+  setRecord.run(forged, near.version);
+  const unsigned = await inspect([node.home, "SELECT name FROM files_open WHERE state = 'live'"]);
+  setRecord.run(near.manifest, near.version);
+  database.close();
+  assert.deepEqual([unsigned.exit, unsigned.stdout], [7, 'notes.txt\n']);
+  assert.match(unsigned.stderr, /does not open: the signature of the manifest is wrong/);
   // A rotation that this member was not told of yet.
   const ahead = keyring.with({ epoch: 2, key: random.bytes(32) });
   const later = made('later.txt', ['later'], false, ahead);
@@ -345,7 +363,7 @@ test('files of another network, of no node, and of a newer program are refused i
   newer.close();
 });
 
-test('a store without the table of set-aside copies, and one without an index, open all the same', async () => {
+test('a store without the table of set-aside copies, without an index, and with a plain one, opens all the same', async () => {
   const folder = join(world.folder, 'older');
   const older = new SqliteStorage({ folder, nowMs: () => 0 });
   mkdirSync(folder, { mode: 0o700 });
@@ -359,6 +377,14 @@ test('a store without the table of set-aside copies, and one without an index, o
   database.close();
   const [found] = await rows('SELECT count(*) AS n, min(file) AS f FROM star_systems_open', folder);
   assert.deepEqual([found?.n, found?.f], [950, null], 'the manifest, and with it the name, may be on other nodes');
+  await buildIndex(folder, 'plain', publicIndexKey);
+  const columns = ['version', 'chunk_index', 'ordinal', ...fieldNames, 'aliases'].join(', ');
+  const [both] = await rows(
+    `SELECT count(*) AS n FROM (SELECT ${columns} FROM star_systems INTERSECT SELECT ${columns} FROM star_systems_open)`,
+    folder,
+  );
+  assert.equal(both?.n, 950, 'values and types are those of the table in plain mode');
+  assert.match((await inspect([folder])).stdout, /mode: +plain\n.*\nindex key: +none\nindexed chunks: +3\n/);
   writeFileSync(join(folder, 'index.db'), 'no database at all, but long enough to be looked at as one'.repeat(20));
   const damaged = await inspect([folder]);
   assert.equal(damaged.exit, 0);
