@@ -91,18 +91,19 @@ const adoptHandler =
     followLeader(memory.state, request.epoch, request.instance);
     const newest = Math.max(...layouts.map(({ layout }) => layout.number));
     if (layouts.some(({ layout }) => layout.nodes.includes(core.self))) await core.soundness.place();
-    const change = memory.change((before) =>
-      adoptLayouts(
-        followIncarnation(followLeader(before, request.epoch, request.instance), request.incarnation),
-        layouts,
-        request.retiredUpTo,
-      ),
+    const change = memory.change(
+      (before) =>
+        adoptLayouts(
+          followIncarnation(followLeader(before, request.epoch, request.instance), request.incarnation),
+          layouts,
+          request.retiredUpTo,
+        ),
+      request.peers,
     );
     const state = await change.catch((error: unknown) => {
       if (isOperaError(error, 'conflict')) context.log.error('layout-conflict', { layout: newest });
       throw error;
     });
-    await memory.setPeers(request.peers);
     const number = newestLayout(state)?.number ?? 0;
     // From here on lower writes are refused; those that had entered must end before the layout is acknowledged.
     await barrier.drained(number);

@@ -63,11 +63,13 @@ export class NodeMemory {
 
   /**
    * Applies a pure change and makes it durable before it shows. Changes run one after the other; one that throws
-   * changes nothing. Answers the state after it.
+   * changes nothing. Answers the state after it. `known` are the members that the layouts name, when they came along:
+   * on disk first, since a layout that is known is not told again.
    */
-  change(step: (state: NodeState) => NodeState): Promise<NodeState> {
+  change(step: (state: NodeState) => NodeState, known?: readonly PeerEntry[]): Promise<NodeState> {
     const next = this.#queue.then(async () => {
       const changed = step(this.#state);
+      if (known) await this.#setPeers(known);
       if (changed !== this.#state) {
         await this.#storage.putState(stateKey, encodeState(changed));
         this.#state = changed;
@@ -78,11 +80,10 @@ export class NodeMemory {
     return next;
   }
 
-  async setPeers(known: readonly PeerEntry[]): Promise<void> {
-    const before = formatJson(this.#peers);
-    this.#peers = known;
-    if (formatJson(known) === before) return;
+  async #setPeers(known: readonly PeerEntry[]): Promise<void> {
+    if (formatJson(known) === formatJson(this.#peers)) return;
     await this.#storage.putState(peersKey, Buffer.from(formatJson({ version: 1, peers: known }), 'utf8'));
+    this.#peers = known;
   }
 }
 
