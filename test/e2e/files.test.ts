@@ -37,4 +37,5 @@ testPublicKeys(() => net, {
   dataOfNode: (address) => read('select name from network_data_node where node = ?', address),
   nodesOfFile: (name) => read('select node from network_data_file where name = ?', name),
 });
-testFiles(() => net, 1_200);
+// More than fit one message only on long runs: test/client/put-many.test.ts puts two thousand.
+testFiles(() => net, process.env.OPERA_TEST_LONG === '1' ? 1_200 : 300);

@@ -1,5 +1,6 @@
-// A network with its registry in a real Redis: the same cases of files, the four public keys as other programs read
-// them, and what a dump and the append-only file of Redis hold.
+// A network with its registry in a real Redis: files put, overwritten, renamed and removed with the four public keys as
+// other programs read them, and what a dump and the append-only file of Redis hold. All cases of files are played
+// against Redis in redis-files-long.test.ts.
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -8,7 +9,6 @@ import { LocalNet } from '../support/local-net.ts';
 import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
 import { Sandbox } from '../support/sandbox.ts';
 import { listTree } from '../support/file-tree.ts';
-import { testFiles } from './_core.ts';
 import { testPublicKeys } from './_public-keys.ts';
 import { testSecrecy } from './_secrecy.ts';
 
@@ -52,7 +52,6 @@ if (redis) {
     dataOfNode: (address) => readList(`network:data:node:${address}`),
     nodesOfFile: (name) => readList(`network:data:file:${name}`),
   });
-  testFiles(() => net, 200);
 } else {
-  test('files with a registry in Redis', { skip: 'redis-server is not installed' }, () => undefined);
+  test('a registry in Redis', { skip: 'redis-server is not installed' }, () => undefined);
 }

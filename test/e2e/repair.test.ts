@@ -56,7 +56,7 @@ test('a node that is killed for good is replaced by copies, and comes back with 
   const { layoutNumber } = await net.status();
   net.kill('node-2');
   await net.until((status) => status.layoutNumber > layoutNumber && status.retiredUpTo >= layoutNumber, 90_000);
-  await eventually(async () => (await fewestCopies(net)) >= 3, 60_000);
+  await eventually(async () => (await fewestCopies(net)) >= 3, 60_000, 250);
   await readAll(net, from);
 
   const { folder } = net.named('node-2');
@@ -67,7 +67,7 @@ test('a node that is killed for good is replaced by copies, and comes back with 
   await net.until((status) => {
     return status.layoutNumber > layoutNumber + 1 && status.retiredUpTo === status.layoutNumber - 1;
   }, 90_000);
-  await eventually(async () => (await fewestCopies(net)) >= 3, 60_000);
+  await eventually(async () => (await fewestCopies(net)) >= 3, 60_000, 250);
   await readAll(net, from);
   back.child.kill('SIGTERM');
   const { stderr } = await sandbox.finish(back, 'node-2', 30_000);

@@ -136,12 +136,16 @@ export class LocalNet {
     await this.ok(['status', '--wait', 'healthy', '--timeout', deadline], { deadlineMs: 90_000 });
   }
 
-  /** Waits until the status says so. */
+  /** Waits until the status says so. Each look is a process of its own, so there is a pause between them. */
   async until(holds: (status: Status) => boolean, deadlineMs = 30_000): Promise<void> {
-    await eventually(async () => {
-      const ran = await this.opera(['status', '--json']);
-      return ran.stdout !== '' && holds(parseLine<Status>(ran.stdout));
-    }, deadlineMs);
+    await eventually(
+      async () => {
+        const ran = await this.opera(['status', '--json']);
+        return ran.stdout !== '' && holds(parseLine<Status>(ran.stdout));
+      },
+      deadlineMs,
+      250,
+    );
   }
 
   kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): void {
