@@ -363,7 +363,7 @@ test('files of another network, of no node, and of a newer program are refused i
   newer.close();
 });
 
-test('a store without the table of set-aside copies, without an index, and with a plain one, opens all the same', async () => {
+test('a store without set-aside copies, without an index, and with a plain one opens all the same', async () => {
   const folder = join(world.folder, 'older');
   const older = new SqliteStorage({ folder, nowMs: () => 0 });
   mkdirSync(folder, { mode: 0o700 });
@@ -380,7 +380,8 @@ test('a store without the table of set-aside copies, without an index, and with 
   await buildIndex(folder, 'plain', publicIndexKey);
   const columns = ['version', 'chunk_index', 'ordinal', ...fieldNames, 'aliases'].join(', ');
   const [both] = await rows(
-    `SELECT count(*) AS n FROM (SELECT ${columns} FROM star_systems INTERSECT SELECT ${columns} FROM star_systems_open)`,
+    `SELECT count(*) AS n
+     FROM (SELECT ${columns} FROM star_systems INTERSECT SELECT ${columns} FROM star_systems_open)`,
     folder,
   );
   assert.equal(both?.n, 950, 'values and types are those of the table in plain mode');
