@@ -356,6 +356,30 @@ test('a file that is removed while it is asked about is in no part of the answer
   world.cluster.stopAll();
 });
 
+test('a later question is asked beside its snapshot, and answers what was put, replaced and removed before it', async () => {
+  const { cluster, session, ask, publish } = await startSmall();
+  assert.equal((await ask({ find: 'Vega' })).count, 1);
+  const { calls } = cluster.net;
+  calls.length = 0;
+  assert.equal((await ask({ find: 'Vega' })).count, 1);
+  const order = calls
+    .map(({ route }) => route)
+    .filter((route) => route === 'index.query' || route === 'catalogue.list');
+  assert.deepEqual(
+    [...order].sort(),
+    ['catalogue.list', 'index.query'],
+    'the guess was right, and was not asked twice',
+  );
+  await publish('more.csv', special);
+  assert.equal((await ask({ find: 'Vega' })).count, 2);
+  await publish('more.csv', catalogueOf('F', 10));
+  assert.equal((await ask({ find: 'Vega' })).count, 1);
+  assert.equal((await ask({ find: 'F 3' })).count, 1);
+  await cluster.during(removeFile(session, 'special.csv'));
+  assert.equal((await ask({ find: 'Vega' })).count, 0);
+  cluster.stopAll();
+});
+
 test('where there are more catalogues than one answer names, those of --in are asked for', async () => {
   const world = await fullWorld();
   const { cluster, versions } = world;
