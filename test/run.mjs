@@ -1,5 +1,5 @@
 // Runs the tests that build.mjs listed in dist/test/entries.json: explicit files, because node:test on Node 20 knows no
-// globs and exits 0 when it finds none. Fast tests first, then simulations, then end-to-end tests; two files at a time.
+// globs and exits 0 when it finds none. Fast tests first, then simulations, then end-to-end tests; a few files at a time.
 // `npm test -- test/placement` runs the files whose path contains the word. Finding nothing is a failure, so is a file
 // without tests, and under OPERA_TEST_REQUIRE_ALL=1 a skipped or unfinished test.
 import { spawn } from 'node:child_process';
@@ -31,15 +31,28 @@ const nameOf = (entry) => entry.replace(/^.*?dist\/test\//, '');
 
 /** In order. A phase has its own process, so that nothing of one disturbs the next. */
 const phases = [
-  { title: 'unit', accept: (name) => !/^test\/(sim|e2e)\//.test(name), concurrency: 2, timeoutMs: 120_000 },
-  { title: 'simulation', accept: (name) => name.startsWith('test/sim/'), concurrency: 2, timeoutMs: 300_000 },
-  // These wait for networks more than they compute: four at a time keep two cores busy. The longest begin first.
+  // Some of these wait: three at a time keep two cores busy. In every phase the longest begin first.
+  {
+    title: 'unit',
+    accept: (name) => !/^test\/(sim|e2e)\//.test(name),
+    concurrency: 3,
+    timeoutMs: 120_000,
+    first: ['listener-raw', 'check', 'listener', 'listener-load', 'sqlite', 'master/names'],
+  },
+  {
+    title: 'simulation',
+    accept: (name) => name.startsWith('test/sim/'),
+    concurrency: 2,
+    timeoutMs: 300_000,
+    first: ['everything', 'mutants', 'registry-loss', 'repair', 'hygiene'],
+  },
+  // These wait for networks more than they compute: four at a time.
   {
     title: 'end to end',
     accept: (name) => name.startsWith('test/e2e/'),
     concurrency: 4,
     timeoutMs: 600_000,
-    first: ['chaos', 'partition-long', 'disk-and-line-long', 'faults', 'lifecycle', 'identity'],
+    first: ['partition-long', 'disk-and-line-long', 'chaos', 'faults', 'lifecycle', 'repair', 'files', 'identity'],
   },
 ];
 
@@ -52,19 +65,13 @@ const ordered = (files, { first = [] }) => {
   return [...files].sort((a, b) => rank(a) - rank(b));
 };
 
-const runPhase = (phase, files, countsFile) =>
+const runPhase = ({ concurrency, timeoutMs }, files, countsFile) =>
   new Promise((done) => {
+    const order = { files: files.map((file) => resolve(root, file)), concurrency, timeoutMs };
     const child = spawn(
       process.execPath,
-      [
-        '--enable-source-maps',
-        '--test',
-        `--test-concurrency=${phase.concurrency}`,
-        `--test-timeout=${phase.timeoutMs}`,
-        `--test-reporter=${join(root, 'test/reporter.mjs')}`,
-        '--test-reporter-destination=stdout',
-        ...files.map((file) => resolve(root, file)),
-      ],
+      // Test files are run with the flags of the process that runs them.
+      ['--enable-source-maps', `--test-timeout=${timeoutMs}`, join(root, 'test/phase.mjs'), JSON.stringify(order)],
       { cwd: root, stdio: 'inherit', env: { ...process.env, OPERA_TEST_COUNTS: countsFile } },
     );
     child.on('error', (error) => fail(`node cannot be started: ${error.message}`));

@@ -25,7 +25,7 @@ const runOver = (
   const root = mkdtempSync(join(tmpdir(), 'opera-runner-'));
   try {
     mkdirSync(join(root, 'test'), { recursive: true });
-    for (const file of ['run.mjs', 'reporter.mjs']) copyFileSync(`test/${file}`, join(root, 'test', file));
+    for (const file of ['run.mjs', 'phase.mjs', 'reporter.mjs']) copyFileSync(`test/${file}`, join(root, 'test', file));
     mkdirSync(join(root, 'dist/test/test/e2e'), { recursive: true });
     for (const [path, text] of Object.entries(files)) writeFileSync(join(root, 'dist/test/test', path), text);
     const entries = list.map((path) => `dist/test/test/${path}`);
@@ -78,6 +78,12 @@ test('a skipped test is a failure only when every test is required', () => {
   assert.equal(relaxed.status, 0, relaxed.output);
   assert.match(relaxed.output, /SKIP .*is skipped \(no tool\)/);
   assert.equal(runOver(files, { env: { OPERA_TEST_REQUIRE_ALL: '1' } }).status, 1);
+});
+
+test('files of a phase begin in the order that the runner wants, not by their names', () => {
+  const list = ['e2e/a.test.mjs', 'e2e/chaos.test.mjs'];
+  const { output } = runOver(Object.fromEntries(list.map((path) => [path, passing])));
+  assert.match(output, /ok .*chaos\.test\.mjs[\s\S]*ok .*a\.test\.mjs/);
 });
 
 test('a word chooses files by their path', () => {

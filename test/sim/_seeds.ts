@@ -1,6 +1,6 @@
 // Seeds as tests: each simulation of a profile has to end well. A failing one is run again alone with the command that
-// stands in its error. OPERA_TEST_LONG=1, as in continuous integration, runs eight times as many seeds; OPERA_TEST_SEEDS
-// says how many.
+// stands in its error. OPERA_TEST_LONG=1, as in continuous integration, runs eight times as many seeds;
+// OPERA_TEST_SEEDS says how many.
 import { test } from './_early.ts';
 import type { FaultName } from './_nemesis.ts';
 import { type Outcome, simulate } from './_simulator.ts';
