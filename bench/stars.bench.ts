@@ -55,7 +55,7 @@ const writeSynthetic = async (path: string, real: readonly string[], count: numb
     const [, ra = '0', dec = '0', mag = '9', bv = '0.5'] = (real[at % real.length] ?? '').split(',');
     const jitteredRa = (Number(ra) + random() * 2 - 1 + 360) % 360;
     const jitteredDec = Math.min(90, Math.max(-90, Number(dec) + random() * 2 - 1));
-    // A pass over the real stars makes the copies fainter, or a million stars would have ten thousand as bright as Vega.
+    // Copies of copies are fainter, or a million stars would have a thousand as bright as Vega.
     const magnitude = Number(mag) + (at < real.length ? 0 : 6 * random() ** 0.5);
     const type = types[Math.floor(random() ** 0.4 * types.length)] ?? 'M4V';
     lines.push(
@@ -240,11 +240,12 @@ const database = await openPlainSql(join(folder, 'plain.db'), files.large);
 print(`inserting ${large} synthetic`, `${Math.round(large / ((performance.now() - began) / 1_000))} rows/s`);
 for (const { what, sql } of questions) {
   const times = await timesOf((turn) => database.prepare(sql(turn)).all());
-  const ratio = (mode: string): string => ((medians.get(`${mode} ${large} ${what}`)?.p50 ?? 0) / times.p50).toFixed(0);
-  const [sealed, plain] = ['sealed', 'plain'].map((mode) => medians.get(`${mode} ${large} ${what}`)?.p50 ?? 0);
+  const medianOf = (mode: string): number => medians.get(`${mode} ${large} ${what}`)?.p50 ?? 0;
+  const ratio = (mode: string): string => (medianOf(mode) / times.p50).toFixed(0);
+  const [sealed, plain] = [medianOf('sealed'), medianOf('plain')];
   print(
     `${what}, of ${large} synthetic`,
-    `${show(times)}; ours ${ratio('sealed')} × (sealed), ${ratio('plain')} × (plain); sealed/plain ${((sealed ?? 0) / (plain ?? 1)).toFixed(2)}`,
+    `${show(times)}; ours ${ratio('sealed')} × sealed, ${ratio('plain')} × plain; sealed/plain ${(sealed / plain).toFixed(2)}`,
   );
 }
 database.close();

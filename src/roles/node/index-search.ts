@@ -117,7 +117,9 @@ export class Search {
   readonly #vouched: number[] = [];
   readonly #lost = new Set<number>();
   readonly #access: SearchResult['access'];
-  readonly #codes: readonly Code[];
+  readonly #tokens: Float64Array;
+  /** Positions of chunks that were not looked up yet, the next one last. */
+  readonly #todo: number[];
   #parts: Part[] = [];
   #gathering: Gathering;
   /** The chunk that is gathered now. */
@@ -137,8 +139,8 @@ export class Search {
     this.#gathering = new Gathering(query);
     const { access } = planQuery(query, (codes) => this.#shareOf(codes));
     this.#access = access.kind;
-    this.#codes = access.kind === 'codes' ? access.codes : [];
-    this.#plan();
+    this.#tokens = indexTokens(seams.indexKey, access.kind === 'codes' ? access.codes : []);
+    this.#todo = [...chunks.keys()].reverse();
   }
 
   /**
@@ -189,28 +191,36 @@ export class Search {
     return records === 0 ? undefined : Math.min(1, counted / records);
   }
 
-  #plan(): void {
-    const tokens = indexTokens(this.#seams.indexKey, this.#codes);
-    for (const [position, asked] of this.#chunks.entries()) {
-      try {
-        const run = this.#seams.run(asked);
-        if (!run) continue;
-        const summed = answerFromSummary(this.#query, run.facts.summary);
-        if (summed || this.#access === 'nothing') {
-          this.#summed ||= summed !== undefined;
-          this.#count(position, summed ?? noAnswer);
-          continue;
-        }
-        const candidates = this.#candidatesOf(run, tokens);
-        this.#candidates += candidates.length;
-        if (candidates.length === 0) this.#count(position, noAnswer);
-        else this.#parts.push(...partsOf(position, candidates));
-      } catch (error) {
-        if (!isOperaError(error, 'integrity')) throw error;
-        this.#seams.onDamage(asked);
-      }
+  /** The next part to be tested; chunks are looked up one by one, so that memory holds the candidates of one. */
+  #nextPart(): Part | undefined {
+    while (this.#parts.length === 0) {
+      const position = this.#todo.pop();
+      if (position === undefined) return undefined;
+      this.#lookUp(position);
     }
-    this.#parts.reverse();
+    return this.#parts.at(-1);
+  }
+
+  #lookUp(position: number): void {
+    const asked = this.#chunks[position];
+    if (!asked) return;
+    try {
+      const run = this.#seams.run(asked);
+      if (!run) return;
+      const summed = answerFromSummary(this.#query, run.facts.summary);
+      if (summed || this.#access === 'nothing') {
+        this.#summed ||= summed !== undefined;
+        this.#count(position, summed ?? noAnswer);
+        return;
+      }
+      const candidates = this.#candidatesOf(run);
+      this.#candidates += candidates.length;
+      if (candidates.length === 0) this.#count(position, noAnswer);
+      else this.#parts = partsOf(position, candidates).reverse();
+    } catch (error) {
+      if (!isOperaError(error, 'integrity')) throw error;
+      this.#seams.onDamage(asked);
+    }
   }
 
   #count(position: number, answer: Answer): void {
@@ -219,11 +229,11 @@ export class Search {
   }
 
   /** Records of a chunk that have one of the tokens, or all of them, in order of place. */
-  #candidatesOf(run: RunReader, tokens: Float64Array): Candidate[] {
+  #candidatesOf(run: RunReader): Candidate[] {
     const { records } = run.facts;
     const marked = new Uint8Array(Math.min(records, ordinalLimit));
     if (this.#access === 'scan') marked.fill(1);
-    for (const token of tokens) {
+    for (const token of this.#tokens) {
       const page = findPage(run.directory, token);
       if (page === undefined) continue;
       readPosting(run.page('postings', page), token, (ordinal) => {
@@ -247,7 +257,7 @@ export class Search {
     const batch: Part[] = [];
     const needs: (Need & { first: number; position: number })[] = [];
     let segments = 0;
-    for (let part = this.#parts.at(-1); part; part = this.#parts.at(-1)) {
+    for (let part = this.#nextPart(); part; part = this.#nextPart()) {
       if (batch.length > 0 && segments + part.segments.length > segmentsPerBatch) break;
       this.#parts.pop();
       if (this.#lost.has(part.position)) continue;

@@ -76,6 +76,9 @@ export class Indexer {
   };
 
   readonly #after: Partial<Record<keyof StorageAdapter, (argument: unknown) => void>> = {
+    // What was built meanwhile goes as well.
+    deleteChunks: (addresses) => this.#forget(addresses as readonly ChunkAddress[]),
+    setAside: (address) => this.#forget([address as ChunkAddress]),
     putNote: (version) => this.#noteCame(version as VersionId),
     putChunks: (chunks) => {
       for (const { version, index } of chunks as readonly ChunkAddress[]) this.#chunkCame({ version, index });
