@@ -243,10 +243,8 @@ for (const { what, sql } of questions) {
   const medianOf = (mode: string): number => medians.get(`${mode} ${large} ${what}`)?.p50 ?? 0;
   const ratio = (mode: string): string => (medianOf(mode) / times.p50).toFixed(0);
   const [sealed, plain] = [medianOf('sealed'), medianOf('plain')];
-  print(
-    `${what}, of ${large} synthetic`,
-    `${show(times)}; ours ${ratio('sealed')} × sealed, ${ratio('plain')} × plain; sealed/plain ${(sealed / plain).toFixed(2)}`,
-  );
+  print(`${what}, of ${large} synthetic`, show(times));
+  print('', `ours ${ratio('sealed')} × sealed, ${ratio('plain')} × plain; sealed/plain ${(sealed / plain).toFixed(2)}`);
 }
 database.close();
 await rm(folder, { recursive: true, force: true });

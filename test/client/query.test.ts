@@ -356,7 +356,7 @@ test('a file that is removed while it is asked about is in no part of the answer
   world.cluster.stopAll();
 });
 
-test('a later question is asked beside its snapshot, and answers what was put, replaced or removed before', async () => {
+test('a later question is asked beside its snapshot, and answers what was put or removed before', async () => {
   const { cluster, session, ask, publish } = await startSmall();
   assert.equal((await ask({ find: 'Vega' })).count, 1);
   const { calls } = cluster.net;

@@ -90,6 +90,11 @@ export class Indexer {
     return this.#runs.get(version)?.get(index);
   }
 
+  /** True when the note of the version is kept here. */
+  isCatalogue(version: VersionId): boolean {
+    return this.#catalogues.has(version);
+  }
+
   /** Keys and columns of a catalogue; `not-found` when its note is not here. */
   async keysOf(version: VersionId): Promise<CatalogueKeys> {
     const known = this.#keys.get(version);

@@ -20,6 +20,9 @@ import type { Indexer } from './indexer.ts';
 /** Chunks that one question may be about: 256 GiB of catalogues, or 16 million records and more. */
 const chunksPerQuestionMax = 65_536;
 
+/** Versions whose notes one question has looked for. */
+const notesMissedMax = 100;
+
 /** Every chunk asked about, in order. `ticket-invalid` for versions not covered, `bad-request` for too many. */
 const allowedChunks = (sets: readonly WireChunkSet[], versions: readonly VersionId[]): ChunkAddress[] => {
   const covered = new Set(versions);
@@ -57,6 +60,7 @@ class QueryAnswerer {
     const chunks = this.#allowed(caller, 'query', request);
     const query = parseQueryTree(request.query);
     const startedMs = this.#core.context.clock.monotonicMs();
+    this.#missNotes(chunks);
     const asked = chunks.flatMap(({ version, index }): AskedChunk[] => {
       const run = this.#indexer.runOf(version, index);
       return run ? [{ version, chunk: index, run: run.run }] : [];
@@ -132,6 +136,19 @@ class QueryAnswerer {
       }
     }
     return { text: textOf(answer, query), vouched, candidates, records, access };
+  }
+
+  /** A chunk that is here without its note, from a damaged store, is asked for the note of: it is indexed then. */
+  #missNotes(chunks: readonly ChunkAddress[]): void {
+    const { storage, notes, context } = this.#core;
+    const first = new Map(chunks.map((address) => [address.version, address]));
+    for (const { version, index } of [...first.values()].slice(0, notesMissedMax)) {
+      if (this.#indexer.isCatalogue(version)) continue;
+      void storage
+        .listVersion(version, index, index + 1)
+        .then(async (held) => (held.length > 0 ? notes.missing(version) : false))
+        .catch((error: unknown) => context.log.debug('note-not-found', { version, ...errorFacts(error) }));
+    }
   }
 
   /** Of those that can be opened: the others are not vouched for. */
