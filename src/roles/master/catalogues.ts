@@ -32,8 +32,12 @@ export const listCatalogues = async (
   client: KeyHash,
   { haveLayout, prefix = '' }: RequestOf<'catalogue.list'>,
 ): Promise<Answer> => {
-  const [view, life] = await Promise.all([core.view(), core.life()]);
-  const found = await core.registry.listCatalogues({ prefix, max: limits.cataloguesMax });
+  // Layouts only say whom to ask first: they need not be of the same instant as the names.
+  const [view, life, found] = await Promise.all([
+    core.view(),
+    core.life(),
+    core.registry.listCatalogues({ prefix, max: limits.cataloguesMax }),
+  ]);
   const catalogues = found.map(({ name, version, sequence, chunkCount }) => ({ name, version, sequence, chunkCount }));
   checkLength(catalogues);
   const pending = new Set(found.flatMap((entry) => entry.pending ?? []));
