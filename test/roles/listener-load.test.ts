@@ -52,26 +52,33 @@ before(async () => {
 });
 after(() => mesh.close());
 
-/** Milliseconds a health check takes now. */
-const health = async (): Promise<number> => {
+/** Whether a health check is answered within so many milliseconds. */
+const isQuick = async (ms: number): Promise<boolean> => {
   const client = await RawClient.open(listener.port, tls);
   const start = clock.monotonicMs();
   client.write(requestOf('GET /livez HTTP/1.1', [host]));
   const [answer] = await client.waitForAnswers(1);
-  assert.equal(answer?.status, 200);
   client.destroy();
-  return clock.monotonicMs() - start;
+  return answer?.status === 200 && clock.monotonicMs() - start < ms;
+};
+
+/** A busy machine may spoil an attempt; a listener that keeps the others waiting fails them all. */
+const inSomeAttempt = async (attempt: () => Promise<boolean>): Promise<void> => {
+  for (let left = 10; !(await attempt()); left--) assert.ok(left > 0, 'others are not served meanwhile');
 };
 
 test('headers that do not end are answered 408 or cut, and others are served meanwhile', async () => {
-  const slow = await Promise.all(Array.from({ length: sizes.slowHeaders }, () => RawClient.open(listener.port, tls)));
-  for (const client of slow) client.write('POST /v1/ping HTTP/1.1\r\nHost: opera.invalid\r\nX-Slow: ');
-  assert.ok((await health()) < 100);
-  await Promise.all(slow.map((client) => client.waitForClose()));
-  for (const client of slow) {
-    assert.ok(client.closed);
-    assert.ok(client.answers.every(({ status }) => status === 408));
-  }
+  await inSomeAttempt(async () => {
+    const slow = await Promise.all(Array.from({ length: sizes.slowHeaders }, () => RawClient.open(listener.port, tls)));
+    for (const client of slow) client.write('POST /v1/ping HTTP/1.1\r\nHost: opera.invalid\r\nX-Slow: ');
+    const quick = await isQuick(100);
+    await Promise.all(slow.map((client) => client.waitForClose()));
+    for (const client of slow) {
+      assert.ok(client.closed);
+      assert.ok(client.answers.every(({ status }) => status === 408));
+    }
+    return quick;
+  });
 });
 
 test('a body that trickles is cut when the time of a whole request is over', async () => {
@@ -100,14 +107,17 @@ test('a connection that never shakes hands, or never asks, is closed', async () 
 test('a client that asks and never reads is cut off and its memory comes back', async () => {
   const body = '{"chunks":[{"version":"00000000000000000000000000000000","index":0}]}';
   const frame = `\0\0\0${String.fromCharCode(body.length)}${body}`;
-  const never = await Promise.all(Array.from({ length: 20 }, () => RawClient.open(listener.port, tls)));
-  for (const client of never) {
-    client.socket.pause();
-    client.write(requestOf('POST /v1/chunk/read HTTP/1.1', [host, type, `Content-Length: ${frame.length}`], frame));
-  }
-  assert.ok((await health()) < 200);
-  await eventually(() => listener.connections === 0, 5_000);
-  for (const client of never) client.destroy();
+  await inSomeAttempt(async () => {
+    const never = await Promise.all(Array.from({ length: 20 }, () => RawClient.open(listener.port, tls)));
+    for (const client of never) {
+      client.socket.pause();
+      client.write(requestOf('POST /v1/chunk/read HTTP/1.1', [host, type, `Content-Length: ${frame.length}`], frame));
+    }
+    const quick = await isQuick(200);
+    await eventually(() => listener.connections === 0, 5_000);
+    for (const client of never) client.destroy();
+    return quick;
+  });
 });
 
 test('hundreds of uploads that break off leave nothing behind and print nothing', async () => {
@@ -125,7 +135,7 @@ test('hundreds of uploads that break off leave nothing behind and print nothing'
   assert.equal(entered, 0);
   const lines = mesh.lines.slice(errors).join('');
   assert.doesNotMatch(lines, /"level":"(warn|error)"/);
-  assert.ok((await health()) < 100);
+  await inSomeAttempt(() => isQuick(100));
 });
 
 test('requests beyond the limit are told to come back, and are served when the others have ended', async () => {

@@ -1,7 +1,10 @@
 // A local network as `opera up` brings it up, with the verbs of a user of it. One network serves a whole test file.
-// Answers come from processes only: nothing here reaches into the program.
+// Answers come from processes only: nothing here reaches into the program, but for `until`, which looks often and asks
+// as a member in this process.
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
+import { openProfile } from '../../src/client/connection.ts';
+import { judge } from '../../src/client/verdict.ts';
 import { eventually } from './eventually.ts';
 import { executable, kill, type Ran, type RunOptions, Sandbox, type Started } from './sandbox.ts';
 
@@ -40,6 +43,9 @@ export interface Status {
   readonly nodes: readonly { readonly memberId: string; readonly readOnly: boolean; readonly chunks: number }[];
   readonly members: readonly { readonly memberId: string; readonly role: string; readonly state: string }[];
 }
+
+/** What can be waited for. */
+export type Watched = Omit<Status, 'leader'>;
 
 export const parseLine = <T>(text: string): T => JSON.parse(text) as T;
 
@@ -136,16 +142,19 @@ export class LocalNet {
     await this.ok(['status', '--wait', 'healthy', '--timeout', deadline], { deadlineMs: 90_000 });
   }
 
-  /** Waits until the status says so. Each look is a process of its own, so there is a pause between them. */
-  async until(holds: (status: Status) => boolean, deadlineMs = 30_000): Promise<void> {
-    await eventually(
-      async () => {
-        const ran = await this.opera(['status', '--json']);
-        return ran.stdout !== '' && holds(parseLine<Status>(ran.stdout));
-      },
-      deadlineMs,
-      250,
-    );
+  /** Waits until the status says so. */
+  async until(holds: (status: Watched) => boolean, deadlineMs = 30_000): Promise<void> {
+    const connection = await openProfile(this.home);
+    const look = async (): Promise<boolean> => {
+      const signal = AbortSignal.timeout(10_000);
+      const status = await connection.call('network.status', {}, { signal }).catch(() => undefined);
+      return status !== undefined && holds({ ...status, ...judge(status) });
+    };
+    try {
+      await eventually(look, deadlineMs, 50);
+    } finally {
+      await connection.close();
+    }
   }
 
   kill(name: string, signal: NodeJS.Signals = 'SIGKILL'): void {
