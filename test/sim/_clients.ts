@@ -6,6 +6,7 @@ import { type ErrorCode, isOperaError, toOperaError } from '../../src/errors/err
 import { get, put } from '../support/cluster-client.ts';
 import type { Call, NameOperation } from '../support/linearizability.ts';
 import { SeededRandom } from '../support/seeded.ts';
+import { catalogueText, describeAnswer, type Moment, Questions } from './_questions.ts';
 import type { Trace } from './_trace.ts';
 
 /** Names that everyone uses. Renames stay within a group, so that groups can be checked apart. */
@@ -25,11 +26,12 @@ const inexcusable = [
   'forbidden',
 ] as const;
 
-const columns = 'name,ra,dec\n';
-/** A third of what is put are catalogues of one star system: their chunks have notes. */
-const contentOf = (text: string, random: SeededRandom): string =>
-  random.below(3) > 0 ? text : `${columns}${text},${random.below(360)},${random.below(90)}\n`;
-/** Nobody waits for an index here: it is no part of what is acknowledged. */
+/** Half of what is put are catalogues of a few star systems: their chunks have notes and are indexed. */
+const contentOf = (name: string, content: number, random: SeededRandom): string => {
+  const text = `${name} ${content} ${'x'.repeat(random.below(200))}`;
+  return random.below(2) > 0 ? text : catalogueText(content, random);
+};
+/** Nobody waits for an index here: it is no part of what is acknowledged, and questions wait by themselves. */
 const catalogue = { wait: false };
 
 const textOf = (bytes: Uint8Array | undefined): string | undefined => bytes && Buffer.from(bytes).toString();
@@ -46,6 +48,10 @@ export class Clients {
   excused: readonly ErrorCode[] = [];
   /** Told of each acknowledged put, right when the client hears of it. */
   onPut: (put: { readonly name: string; readonly version: string }) => Promise<void> = async () => undefined;
+  /** Names of catalogues and their versions at each moment so far. */
+  moments: readonly Moment[] = [];
+  readonly #questions = new Questions();
+  #asked = 0;
   #place = 0;
   #contents = 0;
 
@@ -55,6 +61,12 @@ export class Clients {
     this.#putsOnly = putsOnly;
     this.#randoms = this.#sessions.map((_, at) => new SeededRandom(`client ${at} ${seed}`));
     this.#trace = trace;
+    for (const session of sessions) this.#questions.follow(session);
+  }
+
+  /** Operations that were answered or given up, and questions. */
+  get count(): number {
+    return this.calls.length + this.#asked;
   }
 
   /** An operation or two of each client, somewhere in the next second; resolves when all were answered or given up. */
@@ -76,13 +88,15 @@ export class Clients {
     if (!session) return;
     for (const name of this.#names) await this.#get(session, 0, name);
     await this.#list(session, 0);
+    const answer = await this.#ask(session, 0, this.#questions.everything);
+    if (answer === undefined) throw new Error('with nothing broken a question got no answer');
   }
 
   async #operate(session: Session, at: number, random: SeededRandom): Promise<void> {
     const group = random.pick(groups);
     const name = random.pick<string>(group);
     const kind = this.#putsOnly ? 0 : random.below(100);
-    const content = contentOf(`${name} ${this.#contents++} ${'x'.repeat(random.below(200))}`, random);
+    const content = contentOf(name, this.#contents++, random);
     if (kind < 10) {
       const own = `own/${this.#names.length}`;
       this.#names.push(own);
@@ -90,7 +104,8 @@ export class Clients {
     }
     if (kind < 30) return this.#put(session, at, { kind: 'put', name, value: content });
     if (kind < 38) return this.#put(session, at, { kind: 'put', name, value: content, ifAbsent: true });
-    if (kind < 73) return this.#get(session, at, name);
+    if (kind < 60) return this.#get(session, at, name);
+    if (kind < 73) return this.#question(session, at, random);
     if (kind < 81) return this.#list(session, at);
     if (kind < 90) return this.#change(at, { kind: 'remove', name }, () => removeFile(session, name));
     const to = random.pick(group.filter((other) => other !== name));
@@ -102,6 +117,7 @@ export class Clients {
 
   async #put(session: Session, at: number, operation: Extract<NameOperation, { kind: 'put' }>): Promise<void> {
     const { name, value, ifAbsent = false } = operation;
+    this.#questions.begins(session, value);
     await this.#change(at, operation, async () => {
       const options = { catalogue, ...(ifAbsent ? { condition: { ifAbsent } } : {}) };
       const { version } = await put(session, name, Buffer.from(value), options);
@@ -167,6 +183,30 @@ export class Clients {
     }
   }
 
+  /** Now and then the same again at once: then the client guesses that nothing has changed. */
+  async #question(session: Session, at: number, random: SeededRandom): Promise<void> {
+    const question = this.#questions.draw(random, groups.flat(), this.#contents);
+    for (let count = random.pick([1, 2]); count > 0; count--) await this.#ask(session, at, question);
+  }
+
+  /** Undefined when there was no answer, for a reason that faults excuse. */
+  async #ask(session: Session, at: number, question: Parameters<Questions['ask']>[1]): Promise<true | undefined> {
+    const from = this.moments.length - 1;
+    this.#trace.add(`client ${at} begins to ask ${JSON.stringify(question)}`);
+    this.#asked++;
+    try {
+      const answer = await this.#questions.ask(session, question);
+      this.#trace.add(`client ${at} asked → ${answer === 'not-found' ? answer : describeAnswer(answer)}`);
+      const doubt = this.#questions.doubt(question, answer, this.moments.slice(from));
+      if (doubt !== undefined) throw new Error(doubt);
+      return true;
+    } catch (error) {
+      this.#excuse(error);
+      this.#trace.add(`client ${at} asked → ${toOperaError(error).code}`);
+      return undefined;
+    }
+  }
+
   #begin(at: number, operation: NameOperation): number {
     const { kind, name } = operation;
     this.#trace.add(`client ${at} begins ${kind} ${name}${operation.kind === 'rename' ? ` → ${operation.to}` : ''}`);
@@ -176,7 +216,7 @@ export class Clients {
   #end(at: number, call: Call, error?: unknown): void {
     this.calls.push(call);
     const { kind, name } = call.operation;
-    const text = 'value' in call.operation ? call.operation.value?.replace(columns, '') : undefined;
+    const text = 'value' in call.operation ? call.operation.value?.replace(/^name.*\n/, '') : undefined;
     const value = 'value' in call.operation ? ` (${text?.slice(0, 12).trimEnd() ?? 'nothing'})` : '';
     const why = error === undefined ? '' : ` ${toOperaError(error).code}`;
     this.#trace.add(`client ${at} ends ${kind} ${name}${value} → ${call.outcome}${why}`);

@@ -13,6 +13,7 @@ export const convergesWithinMs = 240_000;
 const passMsMax = 120_000;
 
 const layoutReason = async ({ cluster, joined }: World, layout: Layout | undefined, count: number) => {
+  if (cluster.store.raisedUnder !== cluster.store.lifeId) return 'the database is not compared with the nodes yet';
   if (count !== 1 || !layout) return `${count} layouts are unretired`;
   // Who went and came too often waits for hours; everyone else is in.
   const states = new Map([...cluster.store.members.values()].map(({ keyHash, state }) => [keyHash, state]));

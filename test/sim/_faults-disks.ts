@@ -15,6 +15,7 @@ const changeWhileStopped = (world: World, change: (node: ClusterNode) => void) =
   if (!node || !world.mayDamage()) return undefined;
   world.stop(node);
   change(node);
+  node.index.restore();
   return () => world.start(node);
 };
 

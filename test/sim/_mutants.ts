@@ -9,6 +9,7 @@ import type { CommitStep, Registry } from '../../src/registry/registry.ts';
 import { dueActions } from '../../src/roles/master/state.ts';
 import { WriteBarrier } from '../../src/roles/node/barrier.ts';
 import type { ClusterOptions, MemoryCluster } from '../support/memory-cluster.ts';
+import { queryMutants } from './_mutants-queries.ts';
 import type { FaultName } from './_nemesis.ts';
 import type { Simulation } from './_simulator.ts';
 
@@ -221,6 +222,7 @@ export const mutants = {
       }),
     }),
   },
+  ...queryMutants,
 } satisfies Record<string, Mutant>;
 
 export type MutantName = keyof typeof mutants;

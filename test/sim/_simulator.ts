@@ -100,6 +100,7 @@ class Run {
       const sessions = await Promise.all(members.map((at) => cluster.session(at)));
       const clients = new Clients(sessions, seed, this.trace, this.#simulation.putsOnly);
       this.clients = clients;
+      clients.moments = watch.moments;
       if (faults.includes('clock-jump')) clients.excused = ['ticket-invalid'];
       clients.onPut = ({ name, version }) => watch.acknowledged(name, version as VersionId);
       const nemesis = new Nemesis(world, faults);
@@ -180,7 +181,7 @@ export const simulate = async (simulation: Simulation): Promise<Outcome> => {
     tail: run.trace.tail,
     hash: run.trace.digest(),
     lines: run.trace.count,
-    operations: run.clients?.calls.length ?? 0,
+    operations: run.clients?.count ?? 0,
     simulatedMs: run.simulatedMs,
   };
 };

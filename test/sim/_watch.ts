@@ -43,6 +43,8 @@ export class Watch {
   /** Versions that no name ever needs again, or that never became a file's. */
   readonly #superseded = new Set<VersionId>();
   readonly #current = new Map<string, VersionId>();
+  /** Names of catalogues and their versions after each step, from before the first on. */
+  readonly moments: ReadonlyMap<string, VersionId>[] = [new Map()];
   /** Versions that were put as catalogues, or of which some node was sent a note. */
   readonly #catalogues = new Set<VersionId>();
   /** For each leader epoch the life of the process whose orders were carried out. */
@@ -113,6 +115,7 @@ export class Watch {
             const outcome = outcomes[at];
             if (outcome?.done && !outcome.repeated) this.#moved(change, outcome.sequence);
           }
+          this.moments.push(new Map([...this.#current].filter(([, version]) => this.#catalogues.has(version))));
           return outcomes;
         };
       },

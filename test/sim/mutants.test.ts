@@ -11,9 +11,13 @@ const pins = {
   'W - 1': { seed: 3, finds: /was acknowledged with 1 manifests/ },
   'no fsync': { seed: 2, finds: /lowered promisedEpoch/ },
   'no fencing': { seed: 9, finds: /carried out an order of leader epoch 2 after one of 3/ },
-  'no incarnation check': { seed: 6, finds: /layouts are unretired/ },
-  'digests without manifests': { seed: 9, finds: /hold different manifests/ },
+  'no incarnation check': { seed: 7, finds: /got the answer of no moment/ },
+  'digests without manifests': { seed: 9, finds: /lacks the manifest of/ },
   'copies without notes': { seed: 2, finds: /holds a chunk of .* without its note/ },
+  'vouching unindexed': { seed: 8, finds: /got the answer of no moment/ },
+  'counted twice': { seed: 5, finds: /got the answer of no moment/ },
+  'guess beside the snapshot': { seed: 9, finds: /got the answer of no moment/ },
+  'surviving index': { seed: 2, finds: /got the answer of no moment/ },
 } as const;
 
 const outcomes: { readonly name: string; readonly finds: RegExp; readonly sound: Outcome; readonly broken: Outcome }[] =

@@ -29,6 +29,7 @@ import {
   type RunningRole,
 } from '../../src/roles/node/app.ts';
 import type { WriteBarrier } from '../../src/roles/node/barrier.ts';
+import type { IndexEngine } from '../../src/roles/node/index-engine.ts';
 import { judgeOpening, type StoreWitness } from '../../src/roles/node/soundness.ts';
 import { PeerBook } from '../../src/roles/peer-book.ts';
 import { createSentinel, type Sentinel, type SentinelDependencies } from '../../src/roles/sentinel/app.ts';
@@ -37,6 +38,7 @@ import type { MemoryStorage } from '../../src/storage-adapters/memory.ts';
 import type { StorageAdapter } from '../../src/storage-adapters/storage-adapter.ts';
 import { type TestMember, testNowMs } from './identity-network.ts';
 import { MemoryDisk } from './memory-disk.ts';
+import { loadSqlite, MemoryIndexFile } from './memory-index.ts';
 import { type Founded, foundNetwork } from './memory-founding.ts';
 import { Links } from './memory-links.ts';
 import { MemoryNetwork } from './memory-network.ts';
@@ -78,12 +80,14 @@ export class ClusterProcess<Running = unknown> {
 
 export class ClusterNode extends ClusterProcess<RunningNode> {
   readonly disk: MemoryDisk;
+  readonly index: MemoryIndexFile;
   /** What its identity folder says of the store; it outlives the disk. */
   witness: StoreWitness | undefined;
 
-  constructor(member: TestMember, address: string, time: MachineTime, disk: MemoryDisk) {
+  constructor(member: TestMember, address: string, time: MachineTime, disk: MemoryDisk, index: MemoryIndexFile) {
     super(member, address, time);
     this.disk = disk;
+    this.index = index;
   }
 
   /** What its disk holds, past all faults. */
@@ -103,6 +107,10 @@ export interface ClusterOptions {
   readonly settings?: Partial<NetworkSettings>;
   /** Replaces a node's store seen by the role; for faults of stores and for mutants. */
   readonly storageOf?: (storage: StorageAdapter, index: number) => StorageAdapter;
+  /** Replaces a node's index; for mutants. */
+  readonly indexOf?: (engine: IndexEngine, index: number) => IndexEngine;
+  /** Replaces what a client's session is made over; for mutants. */
+  readonly connectionOf?: (connection: Connection) => Connection;
   /** Replaces the database as everyone reaches it; for looking at its steps. */
   readonly databaseOf?: (registry: Registry) => Registry;
   /** Replaces a master's registry; for faults between its steps, and for mutants. */
@@ -159,8 +167,10 @@ export class MemoryCluster {
     const { noFsync = false } = options;
     this.gateway = new ClusterProcess(founded.gateway, gatewayAddress, machine());
     this.nodes = founded.nodes.map((member, at) => {
-      const disk = new MemoryDisk({ clock, random: new SeededRandom(`disk ${at} ${options.seed ?? 0}`), noFsync });
-      return new ClusterNode(member, `10.0.1.${at + 1}:7000`, machine(), disk);
+      const random = (of: string): SeededRandom => new SeededRandom(`${of} ${at} ${options.seed ?? 0}`);
+      const disk = new MemoryDisk({ clock, random: random('disk'), noFsync });
+      const index = new MemoryIndexFile({ clock, random: random('index'), disk });
+      return new ClusterNode(member, `10.0.1.${at + 1}:7000`, machine(), disk, index);
     });
     this.masters = founded.masters.map((member, at) => new ClusterProcess(member, `10.0.2.${at + 1}:7000`, machine()));
     this.sentinels = founded.sentinels.map(
@@ -171,6 +181,7 @@ export class MemoryCluster {
   /** A founded network whose gateway runs; masters and nodes do not yet. */
   static async create(options: ClusterOptions = {}): Promise<MemoryCluster> {
     const { nodes = 3, masters = 1, sentinels = 0, clients = 2, settings = {} } = options;
+    await loadSqlite();
     const cluster = new MemoryCluster(options, await foundNetwork({ nodes, masters, sentinels, clients }, settings));
     const { number, hash, keyEpoch } = cluster.roster;
     const { record } = cluster.#founded;
@@ -358,7 +369,7 @@ export class MemoryCluster {
     const node = this.node(at);
     const life = new Life(this.strange);
     const context = this.#context(node, life);
-    const { barrierOf, storageOf, handlersOf, nodeWith } = this.#options;
+    const { barrierOf, storageOf, indexOf, handlersOf, nodeWith } = this.#options;
     const opened = node.disk.open();
     const storage = life.bound<StorageAdapter>(storageOf?.(opened, at) ?? opened);
     const storeId = drawStoreId(context);
@@ -372,7 +383,9 @@ export class MemoryCluster {
     await storage.adoptStoreId(storeId);
     const book = this.#book(context, node.address);
     const barrier = barrierOf ? { barrier: barrierOf() } : {};
-    const seams = { storage, keys: this.#keys(), book, storeId, witness: { witness, save } };
+    const engine = node.index.engine();
+    const index = life.bound(indexOf?.(engine, at) ?? engine);
+    const seams = { storage, index, keys: this.#keys(), book, storeId, witness: { witness, save } };
     const running = await createNode(context, { ...seams, ...barrier, ...nodeWith });
     Object.assign(node, { running });
     const handlers = handlersOf?.(running.handlers, at) ?? running.handlers;
@@ -395,7 +408,9 @@ export class MemoryCluster {
   stop(process: ClusterProcess): void {
     process.life?.end();
     this.net.silence(process.address);
-    if (process instanceof ClusterNode) process.disk.crash();
+    if (!(process instanceof ClusterNode)) return;
+    process.disk.crash();
+    process.index.crash();
   }
 
   /** Starts whatever this machine runs. */
@@ -483,7 +498,8 @@ export class MemoryCluster {
       refresh: async () => void ({ keyring } = this),
       close: async () => undefined,
     };
-    return createSession(fake as unknown as Connection);
+    const connection = fake as unknown as Connection;
+    return createSession(this.#options.connectionOf?.(connection) ?? connection);
   }
 
   #clientOf(member: TestMember, address: string) {
