@@ -71,8 +71,10 @@ test('kill -9 of the client at any point of a put leaves the file whole, as it w
   await net.ok(['get', '-r', 'kill', '-o', sandbox.path('resumed')]);
   sameTrees(sandbox.path('resumed', 'kill'), new_);
   assert.deepEqual(journal(), [], 'a finished put leaves no journal');
+  // A client killed while it replaced a small file of its home leaves the temporary one, of which nothing is ever read.
+  const left = listTree(net.home).filter((name) => !/^\.[a-z-]+\.json\.[0-9a-f]{16}\.tmp$/.test(name));
   assert.deepEqual(
-    listTree(net.home).filter((name) => /tmp|stale|lock/.test(name)),
+    left.filter((name) => /tmp|stale|lock/.test(name)),
     [],
   );
 });
