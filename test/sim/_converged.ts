@@ -1,5 +1,7 @@
 // What has to be true once nothing is broken any more, after a bounded time: one layout of all nodes, nothing pending,
 // enough copies of everything that lives, and public keys and listings that say exactly what is there.
+import { parseNote } from '../../src/crypto/note.ts';
+import { wrapEpochOf } from '../../src/crypto/wrap.ts';
 import { nodesOfFile } from '../../src/placement/movement.ts';
 import { limits } from '../../src/model/limits.ts';
 import { type Layout, ownersOf } from '../../src/placement/layout.ts';
@@ -63,6 +65,21 @@ const keysReason = async ({ cluster, joined }: World, layout: Layout) => {
   return have === want ? undefined : `the public keys are ${have}, not ${want}`;
 };
 
+/** Whatever a node holds is under the newest network key. */
+const wrapsReason = async ({ cluster, joined }: World): Promise<string | undefined> => {
+  const epoch = cluster.keyring.newestEpoch;
+  for (const { storage, address } of joined) {
+    const manifests = await storage.countManifestsBelow(epoch);
+    if (manifests > 0) return `${address} has ${manifests} manifests under older keys`;
+    for (const version of (await storage.listNotes(undefined, limits.batchEntriesMax)).items) {
+      const note = await storage.getNote(version);
+      if (note && wrapEpochOf(parseNote(note).wrap) < epoch)
+        return `${address} has the note of ${version} under an older key`;
+    }
+  }
+  return undefined;
+};
+
 /** Names are where the steps of the database had moved them, whatever happened to the database since. */
 const namesReason = ({ cluster }: World, watch: Watch): string | undefined => {
   const list = (names: Iterable<readonly [string, string]>): string => JSON.stringify([...names].sort());
@@ -122,5 +139,6 @@ export const notConverged = async (world: World, watch: Watch): Promise<string |
   const newest = layouts.at(-1);
   const reason = await layoutReason(world, newest, layouts.length);
   if (reason !== undefined || !newest) return reason;
-  return (await copiesReason(world, newest)) ?? (await keysReason(world, newest)) ?? namesReason(world, watch);
+  const reasons = (await copiesReason(world, newest)) ?? (await keysReason(world, newest)) ?? namesReason(world, watch);
+  return reasons ?? (await wrapsReason(world));
 };

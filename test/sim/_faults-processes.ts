@@ -100,6 +100,8 @@ export const processFaults = {
       process.time.rate = world.random.pick([0.5, 0.9, 1.1, 3]);
       return () => {
         process.time.rate = 1;
+        // Otherwise a master's tickets would be old or of the future for ever, and nodes right to refuse them.
+        process.time.putRight();
       };
     },
   },

@@ -13,8 +13,11 @@ const stateBefore = (world: World, ageMs: number) => {
 const goBack = (world: World, ageMs: number, restarts: boolean) => {
   const snapshot = stateBefore(world, ageMs);
   if (!snapshot) return undefined;
-  putBack(world.cluster.store, snapshot);
-  if (restarts) world.cluster.store.restart();
+  const { store, keyring } = world.cluster;
+  putBack(store, snapshot);
+  // Gateways put the newest roster back, and with it the epoch of the key.
+  store.keyEpoch = keyring.newestEpoch;
+  if (restarts) store.restart();
   return () => undefined;
 };
 

@@ -3,6 +3,7 @@
 import { diskFaults } from './_faults-disks.ts';
 import { hygieneFaults } from './_faults-hygiene.ts';
 import { messageFaults } from './_faults-messages.ts';
+import { orderFaults } from './_faults-orders.ts';
 import { processFaults } from './_faults-processes.ts';
 import { registryFaults } from './_faults-registry.ts';
 import type { World } from './_world.ts';
@@ -22,6 +23,7 @@ export const faultKinds = {
   ...diskFaults,
   ...registryFaults,
   ...hygieneFaults,
+  ...orderFaults,
 } as const;
 export type FaultName = keyof typeof faultKinds;
 export const faultNames = Object.keys(faultKinds) as FaultName[];

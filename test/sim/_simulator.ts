@@ -8,6 +8,7 @@ import { snapshotOf } from '../support/memory-registry-faults.ts';
 import { QuickRandom, SeededRandom } from '../support/seeded.ts';
 import { Clients } from './_clients.ts';
 import { convergesWithinMs, notConverged, notTidy, tidy } from './_converged.ts';
+import { resumeAll } from './_faults-orders.ts';
 import { type FaultName, Nemesis } from './_nemesis.ts';
 import { Trace } from './_trace.ts';
 import { Watch } from './_watch.ts';
@@ -141,6 +142,7 @@ class Run {
     const untilMs = clock.monotonicMs() + convergesWithinMs;
     for (;;) {
       await clock.advance(1_000);
+      await world.cluster.during(resumeAll(world));
       const reason = await notConverged(world, watch);
       if (reason === undefined) return;
       if (clock.monotonicMs() > untilMs) throw new Error(`not well ${convergesWithinMs} ms after healing: ${reason}`);

@@ -25,6 +25,8 @@ export class World {
   readonly messages: MessageWeather = { loss: 0, late: 0, lateMs: 400, twice: 0 };
   /** Nodes that were ever started: these count when all is well again. */
   readonly joined = new Set<ClusterNode>();
+  /** Nodes that may be draining. */
+  readonly drained = new Set<ClusterNode>();
   /** States of the database from before, the newest last; one for each step. */
   readonly snapshots: { readonly atMs: number; readonly snapshot: RegistrySnapshot }[] = [];
   readonly #messageRandom: SeededRandom;

@@ -8,6 +8,7 @@ import { type Outcome, simulate } from './_simulator.ts';
 /** A seed that notices, and what it says. */
 const pins = {
   'manifest before the step': { seed: 3, finds: /took a manifest of .* which no step made/ },
+  'no write barrier': { seed: 11, finds: /was retired while 0 of 1 owners hold/ },
   'W - 1': { seed: 3, finds: /was acknowledged with 1 manifests/ },
   'no fsync': { seed: 2, finds: /lowered promisedEpoch/ },
   'no fencing': { seed: 9, finds: /carried out an order of leader epoch 2 after one of 3/ },

@@ -202,7 +202,7 @@ export class MemoryCluster {
 
   /** The database itself, past all faults. */
   registry(): Registry {
-    return new SharedMemoryRegistry(this.store, this.clock);
+    return new SharedMemoryRegistry(this.store, this.clock, () => this.keyring.newestEpoch);
   }
 
   node(at: number): ClusterNode {

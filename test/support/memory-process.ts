@@ -119,6 +119,8 @@ export class MachineTime {
   #rate = 1;
   #localMs: number;
   #sinceMs: number;
+  /** What the wall clock has been put right by. */
+  #rightedMs = 0;
   /** What the wall clock is wrong by. */
   offsetMs = 0;
 
@@ -139,13 +141,21 @@ export class MachineTime {
     this.#rate = rate;
   }
 
+  /** The wall clock is set by somebody who knows the time; what drifted is drifted for the monotonic one. */
+  putRight(): void {
+    this.#rightedMs = this.#driftedMs;
+  }
+
+  get #driftedMs(): number {
+    return this.monotonicMs() - this.#base.monotonicMs();
+  }
+
   monotonicMs(): number {
     return this.#localMs + (this.#base.monotonicMs() - this.#sinceMs) * this.#rate;
   }
 
   nowMs(): number {
-    const drifted = this.monotonicMs() - this.#base.monotonicMs();
-    return Math.floor(this.#base.nowMs() + drifted + this.offsetMs);
+    return Math.floor(this.#base.nowMs() + this.#driftedMs - this.#rightedMs + this.offsetMs);
   }
 }
 

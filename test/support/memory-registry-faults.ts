@@ -15,6 +15,20 @@ const stepTimeoutMs = 1_000;
 
 /** Readers here change nothing of what they are given, so the largest answers are not copied for each. */
 export class SharedMemoryRegistry extends MemoryRegistry {
+  readonly #keyEpoch: () => number;
+
+  /** `keyEpoch` is that of the newest roster, which whoever makes the database again puts into it. */
+  constructor(store: MemoryRegistryStore, clock: Clock, keyEpoch: () => number) {
+    super(store, clock);
+    this.#keyEpoch = keyEpoch;
+  }
+
+  override createNetwork(
+    ...[network, first, again]: Parameters<MemoryRegistry['createNetwork']>
+  ): ReturnType<MemoryRegistry['createNetwork']> {
+    return super.createNetwork(network, { ...first, keyEpoch: this.#keyEpoch() }, again);
+  }
+
   override async readLayouts(): Promise<LayoutState> {
     const { layouts, retiredUpTo } = this.open();
     return { unretired: [...layouts.values()].sort((a, b) => a.number - b.number), retiredUpTo };
