@@ -2,13 +2,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import type { Code } from '../../src/index/codes.ts';
 import {
   countPosting,
   encodePlaces,
-  encodePostings,
   findPage,
   ordinalLimit,
   placesPerPage,
+  type PostingPages,
   PostingsBuilder,
   readPlace,
   readPosting,
@@ -16,7 +17,10 @@ import {
 
 const code = (number: number) => ({ field: 40, kind: 2, level: 0, code: number }) as const;
 
-const ordinalsOf = ({ directory, pages }: ReturnType<typeof encodePostings>, token: number): number[] => {
+const tokensBy = (tokenOf: (number: number) => number) => (codes: readonly Code[]) =>
+  Float64Array.from(codes, ({ code: number }) => tokenOf(Number(number)));
+
+const ordinalsOf = ({ directory, pages }: PostingPages, token: number): number[] => {
   const found: number[] = [];
   const page = findPage(directory, token);
   if (page === undefined) return found;
@@ -30,13 +34,9 @@ test('every token finds its records and no others, also where tokens collide or 
   const records = fc.array(fc.uniqueArray(fc.integer({ min: 0, max: 200 }), { maxLength: 12 }), { maxLength: 300 });
   fc.assert(
     fc.property(records, fc.array(tokens, { minLength: 201, maxLength: 201 }), (codes, tokenOf) => {
-      const builder = new PostingsBuilder();
+      const builder = new PostingsBuilder(tokensBy((number) => tokenOf[number] ?? 0));
       for (const [ordinal, numbers] of codes.entries()) builder.add(ordinal, numbers.map(code));
-      const gathered = [...builder];
-      const pages = encodePostings(
-        gathered,
-        Float64Array.from(gathered, ({ code: { code: at } }) => tokenOf[Number(at)] ?? 0),
-      );
+      const pages = builder.pages();
       for (const token of [...new Set(tokenOf), 3, 2 ** 39]) {
         const wanted = codes.flatMap((numbers, ordinal) =>
           numbers.some((n) => tokenOf[n] === token) ? [ordinal] : [],
@@ -49,13 +49,9 @@ test('every token finds its records and no others, also where tokens collide or 
 });
 
 test('pages are about four thousand bytes, but for one posting that is longer', () => {
-  const builder = new PostingsBuilder();
+  const builder = new PostingsBuilder(tokensBy((number) => (number < 0 ? 5 : (number + 1) * 1000)));
   for (let ordinal = 0; ordinal < ordinalLimit; ordinal++) builder.add(ordinal, [code(-1), code(ordinal)]);
-  const gathered = [...builder];
-  const pages = encodePostings(
-    gathered,
-    Float64Array.from(gathered, (_, at) => (at === 0 ? 5 : at * 1000)),
-  );
+  const pages = builder.pages();
   assert.equal(ordinalsOf(pages, 5).length, ordinalLimit);
   assert.deepEqual(ordinalsOf(pages, 77_000), [76]);
   const long = pages.pages.filter(({ length }) => length > 3_968);

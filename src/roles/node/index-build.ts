@@ -6,7 +6,7 @@ import { deriveFileKeys, type FileKeys, openChunk } from '../../crypto/sealing.t
 import { parseNote } from '../../index/catalogue.ts';
 import { codesOf } from '../../index/codes.ts';
 import { parseRecords } from '../../index/parse-records.ts';
-import { encodePlaces, encodePostings, type Place, PostingsBuilder } from '../../index/postings.ts';
+import { encodePlaces, type Place, PostingsBuilder } from '../../index/postings.ts';
 import { RecordReader } from '../../index/record.ts';
 import type { StarSystem } from '../../index/star-system.ts';
 import { Summary } from '../../index/summary.ts';
@@ -79,7 +79,7 @@ export const buildRun = (
   { network, indexKey, mode, random }: BuildOptions,
 ): RunContent => {
   const { plaintext, last } = openEither(catalogue.keys, chunk, sealed);
-  const builder = new PostingsBuilder();
+  const builder = new PostingsBuilder((codes) => indexTokens(indexKey, codes));
   const summary = new Summary();
   const places: (Place | undefined)[] = [];
   const systems = new Map<number, StarSystem>();
@@ -98,14 +98,7 @@ export const buildRun = (
     indexed += 1;
     if (system.odd.length > 0) flagged += 1;
   }
-  const gathered = [...builder];
-  const { directory, pages } = encodePostings(
-    gathered,
-    indexTokens(
-      indexKey,
-      gathered.map(({ code }) => code),
-    ),
-  );
+  const { directory, pages } = builder.pages();
   const salt = random.bytes(indexSaltBytes);
   const sealer = new PageSealer(indexKey, salt, network, version, chunk);
   const facts: RunFacts = { length: plaintext.length, last, records: places.length, summary: summary.toJson() };
