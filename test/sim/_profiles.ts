@@ -1,4 +1,4 @@
-// Which faults the network is expected to stand: all but one.
+// Which faults the network is expected to stand, all but one; and how many gateways it has.
 import { type FaultName, faultNames } from './_nemesis.ts';
 
 /**
@@ -8,3 +8,6 @@ import { type FaultName, faultNames } from './_nemesis.ts';
 const beyondThePromise: readonly FaultName[] = ['silent-rollback'];
 
 export const defaultFaults: readonly FaultName[] = faultNames.filter((name) => !beyondThePromise.includes(name));
+
+/** Half of the networks have two. */
+export const gatewaysOf = (seed: number): number => 1 + (seed % 2);

@@ -3,6 +3,7 @@
 // OPERA_TEST_SEEDS says how many.
 import { test } from './_early.ts';
 import type { FaultName } from './_nemesis.ts';
+import { gatewaysOf } from './_profiles.ts';
 import { type Outcome, simulate } from './_simulator.ts';
 
 export interface Profile {
@@ -25,7 +26,7 @@ export const testSeeds = (profile: Profile): void => {
   const seeds = Number(process.env['OPERA_TEST_SEEDS'] ?? most);
   for (let seed = first; seed < first + seeds; seed++) {
     test(`${title}: seed ${seed}`, async () => {
-      const outcome = await simulate({ seed, steps, faults });
+      const outcome = await simulate({ seed, steps, faults, gateways: gatewaysOf(seed) });
       if (outcome.failure !== undefined) throw new Error(explain(seed, profile, outcome));
     });
   }

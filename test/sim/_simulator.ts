@@ -18,6 +18,8 @@ export interface Simulation {
   readonly seed: number;
   readonly steps: number;
   readonly faults: readonly FaultName[];
+  /** 1 when absent. */
+  readonly gateways?: number | undefined;
   /** Drawn from the seed when absent. */
   readonly settings?: Partial<NetworkSettings> | undefined;
   /** Mutants: what is broken on purpose, to see that it is noticed, and W when layouts do not say it rightly. */
@@ -81,7 +83,8 @@ class Run {
     const watch = new Watch(() => this.#running(), this.trace, demandedCopies);
     const drawn = settingsOf(random);
     const settings = this.#simulation.settings ?? drawn;
-    const shape = { nodes: 5, masters: 2, sentinels: 3, clients: 3 };
+    const { gateways = 1 } = this.#simulation;
+    const shape = { gateways, nodes: 5, masters: 2, sentinels: 3, clients: 3 };
     const options = { seed, ...shape, settings, databaseOf: watch.watched, ...broken?.(() => this.#running()) };
     const cluster = await MemoryCluster.create(options);
     this.#cluster = cluster;

@@ -3,7 +3,7 @@
 import { parseArgs } from 'node:util';
 import { type Mutant, type MutantName, mutants } from './_mutants.ts';
 import { type FaultName, faultNames, parseFaults } from './_nemesis.ts';
-import { defaultFaults } from './_profiles.ts';
+import { defaultFaults, gatewaysOf } from './_profiles.ts';
 import { type Outcome, type Simulation, simulate } from './_simulator.ts';
 
 const { values } = parseArgs({
@@ -49,7 +49,8 @@ const main = async (): Promise<void> => {
   const [first, count, steps] = [numberOf('seed'), numberOf('seeds'), numberOf('steps')];
   const faults: FaultName[] = parseFaults(values.faults, defaultFaults);
   const mutant: Mutant | undefined = values.mutant === undefined ? undefined : mutantOf(values.mutant);
-  const simulation = (seed: number): Simulation => (mutant ? { ...mutant, seed } : { seed, steps, faults });
+  const simulation = (seed: number): Simulation =>
+    mutant ? { ...mutant, seed } : { seed, steps, faults, gateways: gatewaysOf(seed) };
   const failed: number[] = [];
   for (let seed = first; seed < first + count; seed++) {
     const startedMs = performance.now();

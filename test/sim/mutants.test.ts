@@ -12,6 +12,7 @@ const pins = {
   'W - 1': { seed: 3, finds: /was acknowledged with 1 manifests/ },
   'no fsync': { seed: 2, finds: /lowered promisedEpoch/ },
   'no fencing': { seed: 9, finds: /carried out an order of leader epoch 2 after one of 3/ },
+  'retire by live nodes': { seed: 115, finds: /was retired while 0 of 1 owners hold/ },
   'no incarnation check': { seed: 7, finds: /got the answer of no moment/ },
   'digests without manifests': { seed: 9, finds: /lacks the manifest of/ },
   'copies without notes': { seed: 2, finds: /holds a chunk of .* without its note/ },

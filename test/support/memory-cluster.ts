@@ -50,7 +50,9 @@ import { SteppedClock } from './stepped-clock.ts';
 
 export type { Fault, Link } from './memory-transport.ts';
 
-export const gatewayAddress = '10.0.0.1:7000';
+const gatewayAddressOf = (at: number): string => `10.0.0.${at + 1}:7000`;
+/** Of the first one. */
+export const gatewayAddress = gatewayAddressOf(0);
 
 export const peerOf = ({ memberId, signer, role }: TestMember): Peer => ({
   memberId,
@@ -100,6 +102,7 @@ export type ClusterMaster = ClusterProcess<RunningMaster>;
 
 export interface ClusterOptions {
   readonly seed?: string | number;
+  readonly gateways?: number;
   readonly nodes?: number;
   readonly masters?: number;
   readonly sentinels?: number;
@@ -138,7 +141,9 @@ export class MemoryCluster {
   readonly random: SeededRandom;
   readonly lines: string[] = [];
   readonly roster: Roster;
+  /** The first of them. */
   readonly gateway: ClusterProcess;
+  readonly gateways: readonly ClusterProcess[];
   readonly nodes: ClusterNode[];
   readonly masters: ClusterMaster[];
   readonly sentinels: ClusterProcess<Sentinel>[];
@@ -165,7 +170,12 @@ export class MemoryCluster {
     const { clock } = this;
     const machine = (): MachineTime => new MachineTime(clock);
     const { noFsync = false } = options;
-    this.gateway = new ClusterProcess(founded.gateway, gatewayAddress, machine());
+    const [first, ...others] = founded.gateways.map(
+      (member, at) => new ClusterProcess(member, gatewayAddressOf(at), machine()),
+    );
+    if (!first) throw new Error('a network has a gateway');
+    this.gateway = first;
+    this.gateways = [first, ...others];
     this.nodes = founded.nodes.map((member, at) => {
       const random = (of: string): SeededRandom => new SeededRandom(`${of} ${at} ${options.seed ?? 0}`);
       const disk = new MemoryDisk({ clock, random: random('disk'), noFsync });
@@ -178,15 +188,16 @@ export class MemoryCluster {
     );
   }
 
-  /** A founded network whose gateway runs; masters and nodes do not yet. */
+  /** A founded network whose gateways run; masters and nodes do not yet. */
   static async create(options: ClusterOptions = {}): Promise<MemoryCluster> {
-    const { nodes = 3, masters = 1, sentinels = 0, clients = 2, settings = {} } = options;
+    const { gateways = 1, nodes = 3, masters = 1, sentinels = 0, clients = 2, settings = {} } = options;
     await loadSqlite();
-    const cluster = new MemoryCluster(options, await foundNetwork({ nodes, masters, sentinels, clients }, settings));
+    const shape = { gateways, nodes, masters, sentinels, clients };
+    const cluster = new MemoryCluster(options, await foundNetwork(shape, settings));
     const { number, hash, keyEpoch } = cluster.roster;
     const { record } = cluster.#founded;
     await cluster.registry().createNetwork(cluster.networkId, { number, hash, keyEpoch, roster: record, keep: true });
-    await cluster.startGateway();
+    for (const at of cluster.gateways.keys()) await cluster.startGateway(at);
     return cluster;
   }
 
@@ -211,9 +222,9 @@ export class MemoryCluster {
     return node;
   }
 
-  /** Every process, the gateway first; clients are not among them. */
+  /** Every process, gateways first; clients are not among them. */
   get processes(): readonly ClusterProcess[] {
-    return [this.gateway, ...this.masters, ...this.sentinels, ...this.nodes];
+    return [...this.gateways, ...this.masters, ...this.sentinels, ...this.nodes];
   }
 
   // ---- what a process is given
@@ -270,7 +281,11 @@ export class MemoryCluster {
 
   #book(context: RoleContext, address: string): PeerBook {
     const self = () => ({ addresses: [address], zone: '', capacityBytes: 0 });
-    return new PeerBook(context, { gateways: [gatewayAddress], self, keys: this.#keys() });
+    return new PeerBook(context, {
+      gateways: this.gateways.map((gateway) => gateway.address),
+      self,
+      keys: this.#keys(),
+    });
   }
 
   /** The database as a process reaches it. */
@@ -293,15 +308,17 @@ export class MemoryCluster {
 
   // ---- processes
 
-  async startGateway(): Promise<void> {
-    const { gateway } = this;
+  async startGateway(at = 0): Promise<void> {
+    const gateway = this.gateways[at];
+    if (!gateway) throw new Error(`there is no gateway ${at}`);
+    const { address } = gateway;
     const life = new Life(this.strange);
     const registry = this.#registryOf(gateway, life);
     const context = this.#context(gateway, life);
-    const directory = new MemberDirectory(context, registry, () => [gatewayAddress]);
+    const directory = new MemberDirectory(context, registry, () => [address]);
     const relay = new Relay(context, directory);
     Object.assign(gateway, { life });
-    await this.#note(this.registry(), peerOf(gateway.member), [gatewayAddress]).catch(() => undefined);
+    await this.#note(this.registry(), peerOf(gateway.member), [address]).catch(() => undefined);
     const handlers: RunningRole['handlers'] = {
       ...relay.handlers,
       ping: async () => {
@@ -415,7 +432,7 @@ export class MemoryCluster {
 
   /** Starts whatever this machine runs. */
   async start(process: ClusterProcess): Promise<void> {
-    if (process === this.gateway) return this.startGateway();
+    if (this.gateways.includes(process)) return this.startGateway(this.gateways.indexOf(process));
     const [node, master] = [this.nodes.indexOf(process as ClusterNode), this.masters.indexOf(process as ClusterMaster)];
     if (node >= 0) return this.startNode(node);
     if (master >= 0) return this.startMaster(master);
@@ -467,20 +484,23 @@ export class MemoryCluster {
 
   // ---- clients
 
-  /** A client's session; its calls go through the gateway, again for errors that may pass. */
+  /** A client's session; its calls go through a gateway, through the next one after errors that may pass. */
   session(at = 0): Promise<Session> {
     const member = this.clients[at];
     if (!member) throw new Error(`there is no client ${at}`);
     const { clock, transport } = this.#clientOf(member, `client ${at}`);
-    const to = { address: gatewayAddress, expect: { role: 'gateway' as const } };
+    let gateway = at;
     const passing = ['unavailable', 'timeout', 'overloaded', 'isolated', 'not-ready', 'stale-incarnation'] as const;
     const call = async (route: never, request: never, options: object = {}): Promise<unknown> => {
       for (let attempt = 1; ; attempt++) {
+        const { address } = this.gateways[gateway % this.gateways.length] ?? this.gateway;
+        const to = { address, expect: { role: 'gateway' as const } };
         try {
           return (await transport.call(to, route, request, options)).answer;
         } catch (error) {
           const again = isOperaError(error, ...passing, 'registry-unavailable') && attempt < limits.attemptsMax;
           if (!again) throw error;
+          gateway++;
           await clock.sleep(limits.retryBaseMs * attempt);
         }
       }

@@ -11,6 +11,7 @@ import { FixedClock, type TestMember, testNowMs } from './identity-network.ts';
 import { createSeededMember, SeededRandom } from './seeded.ts';
 
 export interface Shape {
+  readonly gateways: number;
   readonly nodes: number;
   readonly masters: number;
   readonly sentinels: number;
@@ -21,7 +22,7 @@ export interface Founded {
   readonly networkId: NetworkId;
   readonly networkKey: Uint8Array;
   readonly record: SignedRecord;
-  readonly gateway: TestMember;
+  readonly gateways: readonly TestMember[];
   readonly masters: readonly TestMember[];
   readonly sentinels: readonly TestMember[];
   readonly nodes: readonly TestMember[];
@@ -40,7 +41,9 @@ const makeNetwork = async (shape: Shape, settings: Partial<NetworkSettings>): Pr
   const gateway = createSeededMember('gateway', random);
   const [masters, nodes] = [several('master', shape.masters), several('node', shape.nodes)];
   const [clients, sentinels] = [several('client', shape.clients), several('sentinel', shape.sentinels)];
-  const members = [gateway, ...masters, ...nodes, ...clients, ...sentinels];
+  // Further ones last, so that the others are the same with one gateway and with two.
+  const gateways = [gateway, ...several('gateway', shape.gateways - 1)];
+  const members = [...gateways, ...masters, ...nodes, ...clients, ...sentinels];
   const record = firstRoster(
     {
       networkId,
@@ -51,7 +54,7 @@ const makeNetwork = async (shape: Shape, settings: Partial<NetworkSettings>): Pr
     },
     authority.signer,
   );
-  return { networkId, networkKey, record, gateway, masters, sentinels, nodes, clients };
+  return { networkId, networkKey, record, gateways, masters, sentinels, nodes, clients };
 };
 
 export const foundNetwork = (shape: Shape, settings: Partial<NetworkSettings>): Promise<Founded> => {
