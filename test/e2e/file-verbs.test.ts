@@ -117,7 +117,9 @@ test('inspect opens the files of a running node, and Ctrl-C ends a statement tha
   // What is said once the statement is known to be one that runs.
   await once(running.child.stderr ?? assert.fail(), 'data');
   running.child.kill('SIGINT');
-  assert.deepEqual([(await ended).code, (await ended).signal], [null, 'SIGINT']);
+  // By its own code when SQLite was not stuck yet, else by the signal: a shell sees 130 in either case.
+  const { code, signal } = await ended;
+  assert.ok(code === 130 || signal === 'SIGINT', `exit ${code}, signal ${signal}`);
 });
 
 test('of many names every absent one is told, and the others are done', async () => {
