@@ -14,13 +14,15 @@ export const convergesWithinMs = 240_000;
 /** Simulated time of one pass over a store, ms. */
 const passMsMax = 120_000;
 
-const layoutReason = async ({ cluster, joined }: World, layout: Layout | undefined, count: number) => {
+const layoutReason = async ({ cluster, joined }: World, layout: Layout | undefined, layouts: number) => {
   if (cluster.store.raisedUnder !== cluster.store.lifeId) return 'the database is not compared with the nodes yet';
-  if (count !== 1 || !layout) return `${count} layouts are unretired`;
-  // Who went and came too often waits for hours; everyone else is in.
+  if (layouts !== 1 || !layout) return `${layouts} layouts are unretired`;
+  // Who went and came too often waits for hours, in the layout if it cannot do without them; everyone else is in.
   const states = new Map([...cluster.store.members.values()].map(({ keyHash, state }) => [keyHash, state]));
   const expected = [...joined].filter(({ member }) => states.get(member.signer.keyHash) !== 'quarantine').length;
-  if (layout.nodes.length !== expected) return `the layout has ${layout.nodes.length} nodes of ${expected}`;
+  const most = expected < layout.writeCopies ? joined.size : expected;
+  const count = layout.nodes.length;
+  if (count < expected || count > most) return `the layout has ${count} nodes of ${expected}`;
   if (cluster.store.pending.size > 0) return `${cluster.store.pending.size} changes are pending`;
   const placed = await cluster.registry().placementsLayout();
   return placed === layout.number ? undefined : `the public keys follow layout ${placed}, not ${layout.number}`;

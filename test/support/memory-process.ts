@@ -7,6 +7,9 @@ import type { Clock } from '../../src/runtime/clock.ts';
 
 type Method = (...args: unknown[]) => unknown;
 
+/** What is given up because the caller is gone ends with the reason of the caller's signal, which handlers get here. */
+const isAbort = (error: unknown): boolean => error instanceof Error && error.name === 'AbortError';
+
 export class Life {
   readonly stopping = new AbortController();
   /** Unlike any other life's; orders are told apart by it. */
@@ -75,7 +78,7 @@ export class Life {
       result.then(
         (answer) => this.run(() => this.#step() || resolve(answer)),
         (error: unknown) => {
-          if (!isOperaError(error)) this.#strange.push(error);
+          if (!isOperaError(error) && !isAbort(error)) this.#strange.push(error);
           this.run(() => this.#step() || reject(error));
         },
       );
