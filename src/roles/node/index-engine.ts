@@ -109,7 +109,8 @@ export class ThreadIndex implements IndexEngine {
   }
 
   async bytes(): Promise<number> {
-    return (await this.#call(this.#builder, 'bytes', [])) as number;
+    // The builder may be busy with a chunk for seconds.
+    return (await this.#call(this.#searcher, 'bytes', [])) as number;
   }
 
   async discard(): Promise<void> {

@@ -168,8 +168,20 @@ export class Indexer {
       waiting: this.#waiting.size + (this.#building === undefined && !isStarting ? 0 : 1),
       failed: this.#failed.size,
       ...(failure === undefined ? {} : { failure }),
-      bytes: this.#state === 'open' ? await this.#engine.bytes() : 0,
+      bytes: this.#state === 'open' ? await this.#bytes() : 0,
     };
+  }
+
+  /** Damage that shows here is mended at once, not when somebody asks. */
+  async #bytes(): Promise<number> {
+    try {
+      return await this.#engine.bytes();
+    } catch (error) {
+      if (!isOperaError(error, 'integrity')) throw error;
+      this.#attached.context.log.error('index-damaged', errorFacts(error));
+      await this.rebuild();
+      return 0;
+    }
   }
 
   get #attached(): IndexCore {

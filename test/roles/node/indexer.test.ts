@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { isOperaError } from '../../../src/errors/errors.ts';
+import { isOperaError, OperaError } from '../../../src/errors/errors.ts';
 import { sha256 } from '../../../src/crypto/digest.ts';
 import { sealChainRecord } from '../../../src/crypto/key-chain.ts';
 import { createKeyring, type Keyring } from '../../../src/crypto/keyring.ts';
@@ -262,6 +262,29 @@ test('on disk: kept over restarts and rotations, made anew when deleted, damaged
     await rig.stop();
     assert.ok(readdirSync(folder).includes('index.db'));
   });
+});
+
+test('damage that shows when the index is only looked at is mended, too', async () => {
+  const damage = new OperaError('integrity', 'index.db: the database is damaged');
+  class DamagedOnce extends MemoryIndex {
+    damaged = true;
+    override async bytes(): Promise<number> {
+      if (!this.damaged) return super.bytes();
+      this.damaged = false;
+      throw damage;
+    }
+  }
+  const keyring = newKeyring();
+  const engine = new DamagedOnce();
+  const rig = new Rig(await openStore(), engine, keyring);
+  const made = makeCatalogue(keyring.current);
+  await rig.put(made);
+  await rig.whenIndexed(made.version, 3);
+  const before = rig.indexer.runOf(made.version, 0);
+  assert.deepEqual([(await rig.indexer.look()).bytes, engine.damaged], [0, false]);
+  await eventually(() => rig.indexed(made.version) === 3 && rig.indexer.runOf(made.version, 0) !== before);
+  assert.ok((await rig.indexer.look()).bytes > 0);
+  await rig.stop();
 });
 
 test('a sealed index shows no name and no value', async () => {
