@@ -316,7 +316,7 @@ export class Listener {
     const held = { bytes: 0, gone: gone.signal };
     this.#inFlight++;
     response.once('close', () => {
-      gone.abort();
+      gone.abort(new OperaError('aborted', 'the caller is gone'));
       this.#budget.give(held.bytes);
       this.#inFlight--;
       if (this.#inFlight === 0) this.#drained?.();

@@ -180,11 +180,14 @@ test('every 5xx carries its code, the fixed sentence of that code and the reques
 test('a caller that hangs up aborts the signal of its handler, and nothing is answered', async () => {
   const entered = gate();
   const aborted = gate();
+  let reason: unknown;
   const listener = await mesh.listen('node', {
     ping: async ({ signal }) => {
       signal.addEventListener('abort', aborted.open);
       entered.open();
       await aborted.passed;
+      // What throwIfAborted throws: no failure of the role, which would be logged as one.
+      reason = signal.reason;
       return pong(mesh.network);
     },
   });
@@ -195,6 +198,7 @@ test('a caller that hangs up aborts the signal of its handler, and nothing is an
   caller.abort();
   assert.equal((await call).code, 'aborted');
   await aborted.passed;
+  assert.ok(isOperaError(reason, 'aborted'));
 });
 
 test('closing lets a request end, refuses new ones, and closes the connections that are left', async () => {
