@@ -101,6 +101,22 @@ describe('losing nodes', () => {
   });
 });
 
+describe('a smaller network', () => {
+  // Found by a random run: the node owned everything all along, listed nothing, and one answer covered what it lacked.
+  test('holds every copy that its layout promises, also on owners that had missed a write before', async () => {
+    const cluster = await watched({ nodes: 3 });
+    const { address } = cluster.node(2);
+    cluster.faultOf = ({ to }) => (to.address === address ? { refused: true } : undefined);
+    const versions = await putFiles(cluster, 8);
+    cluster.faultOf = () => undefined;
+    cluster.stopNode(0);
+    await untilState(cluster, 0, 'out', 200_000);
+    await cluster.quiet(2, 120_000);
+    await assertFull(cluster, versions, 2);
+    cluster.stopAll();
+  });
+});
+
 describe('a doubted store', () => {
   /** The disk of one node is replaced by an empty one; answers whether it holds its copies when it says so. */
   const wiped = async (options: ClusterOptions): Promise<boolean> => {

@@ -17,6 +17,9 @@ export interface PullPlan {
   readonly countsSelf: boolean;
 }
 
+/** Owners of a partition that may miss a write which is acknowledged. */
+const spareCopies = ({ copies, writeCopies }: Layout): number => copies - writeCopies;
+
 /**
  * What is to be pulled from whom. A store that is not `sound` answers for nothing, not even to its own node, and it
  * pulls for every unretired layout: it is asked about them all when it is believed again.
@@ -34,12 +37,15 @@ export const planPull = (state: NodeState, self: KeyHash, sound = true): PullPla
   const gained: number[] = [];
   const sources = new Map<KeyHash, number[]>();
   const from = tables.findIndex(({ number }) => number === state.completeLayout);
+  // An owner may lack as many writes' copies as the layout they were made under could spare. Where the newest one can
+  // spare fewer (two nodes are left of three), what was missed before has to be looked for as well.
+  const sparing = from >= 0 && tables.slice(from).every((table) => spareCopies(table) <= spareCopies(newest));
   for (let partition = 0; partition < newest.owners.length / newest.copies; partition++) {
     const needing = sound ? [newest] : layouts;
     if (!needing.some((table) => ownersOf(table, partition).includes(self))) continue;
     // Kept only if it was owned all the time since the layout that was held completely: what was written under a
     // layout in between went to others.
-    const kept = from >= 0 && tables.slice(from).every((table) => ownersOf(table, partition).includes(self));
+    const kept = sparing && tables.slice(from).every((table) => ownersOf(table, partition).includes(self));
     const others = new Set(tables.flatMap((table) => ownersOf(table, partition)));
     others.delete(self);
     // Nobody else ever had it: what is not here is nowhere.
