@@ -30,7 +30,8 @@ const flagHead = (key: string, spec: FlagSpec): string => {
 };
 
 const flagDescription = (spec: FlagSpec): string => {
-  if (spec.type === 'boolean') return spec.summary;
+  // A flag that is on unless --no-… is given.
+  if (spec.type === 'boolean') return spec.default === true ? `do not ${spec.summary}` : spec.summary;
   const options = spec.type === 'enum' && spec.placeholder !== undefined ? `: ${spec.options.join(', ')}` : '';
   const byDefault = spec.default === undefined ? '' : ` (default ${spec.default})`;
   const required = spec.required ? ' (required)' : '';

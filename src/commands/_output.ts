@@ -18,7 +18,8 @@ import {
   TableLayout,
   tsvRow,
 } from './_table.ts';
-import { escapeLines, escapeText, padText, toJsonLine, displayWidth } from './_text.ts';
+import { displayWidth, escapeText } from '../model/terminal-text.ts';
+import { escapeLines, padText, toJsonLine } from './_text.ts';
 import { StreamWriter } from './_writer.ts';
 
 /** Part of a line: plain, or with a style. */

@@ -6,7 +6,7 @@ import { hasUrlPassword, redactSecrets } from '../errors/redact.ts';
 import { registryFileVariable } from '../config/settings.ts';
 import { nearestText } from '../model/nearest.ts';
 import { parseByteSize, parseDuration } from '../model/units.ts';
-import { escapeText } from './_text.ts';
+import { escapeText } from '../model/terminal-text.ts';
 import {
   type ArgumentSpec,
   type ArgumentValue,

@@ -2,7 +2,7 @@
 // is news. Elsewhere it is silent. The line is wiped before anything else is printed.
 import { formatByteSize, formatDuration } from '../model/units.ts';
 import type { Clock } from '../runtime/clock.ts';
-import { displayWidth, escapeText } from './_text.ts';
+import { displayWidth, escapeText } from '../model/terminal-text.ts';
 
 /** Ten frames a second: faster is not read, slower feels stuck. */
 const frameMs = 100;

@@ -3,7 +3,8 @@
 import { type ErrorCode, errorTable, isOperaError, OperaError } from '../errors/errors.ts';
 import { redactSecrets } from '../errors/redact.ts';
 import { advice } from './_advice.ts';
-import { escapeLines, escapeText, toJsonLine } from './_text.ts';
+import { escapeText } from '../model/terminal-text.ts';
+import { escapeLines, toJsonLine } from './_text.ts';
 
 /** Errors of the operating system a person can do something about. */
 const systemCodes: ReadonlyMap<string, readonly [code: ErrorCode, reason: string]> = new Map([

@@ -18,7 +18,8 @@ import { type Format, formats, printRecords } from './_formats.ts';
 import type { Output } from './_output.ts';
 import { withSession } from './_session.ts';
 import type { Column } from './_table.ts';
-import { escapeText, toJsonLine } from './_text.ts';
+import { escapeText } from '../model/terminal-text.ts';
+import { toJsonLine } from './_text.ts';
 import type { VerbBase } from './_verb.ts';
 
 const count = { type: 'boolean', summary: 'print how many match, no rows' } as const;

@@ -2,7 +2,8 @@
 // One column declaration serves all three; sizes and times are rounded only on a terminal. Writes nothing itself.
 import { formatByteSize, formatDuration } from '../model/units.ts';
 import { formatTime } from '../runtime/clock.ts';
-import { displayWidth, escapeText, padText } from './_text.ts';
+import { displayWidth, escapeText } from '../model/terminal-text.ts';
+import { padText } from './_text.ts';
 
 export type Style = 'bold' | 'dim' | 'good' | 'warn' | 'bad';
 

@@ -65,7 +65,7 @@ export const command = defineVerb({
     'ends when all have. Exit 8 when something is still to be copied. Exit 7 when an altered copy has no good one.',
   flags: {
     start: { type: 'boolean', summary: 'compare and read back everything now' },
-    wait: { type: 'boolean', default: true, summary: 'with --start: until the nodes are done' },
+    wait: { type: 'boolean', default: true, summary: 'wait until the nodes are done (with --start)' },
   },
   run: async (context) => {
     const { flags, io, clock, signal } = context;

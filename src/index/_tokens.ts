@@ -2,6 +2,7 @@
 // a word means depends on the field in front of it, and identifiers of 19 digits must stay texts.
 import { OperaError } from '../errors/errors.ts';
 import { limits } from '../model/limits.ts';
+import { displayWidth, escapeText } from '../model/terminal-text.ts';
 
 export interface Token {
   readonly kind: 'word' | 'text' | 'operator' | 'end';
@@ -12,14 +13,32 @@ export interface Token {
   readonly end: number;
 }
 
+/** Of a query longer than so many characters only those around the place are shown. */
+const wholeMax = 100;
+const shownMax = { before: 48, place: 32, behind: 16 } as const;
+
+/** On one line: what a terminal shows of a part of a query. */
+const showText = (text: string): string => escapeText(text.replace(/\s/g, ' '));
+
+const firstOf = (text: string, most: number): string => {
+  const characters = [...text];
+  return characters.length > most ? `${characters.slice(0, most - 1).join('')}…` : text;
+};
+
+const lastOf = (text: string, most: number): string => {
+  const characters = [...text];
+  return characters.length > most ? `…${characters.slice(1 - most).join('')}` : text;
+};
+
 /** `usage` with the query and a caret under the place. The message stays in the client: queries are never logged. */
 export const syntaxError = (query: string, at: number, end: number, message: string): OperaError => {
-  const shown = query.replace(/\s/g, ' ');
-  const caret = ' '.repeat([...query.slice(0, at)].length) + '^'.repeat(Math.max(1, [...query.slice(at, end)].length));
-  return new OperaError(
-    'usage',
-    `query, column ${[...query.slice(0, at)].length + 1}: ${message}\n  ${shown}\n  ${caret}`,
-  );
+  const most = [...query].length > wholeMax ? shownMax : { before: wholeMax, place: wholeMax, behind: wholeMax };
+  const before = showText(lastOf(query.slice(0, at), most.before));
+  const place = showText(firstOf(query.slice(at, end), most.place));
+  const behind = showText(firstOf(query.slice(end), most.behind));
+  const caret = ' '.repeat(displayWidth(before)) + '^'.repeat(Math.max(1, displayWidth(place)));
+  const column = [...query.slice(0, at)].length + 1;
+  return new OperaError('usage', `query, column ${column}: ${message}\n  ${before}${place}${behind}\n  ${caret}`);
 };
 
 const operators: ReadonlyMap<string, string> = new Map([

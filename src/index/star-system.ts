@@ -1,5 +1,6 @@
 // The typed form of one record: values by field, its names, what was derived and how, what is odd, and the stars and
 // planets of a nested record as they came. Sparse: an absent value is undefined, never 0 or an empty text.
+import { escapeText } from '../model/terminal-text.ts';
 import { type FieldName, fieldNames } from './fields.ts';
 
 export type Value = number | string | boolean;
@@ -27,9 +28,11 @@ export interface StarSystem {
   readonly planets: readonly unknown[] | undefined;
 }
 
-/** `record 12: ra = 361.2, must be in [0, 360)`; records count from 1 for people. */
-export const faultText = (record: number, { field, value, limit }: Fault): string =>
-  `record ${record}: ${field} = ${value.length > 80 ? `${value.slice(0, 80)}…` : value}, ${limit}`;
+/** `record 12: ra = 361.2, must be in [0, 360)`, on one line; records count from 1 for people. */
+export const faultText = (record: number, { field, value, limit }: Fault): string => {
+  if (field === 'record') return `record ${record} ${limit}`;
+  return `record ${record}: ${field} = ${escapeText(value.length > 80 ? `${value.slice(0, 80)}…` : value)}, ${limit}`;
+};
 
 /** The record for output as JSON: fields in the table's order, then names, sources, oddities, and the hierarchy. */
 export const toJson = (system: StarSystem): Record<string, unknown> => {

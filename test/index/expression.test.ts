@@ -130,11 +130,22 @@ test('an error points at the place and says what was expected', () => {
   }
 });
 
-test('the caret stands under the place behind wide characters and line ends too', () => {
-  assert.deepEqual(errorOf("name = '🌟' and\nmagg < 6").slice(1), [
-    "  name = '🌟' and magg < 6",
-    '                 ^^^^',
-  ]);
+test('the caret stands under the place on a terminal, whatever is in front of it', () => {
+  const shown = (query: string): string[] => errorOf(query).slice(1);
+  assert.deepEqual(shown("name = '🌟' and\nmagg < 6"), ["  name = '🌟' and magg < 6", `  ${' '.repeat(16)}^^^^`]);
+  assert.deepEqual(shown("find('漢字') or magg"), ["  find('漢字') or magg", `  ${' '.repeat(16)}^^^^`]);
+  assert.deepEqual(shown("find('e\u0301') or magg"), ["  find('e\u0301') or magg", `  ${' '.repeat(13)}^^^^`]);
+  assert.deepEqual(shown("find('a\x1b') or magg"), ["  find('a\\x1b') or magg", `  ${' '.repeat(17)}^^^^`]);
+  assert.deepEqual(shown('\u202emag < 1'), ['  \\u202emag < 1', `  ${'^'.repeat(9)}`]);
+});
+
+test('of a long query the part around the place is shown', () => {
+  const [first = '', second = '', third = ''] = errorOf(
+    `${'mag < 1 or '.repeat(50)}magg < 3 ${'or mag < 1 '.repeat(50)}`,
+  );
+  assert.match(first, /column 551:/);
+  assert.equal(second, `  …${'mag < 1 or '.repeat(5).slice(-47)}magg < 3 or mag < 1…`);
+  assert.equal(third, `  ${' '.repeat(48)}^^^^`);
 });
 
 test('queries are bounded in length, terms and depth', () => {

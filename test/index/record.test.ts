@@ -79,7 +79,7 @@ test('an impossible value keeps the record out, with record, field, value and li
   ]);
   assert.deepEqual(faultsOf('name,ra,dec,hz\na,1,2,maybe\n'), ['record 1: hz_candidate = maybe, must be yes or no']);
   assert.match(faultsOf(`name,ra,dec\n${'x'.repeat(300)},1,2\n`)[0] ?? '', /must have at most 256 characters/);
-  assert.deepEqual(faultsOf('name,ra,dec\na,1\n'), ['record 1: record = , has 2 fields, the header has 3']);
+  assert.deepEqual(faultsOf('name,ra,dec\na,1\n'), ['record 1 has 2 fields, the header has 3']);
 });
 
 test('an odd value is kept and flagged: catalogues hold ages of 80 Gyr', () => {
@@ -210,4 +210,10 @@ test('no record makes reading fail, and what is read is within its limits', () =
     }),
     { numRuns: 800 },
   );
+});
+
+test('a fault is told on one line, whatever the file holds', () => {
+  const limit = 'must be a number';
+  assert.equal(faultText(3, { field: 'ra', value: '1\n2\u001b', limit }), `record 3: ra = 1\\n2\\x1b, ${limit}`);
+  assert.equal(faultText(3, { field: 'record', value: '', limit: 'is not JSON' }), 'record 3 is not JSON');
 });
