@@ -39,6 +39,8 @@ export class Indexer {
   #keyEpoch = 0;
   #wake: () => void = () => undefined;
   #building: string | undefined;
+  /** Why the last round ended, when it failed: no chunk is to blame. */
+  #halted: string | undefined;
 
   constructor(engine: IndexEngine) {
     this.#engine = engine;
@@ -129,7 +131,9 @@ export class Indexer {
         if (this.#state !== 'open' && (await this.#isNeeded())) await this.#open();
         await this.#reseal();
         await this.#work();
+        this.#halted = undefined;
       } catch (error) {
+        this.#halted = toOperaError(error).message;
         if (stopping.aborted) break;
         context.log.warn('index-failed', errorFacts(error));
         await this.#reopen(isOperaError(error, 'integrity'));
@@ -158,7 +162,7 @@ export class Indexer {
     const runs = [...this.#runs.values()].flatMap((byIndex) => [...byIndex.values()]);
     const sum = (of: (run: Run) => number): number => runs.reduce((total, run) => total + of(run), 0);
     const isStarting = this.#state !== 'open' && this.#catalogues.size > 0;
-    const failure = [...this.#failed.values()].at(-1)?.why;
+    const failure = [...this.#failed.values()].at(-1)?.why ?? this.#halted;
     return {
       mode: this.#attached.context.rosters.roster.settings.indexMode,
       chunks: runs.length,

@@ -14,6 +14,8 @@ import { wrapFileKey } from '../../../src/crypto/wrap.ts';
 import { encodeNote, recogniseCatalogue } from '../../../src/index/catalogue.ts';
 import { bindQuery, parseQuery, type QueryText } from '../../../src/index/query.ts';
 import { keyHashFromBytes, networkIdFromBytes, type VersionId, versionIdFromBytes } from '../../../src/model/ids.ts';
+import type { ChunkToIndex } from '../../../src/roles/node/index-build.ts';
+import type { Run } from '../../../src/roles/node/index-file.ts';
 import type { NodeCore } from '../../../src/roles/node/core.ts';
 import { type IndexEngine, MemoryIndex, ThreadIndex } from '../../../src/roles/node/index-engine.ts';
 import { Indexer } from '../../../src/roles/node/indexer.ts';
@@ -262,6 +264,27 @@ test('on disk: kept over restarts and rotations, made anew when deleted, damaged
     await rig.stop();
     assert.ok(readdirSync(folder).includes('index.db'));
   });
+});
+
+test('why nothing is indexed is told, until something is', async () => {
+  class FullOnce extends MemoryIndex {
+    full = true;
+    override async build(chunk: ChunkToIndex): Promise<Run> {
+      if (this.full) throw new OperaError('no-space', 'index.db: no space is left');
+      return super.build(chunk);
+    }
+  }
+  const keyring = newKeyring();
+  const engine = new FullOnce();
+  const rig = new Rig(await openStore(), engine, keyring);
+  const made = makeCatalogue(keyring.current);
+  await rig.put(made);
+  const failure = async (): Promise<string | undefined> => (await rig.indexer.look()).failure;
+  await eventually(async () => (await failure()) === 'index.db: no space is left');
+  engine.full = false;
+  await rig.whenIndexed(made.version, 3);
+  await eventually(async () => (await failure()) === undefined);
+  await rig.stop();
 });
 
 test('damage that shows when the index is only looked at is mended, too', async () => {
