@@ -52,7 +52,7 @@ const phases = [
     accept: (name) => name.startsWith('test/e2e/'),
     concurrency: 4,
     timeoutMs: 600_000,
-    first: ['partition-long', 'disk-and-line-long', 'chaos', 'faults', 'lifecycle', 'repair', 'files', 'identity'],
+    first: ['partition-long', 'disk-and-line-long', 'chaos', 'faults', 'lifecycle', 'repair-long', 'files', 'identity'],
   },
 ];
 
