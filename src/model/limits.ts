@@ -351,8 +351,8 @@ export const limits = {
    * whose segment is not there costs half a millisecond.
    */
   indexSegmentsKept: 1_024,
-  /** Opened pages of the index kept, about 4 KiB each: 64 MiB; and catalogues whose keys and columns are kept. */
-  indexPagesKept: 16_384,
+  /** Opened pages of the index kept, about 4 KiB each: 32 MiB; and catalogues whose keys and columns are kept. */
+  indexPagesKept: 8_192,
   indexCataloguesKept: 256,
   /** Queries of one node at once; the others wait. One that is not gone on with for so long is forgotten. */
   searchesMax: 64,
