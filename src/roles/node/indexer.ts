@@ -37,6 +37,8 @@ export class Indexer {
   #state: 'closed' | 'opening' | 'open' = 'closed';
   #indexKey: Uint8Array | undefined;
   #keyEpoch = 0;
+  /** The index is to be dropped. */
+  #stale = false;
   #wake: () => void = () => undefined;
   #building: string | undefined;
   /** Why the last round ended, when it failed: no chunk is to blame. */
@@ -128,19 +130,22 @@ export class Indexer {
     const { stopping, clock } = context;
     while (!stopping.aborted) {
       try {
+        if (this.#stale) await this.#begin();
         if (this.#state !== 'open' && (await this.#isNeeded())) await this.#open();
         await this.#reseal();
         await this.#work();
         this.#halted = undefined;
       } catch (error) {
-        this.#halted = toOperaError(error).message;
         if (stopping.aborted) break;
-        context.log.warn('index-failed', errorFacts(error));
+        const { message } = toOperaError(error);
+        // The same again and again, as on a full disk, is one fact.
+        context.log[message === this.#halted ? 'debug' : 'warn']('index-failed', errorFacts(error));
+        this.#halted = message;
         await this.#reopen(isOperaError(error, 'integrity'));
       }
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        if (this.#waiting.size > 0 && this.#state === 'open') resolve();
+        if (this.#stale || (this.#waiting.size > 0 && this.#state === 'open')) resolve();
         const isStarting = this.#state !== 'open' && this.#catalogues.size > 0;
         const pause = isStarting ? limits.heartbeatMs : limits.indexRoundMs;
         void clock.sleep(pause, { signal: stopping, unref: true }).then(resolve, resolve);
@@ -149,12 +154,14 @@ export class Indexer {
     await this.#engine.close().catch(() => undefined);
   }
 
-  /** Drops the index and builds it anew. */
-  async rebuild(): Promise<void> {
-    if (this.#state !== 'open') return;
+  /**
+   * Has the index dropped and built anew. Only `run` opens and closes the index: a build under way ends first, and what
+   * it made is forgotten with the rest.
+   */
+  rebuild(): void {
     this.#state = 'closed';
+    this.#stale = true;
     this.#forgetAll();
-    await this.#engine.discard();
     this.#wake();
   }
 
@@ -183,7 +190,7 @@ export class Indexer {
     } catch (error) {
       if (!isOperaError(error, 'integrity')) throw error;
       this.#attached.context.log.error('index-damaged', errorFacts(error));
-      await this.rebuild();
+      this.rebuild();
       return 0;
     }
   }
@@ -225,6 +232,13 @@ export class Indexer {
     this.#waiting.clear();
     this.#failed.clear();
     this.#dropping = [];
+  }
+
+  async #begin(): Promise<void> {
+    this.#state = 'closed';
+    this.#stale = false;
+    this.#forgetAll();
+    await this.#engine.discard();
   }
 
   /** After a failure: closed and opened again; begun anew when the file is damaged. */
@@ -339,7 +353,7 @@ export class Indexer {
     this.#failed.clear();
     for (;;) {
       context.stopping.throwIfAborted();
-      if (this.#state !== 'open') return;
+      if (this.#state !== 'open' || this.#stale) return;
       const gone = this.#dropping.splice(0);
       if (gone.length > 0) await this.#engine.drop(gone.map(({ version, index }) => ({ version, chunk: index })));
       const [next] = this.#waiting.values();

@@ -116,22 +116,21 @@ class QueryAnswerer {
     const chunks = asked.filter(({ version }) => opened.has(version));
     const supply = (needs: readonly Need[]) => Promise.all(needs.map((need) => this.#read(need)));
     const ask = { query, chunks, catalogues };
-    const found = await this.#indexer.engine.search(ask, supply, signal).catch(async (error: unknown) => {
+    const found = await this.#indexer.engine.search(ask, supply, signal).catch((error: unknown) => {
       if (!isOperaError(error, 'integrity')) throw error;
       this.#core.context.log.error('index-damaged', errorFacts(error));
-      await this.#indexer.rebuild();
+      this.#indexer.rebuild();
       throw new OperaError('not-ready', 'the index was damaged and is built anew', { cause: error });
     });
     const { answer, vouched: positions, candidates, records, access } = found.result;
-    const damaged = new Set(found.damaged);
-    for (const { version, chunk } of damaged) this.#indexer.redo({ version, index: chunk });
+    for (const { version, chunk } of found.damaged) this.#indexer.redo({ version, index: chunk });
     const isVouched = new Set(positions);
     const vouched: AskedChunk[] = [];
     for (const [position, asked] of chunks.entries()) {
       const { version, chunk, run } = asked;
       // It may have left while it was searched: then it was counted from bytes that were good.
       if (isVouched.has(position)) vouched.push(asked);
-      else if (!damaged.has(asked) && this.#indexer.runOf(version, chunk)?.run === run) {
+      else if (this.#indexer.runOf(version, chunk)?.run === run) {
         copies.report({ version, index: chunk });
       }
     }
@@ -180,7 +179,7 @@ const textOf = (answer: Answer, query: Query): Uint8Array => Buffer.from(encodeA
 const lookHandler =
   (indexer: Indexer): Handler<'index.look'> =>
   async ({ request }) => {
-    if (request.rebuild) await indexer.rebuild();
+    if (request.rebuild) indexer.rebuild();
     return { answer: await indexer.look() };
   };
 
