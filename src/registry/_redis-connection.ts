@@ -159,8 +159,7 @@ export class RedisConnection {
 
   #options(): RedisOptions {
     const { username, password, database } = this.#target;
-    const pause = (attempt: number): number =>
-      Math.min(50 * 2 ** Math.min(attempt, 10), retryPauseMaxMs) * (0.5 + randomFraction(this.#random) / 2);
+    const pause = (attempt: number): number => this.#retryPause(attempt);
     return {
       ...targetOptions(this.#target),
       username,
@@ -169,6 +168,7 @@ export class RedisConnection {
       lazyConnect: true,
       connectTimeout: connectTimeoutMs,
       commandTimeout: commandTimeoutMs,
+      sentinelCommandTimeout: connectTimeoutMs,
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
@@ -179,6 +179,10 @@ export class RedisConnection {
       // A primary that became a replica answers READONLY: connect anew, which asks the Sentinels again.
       reconnectOnError: (error) => error.message.startsWith('READONLY'),
     };
+  }
+
+  #retryPause(attempt: number): number {
+    return Math.min(50 * 2 ** Math.min(attempt, 10), retryPauseMaxMs) * (0.5 + randomFraction(this.#random) / 2);
   }
 
   async #connect(): Promise<Redis> {
@@ -192,7 +196,15 @@ export class RedisConnection {
       this.#connection += 1;
       this.#runId = undefined;
     });
-    redis.connect().catch(() => undefined);
+    // ioredis gives up for good when a Sentinel announces a switch while it looks up the primary: its detector ends the
+    // attempt as if the caller had. Nothing but `close` ends this connection, so it begins again.
+    redis.on('end', () => {
+      if (!this.#closed) this.#clock.after(this.#retryPause(0), () => dial());
+    });
+    const dial = (): void => {
+      if (!this.#closed) redis.connect().catch(() => undefined);
+    };
+    dial();
     return redis;
   }
 
