@@ -50,6 +50,15 @@ const copyReasons = (status: NetworkStatus): string[] => {
   return reasons;
 };
 
+/** Nodes whose index does not do its work, those with the same trouble together. */
+const indexReasons = (status: NetworkStatus): string[] => {
+  const byTrouble = new Map<string, string[]>();
+  for (const { memberId, indexTrouble } of status.nodes) {
+    if (indexTrouble !== undefined) byTrouble.set(indexTrouble, [...(byTrouble.get(indexTrouble) ?? []), memberId]);
+  }
+  return [...byTrouble].map(([trouble, nodes]) => `index of ${nodes.join(', ')}: ${trouble}`);
+};
+
 /**
  * A node that is out, draining or in quarantine is no reason by itself: once its copies are elsewhere the network is
  * whole without it. Down and suspect ones are, because their copies are counted on.
@@ -74,6 +83,7 @@ export const judge = (status: NetworkStatus): Verdict => {
   if (doubtful.length > 0) reasons.push(`${plural(doubtful.length, 'node')} with a blank or restored store`);
   const full = status.nodes.filter(({ readOnly }) => readOnly);
   if (full.length > 0) reasons.push(`${plural(full.length, 'node')} read-only`);
+  reasons.push(...indexReasons(status));
   const others = status.members.filter(
     ({ role, revoked, state }) => (role === 'gateway' || role === 'master') && !revoked && state === 'down',
   );

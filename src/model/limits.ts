@@ -293,6 +293,11 @@ export const limits = {
   /** Pending manifests are finished by a timer if no reader met them. */
   pendingSweepMs: 2 * second,
   probeIntervalMs: second,
+  /**
+   * Probes to one member under way at once: one that is lost must not make the member silent. With two, a line that
+   * loses one message in ten took a node down every few minutes; each more is a connection to a member that hangs.
+   */
+  probesInFlight: 4,
   /** The leader looks at dead and returned nodes this often. */
   verdictTickMs: second,
   /** A leader whose verdicts paused for longer starts all graces anew: it slept, and proved nothing meanwhile. */
@@ -336,6 +341,8 @@ export const limits = {
   indexPollMaxMs: second,
   /** Without any progress of the indexes for so long a put says that its records cannot be queried yet. */
   indexPatienceMs: minute,
+  /** Characters of what a heartbeat says is wrong with an index: a line of a status. */
+  indexTroubleMax: 200,
   /** Characters, terms and depth of one query: people write 100 and 5; more is generated, and work grows with them. */
   queryLengthMax: 8 * 1024,
   queryTermsMax: 500,

@@ -251,6 +251,7 @@ export class SqliteStorage implements StorageAdapter {
       chunkBytes: store.chunk_bytes,
       chunksAside: store.aside_count,
       freeBytes,
+      unreservedBytes,
       readOnly: this.#failure !== undefined || this.#lackingBytes !== undefined,
     };
   }

@@ -100,6 +100,11 @@ export interface StoreUsage {
   readonly chunksAside: number;
   /** Free bytes of the file system the store lives on; undefined where there is none. */
   readonly freeBytes: number | undefined;
+  /**
+   * The part of them that puts may take, below zero when they take none; absent where it is not known. What else grows
+   * beside the store, as an index does, stops no later than puts.
+   */
+  readonly unreservedBytes?: number;
   /** Writes fail: after a failed write or fsync for good, on a full disk until what did not fit would fit. */
   readonly readOnly: boolean;
 }

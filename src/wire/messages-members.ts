@@ -162,6 +162,8 @@ export const nodeStatus = v.object({
   /** What it still has to copy for the newest layout. */
   repair: v.object({ chunks: count, bytes: count }),
   wraps: v.optional(v.object(wrapProgress)),
+  /** What is wrong with its index of star systems, as it said itself. */
+  indexTrouble: v.optional(text(1, limits.indexTroubleMax)),
   /** Wall clock; when its quarantine ends if it stays up. */
   quarantineUntilMs: v.optional(milliseconds),
 });
@@ -241,6 +243,8 @@ export const heartbeatRequest = v.strictObject({
   /** What is listed and not yet copied for the newest layout; zero when nothing is known to be missing. */
   repair: v.strictObject({ chunks: count, bytes: count }),
   wraps: v.optional(v.strictObject(wrapProgress)),
+  /** What is wrong with the index of star systems; absent while it does its work. */
+  indexTrouble: v.optional(text(1, limits.indexTroubleMax)),
 });
 export const heartbeatAnswer = v.object({
   nowMs: milliseconds,

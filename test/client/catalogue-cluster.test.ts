@@ -6,6 +6,8 @@ import { test } from 'node:test';
 import { waitForIndex } from '../../src/client/index-wait.ts';
 import { statFile } from '../../src/client/names.ts';
 import { resolveName } from '../../src/client/open-file.ts';
+import { judge } from '../../src/client/verdict.ts';
+import { OperaError } from '../../src/errors/errors.ts';
 import { limits } from '../../src/model/limits.ts';
 import { get, put } from '../support/cluster-client.ts';
 import { MemoryCluster } from '../support/memory-cluster.ts';
@@ -57,5 +59,30 @@ test('the records of a file can be waited for later, with the ticket of a get', 
   const awaited = [{ version, chunkRecords: [...chunkRecords, 5] }];
   const missing = await cluster.during(waitForIndex(session, plan, awaited), 2 * limits.indexPatienceMs);
   assert.deepEqual([...missing], [version]);
+  cluster.stopAll();
+});
+
+test('a node whose index cannot be opened is named by the status, with the reason, until it can', async () => {
+  let broken = true;
+  const cluster = await MemoryCluster.start({
+    seed: 'broken',
+    indexOf: (engine, at) => ({
+      ...engine,
+      open: async (...args) => {
+        if (broken && at === 1) throw new OperaError('internal', 'index.db: the file cannot be made');
+        return engine.open(...args);
+      },
+    }),
+  });
+  const session = await cluster.session();
+  const { catalogue } = await cluster.during(put(session, 'stars', text));
+  assert.equal(catalogue?.queryable, true);
+  const reasons = async (): Promise<readonly string[]> =>
+    judge(await cluster.during(session.connection.call('network.status', {}))).reasons;
+  const { memberId } = cluster.node(1).member;
+  await cluster.until(async () => (await reasons()).length > 0);
+  assert.deepEqual(await reasons(), [`index of ${memberId}: index.db: the file cannot be made`]);
+  broken = false;
+  await cluster.until(async () => (await reasons()).length === 0);
   cluster.stopAll();
 });

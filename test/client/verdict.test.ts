@@ -72,6 +72,12 @@ test('what single nodes report counts: repair, doubt, a full disk, silence', () 
   assert.deepEqual(change({ repair: { chunks: 2, bytes: 4096 } }), ['degraded', '2 chunks, 4.0 KiB to copy']);
   assert.deepEqual(change({ sound: false }), ['degraded', '1 node with a blank or restored store']);
   assert.deepEqual(change({ readOnly: true }), ['degraded', '1 node read-only']);
+  const indexTrouble = 'the disk is full';
+  const { nodes } = networkOf(up);
+  const [first, second] = nodes.map(({ memberId }) => memberId);
+  assert.deepEqual(change({ indexTrouble }), ['degraded', `index of ${first}: the disk is full`]);
+  const two = nodes.map((node, at) => (at < 2 ? { ...node, indexTrouble } : node));
+  assert.deepEqual(verdictOf(up, { nodes: two }), ['degraded', `index of ${first}, ${second}: the disk is full`]);
   assert.deepEqual(change({ heardMs: nowMs - 20_000 }), ['degraded', '1 node without a heartbeat']);
 });
 

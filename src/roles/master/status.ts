@@ -44,6 +44,7 @@ const nodesOf = ({ core, judge }: StatusParts): Status['nodes'] => {
       sound: request.sound,
       repair: request.repair,
       ...(request.wraps ? { wraps: request.wraps } : {}),
+      ...(request.indexTrouble === undefined ? {} : { indexTrouble: request.indexTrouble }),
       ...(releaseMs === undefined
         ? {}
         : { quarantineUntilMs: Math.round(clock.nowMs() + releaseMs - clock.monotonicMs()) }),

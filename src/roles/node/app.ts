@@ -19,6 +19,7 @@ import { Contact, contactTickMs, Heart } from './heart.ts';
 import { Hygiene, type HygieneFaults } from './hygiene.ts';
 import { NodeMemory } from './memory.ts';
 import { type IndexEngine, MemoryIndex } from './index-engine.ts';
+import { IndexHealth } from './index-health.ts';
 import { Indexer } from './indexer.ts';
 import { NameIndex } from './name-index.ts';
 import { Notes } from './notes.ts';
@@ -181,7 +182,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
   const former = new FormerOwner(core, dependencies.formerRules);
   const contact = new Contact(context, book);
   const rewrapper = new Rewrapper(core, dependencies.rewrap);
-  const heart = new Heart(core, puller, contact, rewrapper);
+  const heart = new Heart(core, puller, contact, rewrapper, new IndexHealth(indexer, context.clock));
   const report = (): void => {
     void puller
       .round()

@@ -7,6 +7,7 @@ import type { AnswerOf } from '../../wire/routes.ts';
 import type { RoleContext } from '../context.ts';
 import { destinationOf, type PeerBook, type PeerEntry } from '../peer-book.ts';
 import { acknowledgedLayout, type NodeCore } from './core.ts';
+import type { IndexHealth } from './index-health.ts';
 import type { Puller } from './pull.ts';
 import type { Rewrapper } from './rewrap.ts';
 import { followHeartbeat } from './state.ts';
@@ -56,14 +57,16 @@ export class Heart {
   readonly #puller: Puller;
   readonly #contact: Contact;
   readonly #rewrapper: Rewrapper;
+  readonly #indexHealth: IndexHealth;
   #leader: Pick<PeerEntry, 'memberId' | 'address'> | undefined;
   beatMs = 0;
 
-  constructor(core: NodeCore, puller: Puller, contact: Contact, rewrapper: Rewrapper) {
+  constructor(core: NodeCore, puller: Puller, contact: Contact, rewrapper: Rewrapper, indexHealth: IndexHealth) {
     this.#core = core;
     this.#puller = puller;
     this.#contact = contact;
     this.#rewrapper = rewrapper;
+    this.#indexHealth = indexHealth;
   }
 
   async beat(): Promise<void> {
@@ -96,6 +99,7 @@ export class Heart {
     ]);
     const { state } = memory;
     const reported = await soundness.report(writeCounter);
+    const indexTrouble = this.#indexHealth.trouble();
     const sentMs = context.clock.nowMs();
     const sentMonotonicMs = context.clock.monotonicMs();
     const { answer } = await context.transport.call(
@@ -120,6 +124,7 @@ export class Heart {
         servedHour: core.servedHour,
         repair: this.#puller.left,
         wraps: this.#rewrapper.progress,
+        ...(indexTrouble === undefined ? {} : { indexTrouble }),
       },
       { timeoutMs: limits.probeTimeoutMs, signal: context.stopping },
     );

@@ -17,6 +17,8 @@ import type { CatalogueKeys } from './index-build.ts';
 import type { IndexEngine } from './index-engine.ts';
 import type { Run } from './index-file.ts';
 import { LruMap } from './lru-map.ts';
+import { storedChunks } from './stored-chunks.ts';
+import { type StoreWatch, watchedStore } from './watched-store.ts';
 
 type IndexCore = Pick<NodeCore, 'context' | 'keys' | 'storage' | 'self' | 'copies'>;
 
@@ -55,39 +57,24 @@ export class Indexer {
 
   /** The store, whose chunks and notes are followed as they come and go. */
   watch(storage: StorageAdapter): StorageAdapter {
-    return new Proxy(storage, {
-      get: (target, key) => {
-        const value: unknown = Reflect.get(target, key, target);
-        if (typeof value !== 'function') return value;
-        const bound = value.bind(target) as (...args: readonly unknown[]) => Promise<unknown>;
-        const before = this.#before[key as keyof StorageAdapter];
-        const after = this.#after[key as keyof StorageAdapter];
-        if (!before && !after) return bound;
-        return async (...args: readonly unknown[]) => {
-          before?.(args[0]);
-          const answer = await bound(...args);
-          after?.(args[0]);
-          return answer;
-        };
+    const forget = (addresses: unknown): void => this.#forget(addresses as readonly ChunkAddress[]);
+    const forgetOne = (address: unknown): void => this.#forget([address as ChunkAddress]);
+    const before: StoreWatch = {
+      deleteChunks: forget,
+      setAside: forgetOne,
+      deleteNote: (version) => void this.#catalogues.delete(version as VersionId),
+    };
+    const after: StoreWatch = {
+      // What was built meanwhile goes as well.
+      deleteChunks: forget,
+      setAside: forgetOne,
+      putNote: (version) => this.#noteCame(version as VersionId),
+      putChunks: (chunks) => {
+        for (const { version, index } of chunks as readonly ChunkAddress[]) this.#chunkCame({ version, index });
       },
-    });
+    };
+    return watchedStore(storage, { before, after });
   }
-
-  readonly #before: Partial<Record<keyof StorageAdapter, (argument: unknown) => void>> = {
-    deleteChunks: (addresses) => this.#forget(addresses as readonly ChunkAddress[]),
-    setAside: (address) => this.#forget([address as ChunkAddress]),
-    deleteNote: (version) => void this.#catalogues.delete(version as VersionId),
-  };
-
-  readonly #after: Partial<Record<keyof StorageAdapter, (argument: unknown) => void>> = {
-    // What was built meanwhile goes as well.
-    deleteChunks: (addresses) => this.#forget(addresses as readonly ChunkAddress[]),
-    setAside: (address) => this.#forget([address as ChunkAddress]),
-    putNote: (version) => this.#noteCame(version as VersionId),
-    putChunks: (chunks) => {
-      for (const { version, index } of chunks as readonly ChunkAddress[]) this.#chunkCame({ version, index });
-    },
-  };
 
   /** The indexed chunk; undefined when this node does not vouch for it. */
   runOf(version: VersionId, index: number): Run | undefined {
@@ -133,21 +120,18 @@ export class Indexer {
         if (this.#stale) await this.#begin();
         if (this.#state !== 'open' && (await this.#isNeeded())) await this.#open();
         await this.#reseal();
-        await this.#work();
-        this.#halted = undefined;
+        this.#halt(await this.#work());
       } catch (error) {
         if (stopping.aborted) break;
-        const { message } = toOperaError(error);
-        // The same again and again, as on a full disk, is one fact.
-        context.log[message === this.#halted ? 'debug' : 'warn']('index-failed', errorFacts(error));
-        this.#halted = message;
+        this.#halt(toOperaError(error));
         await this.#reopen(isOperaError(error, 'integrity'));
       }
       await new Promise<void>((resolve) => {
         this.#wake = resolve;
-        if (this.#stale || (this.#waiting.size > 0 && this.#state === 'open')) resolve();
+        const isHalted = this.#halted !== undefined;
+        if (this.#stale || (this.#waiting.size > 0 && this.#state === 'open' && !isHalted)) resolve();
         const isStarting = this.#state !== 'open' && this.#catalogues.size > 0;
-        const pause = isStarting ? limits.heartbeatMs : limits.indexRoundMs;
+        const pause = isStarting || isHalted ? limits.heartbeatMs : limits.indexRoundMs;
         void clock.sleep(pause, { signal: stopping, unref: true }).then(resolve, resolve);
       });
     }
@@ -165,19 +149,26 @@ export class Indexer {
     this.#wake();
   }
 
+  /** Chunks that wait and chunks that failed; `halted` is why the work stands still, when no chunk is to blame. */
+  get progress(): { readonly waiting: number; readonly failed: number; readonly halted: string | undefined } {
+    const isStarting = this.#state !== 'open' && this.#catalogues.size > 0;
+    const waiting = this.#waiting.size + (this.#building === undefined && !isStarting ? 0 : 1);
+    return { waiting, failed: this.#failed.size, halted: this.#halted };
+  }
+
   async look(): Promise<AnswerOf<'index.look'>> {
     const runs = [...this.#runs.values()].flatMap((byIndex) => [...byIndex.values()]);
     const sum = (of: (run: Run) => number): number => runs.reduce((total, run) => total + of(run), 0);
-    const isStarting = this.#state !== 'open' && this.#catalogues.size > 0;
-    const failure = [...this.#failed.values()].at(-1)?.why ?? this.#halted;
+    const { waiting, failed, halted } = this.progress;
+    const failure = [...this.#failed.values()].at(-1)?.why ?? halted;
     return {
       mode: this.#attached.context.rosters.roster.settings.indexMode,
       chunks: runs.length,
       indexed: sum(({ indexed }) => indexed),
       flagged: sum(({ flagged }) => flagged),
       rejected: sum(({ rejected }) => rejected),
-      waiting: this.#waiting.size + (this.#building === undefined && !isStarting ? 0 : 1),
-      failed: this.#failed.size,
+      waiting,
+      failed,
       ...(failure === undefined ? {} : { failure }),
       bytes: this.#state === 'open' ? await this.#bytes() : 0,
     };
@@ -232,6 +223,13 @@ export class Indexer {
     this.#waiting.clear();
     this.#failed.clear();
     this.#dropping = [];
+  }
+
+  /** The same again and again, as on a full disk, is one fact. */
+  #halt(error: OperaError | undefined): void {
+    const { log } = this.#attached.context;
+    if (error) log[error.message === this.#halted ? 'debug' : 'warn']('index-failed', errorFacts(error));
+    this.#halted = error?.message;
   }
 
   async #begin(): Promise<void> {
@@ -311,13 +309,7 @@ export class Indexer {
     const gone: Run[] = [];
     for (const [version, indexed] of byVersion) {
       const stored = new Map<number, Uint8Array>();
-      for (let from = 0; from <= limits.chunkIndexMax; ) {
-        const page = await storage.listVersion(version, from, limits.chunkIndexMax);
-        for (const { index, hash } of page) stored.set(index, hash);
-        const last = page.at(-1);
-        if (!last || page.length < limits.storeVersionPageMax) break;
-        from = last.index + 1;
-      }
+      for await (const { index, hash } of storedChunks(storage, version)) stored.set(index, hash);
       const kept = indexed.filter(({ chunk, hash }) => equalBytes(stored.get(chunk) ?? new Uint8Array(), hash));
       gone.push(...indexed.filter((run) => !kept.includes(run)));
       if (kept.length > 0) this.#runs.set(version, new Map(kept.map((run) => [run.chunk, run])));
@@ -336,34 +328,41 @@ export class Indexer {
   }
 
   async #enqueueVersion(version: VersionId): Promise<void> {
-    const { storage } = this.#attached;
-    for (let from = 0; ; ) {
-      const page = await storage.listVersion(version, from, limits.chunkIndexMax);
-      for (const { index } of page) this.#chunkCame({ version, index });
-      const last = page.at(-1);
-      if (!last || page.length < limits.storeVersionPageMax) return;
-      from = last.index + 1;
-    }
+    for await (const { index } of storedChunks(this.#attached.storage, version)) this.#chunkCame({ version, index });
   }
 
-  async #work(): Promise<void> {
+  /** Builds what waits. Answers why it stopped when the disk is full: what is there stays of use and grows no more. */
+  async #work(): Promise<OperaError | undefined> {
     const { context } = this.#attached;
-    if (this.#state !== 'open') return;
+    if (this.#state !== 'open') return undefined;
     for (const { address } of this.#failed.values()) this.#waiting.set(keyOf(address), address);
     this.#failed.clear();
     for (;;) {
       context.stopping.throwIfAborted();
-      if (this.#state !== 'open' || this.#stale) return;
+      if (this.#state !== 'open' || this.#stale) return undefined;
       const gone = this.#dropping.splice(0);
       if (gone.length > 0) await this.#engine.drop(gone.map(({ version, index }) => ({ version, chunk: index })));
       const [next] = this.#waiting.values();
-      if (!next) return;
+      if (!next) return undefined;
       this.#waiting.delete(keyOf(next));
       this.#building = keyOf(next);
-      await this.#build(next).finally(() => {
+      try {
+        await this.#build(next);
+      } catch (error) {
+        if (!isOperaError(error, 'no-space')) throw error;
+        this.#waiting.set(keyOf(next), next);
+        return error;
+      } finally {
         this.#building = undefined;
-      });
+      }
     }
+  }
+
+  /** Chunks come first: the index leaves them at least as much of the disk as puts leave free. */
+  async #requireSpace(bytes: number): Promise<void> {
+    const { unreservedBytes } = await this.#attached.storage.usage();
+    if (unreservedBytes === undefined || unreservedBytes >= bytes) return;
+    throw new OperaError('no-space', 'the disk is full; the index goes on when there is space');
   }
 
   async #build(address: ChunkAddress): Promise<void> {
@@ -377,6 +376,8 @@ export class Indexer {
         copies.report(address);
         throw new OperaError('integrity', 'the stored copy is altered');
       }
+      // Its pages stand in the log of the database as well before they are in the file.
+      await this.#requireSpace(2 * body.length);
       const catalogue = await this.keysOf(version);
       const run = await this.#engine.build({ catalogue, chunk: index, hash: info.hash, sealed: body });
       // Between reading and writing the chunk may have gone, or been replaced by a good copy.

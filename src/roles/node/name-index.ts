@@ -7,6 +7,7 @@ import type { VersionId } from '../../model/ids.ts';
 import type { StorageAdapter, StoredManifest } from '../../storage-adapters/storage-adapter.ts';
 import type { NodeCore } from './core.ts';
 import { type OpenedManifest, openStored } from './manifest-facts.ts';
+import { watchedStore } from './watched-store.ts';
 
 /** 48 bits of a hash: numbers take little room in a map, and what collides is told apart when it is opened. */
 const keyOfName = (name: string): number => createHash('sha256').update(name, 'utf8').digest().readUIntBE(0, 6);
@@ -47,19 +48,8 @@ export class NameIndex {
       // What was deleted since stays listed until its name is asked for: a store that lives long is listed anew.
       if (this.#noted > 2 * this.#builtWith + this.#slack) this.#forget();
     };
-    return new Proxy(this.#storage, {
-      get: (target, key) => {
-        const value: unknown = Reflect.get(target, key, target);
-        if (typeof value !== 'function') return value;
-        const bound = value.bind(target) as (...args: unknown[]) => unknown;
-        if (key !== 'putManifests') return bound;
-        return async (manifests: readonly StoredManifest[]) => {
-          const outcomes = await bound(manifests);
-          note(manifests);
-          return outcomes;
-        };
-      },
-    });
+    const putManifests = (manifests: unknown): void => note(manifests as readonly StoredManifest[]);
+    return watchedStore(this.#storage, { after: { putManifests } });
   }
 
   /** Manifests of a name, opened; `whole` is false when some manifest here cannot be opened. */

@@ -304,6 +304,37 @@ test('why nothing is indexed is told, until something is', async () => {
   await rig.stop();
 });
 
+test('on a disk without room it keeps what it has, says so, and goes on by itself when there is room', async () => {
+  const keyring = newKeyring();
+  let unreservedBytes = 1 << 30;
+  const storage = new Proxy(await openStore(), {
+    get: (target, key) => {
+      const value: unknown = Reflect.get(target, key, target);
+      if (key === 'usage') return async () => ({ ...(await target.usage()), unreservedBytes });
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+  const rig = new Rig(storage, new MemoryIndex(), keyring);
+  const [made, more] = [makeCatalogue(keyring.current), makeCatalogue(keyring.current)];
+  await rig.put(made);
+  await rig.whenIndexed(made.version, 3);
+  const runs = [0, 1, 2].map((index) => rig.indexer.runOf(made.version, index));
+  unreservedBytes = 1_000;
+  await rig.put(more);
+  await eventually(() => rig.indexer.progress.halted?.startsWith('the disk is full') ?? false);
+  const { waiting, failed, chunks } = await rig.indexer.look();
+  assert.deepEqual({ waiting, failed, chunks }, { waiting: 3, failed: 0, chunks: 3 });
+  assert.equal(await rig.count(made.version, { where: 'dist < 150' }), 150);
+  assert.deepEqual(
+    [0, 1, 2].map((index) => rig.indexer.runOf(made.version, index)),
+    runs,
+  );
+  unreservedBytes = 1 << 30;
+  await rig.whenIndexed(more.version, 3);
+  await eventually(() => rig.indexer.progress.halted === undefined);
+  await rig.stop();
+});
+
 test('damage that shows when the index is only looked at is mended, too', async () => {
   const damage = new OperaError('integrity', 'index.db: the database is damaged');
   class DamagedOnce extends MemoryIndex {
