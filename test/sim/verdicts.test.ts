@@ -145,6 +145,21 @@ describe('a verdict', () => {
     cluster.stopAll();
   });
 
+  test('is not made because one message in ten is lost', async () => {
+    const cluster = await watched({ sentinels: 3 });
+    cluster.faultOf = () => {
+      const draw = cluster.random.fraction();
+      return draw < 0.1 ? { [draw < 0.05 ? 'lost' : 'answerLost']: true } : undefined;
+    };
+    await cluster.clock.advance(3 * 60_000);
+    const kinds = await kindsOf(cluster);
+    assert.deepEqual(
+      kinds.filter((kind) => kind.startsWith('member-')),
+      [],
+    );
+    cluster.stopAll();
+  });
+
   test('of sentinels that alone are cut off has no consequence', async () => {
     const cut = async (options: Parameters<typeof watched>[0]): Promise<boolean> => {
       const cluster = await watched(options);

@@ -4,7 +4,7 @@
 import type { MasterCore } from './core.ts';
 import type { Facts, Timeline } from './timeline.ts';
 
-export type AlarmKind = 'mass-failure' | 'write-quorum' | 'layout-conflict' | 'registry';
+export type AlarmKind = 'mass-failure' | 'flapping' | 'write-quorum' | 'layout-conflict' | 'registry';
 
 export interface Alarm {
   readonly kind: AlarmKind;

@@ -79,7 +79,7 @@ export class Judge {
     );
     if (this.#leadership.epoch !== epoch) return;
     this.#state = state;
-    await this.#tellMassFailure(state);
+    await this.#tell(state);
     for (const verdict of verdicts) {
       if (this.#leadership.epoch !== epoch) return;
       await this.#carryOut(verdict, epoch);
@@ -165,9 +165,11 @@ export class Judge {
     await this.#timeline.append(kind, this.#timeline.causeOf(memberId), memberId, { reason });
   }
 
-  async #tellMassFailure({ massFailure }: VerdictState): Promise<void> {
-    const text =
+  async #tell({ massFailure, restless }: VerdictState): Promise<void> {
+    const gone =
       massFailure && `${massFailure.gone} of ${massFailure.nodes} nodes are gone: copies are moved by order only`;
-    await this.#alarms.set('mass-failure', text, massFailure ? { ...massFailure } : {});
+    await this.#alarms.set('mass-failure', gone, massFailure ? { ...massFailure } : {});
+    const flapping = restless > 0 ? `${restless} more nodes go and come: it is the network that flaps` : undefined;
+    await this.#alarms.set('flapping', flapping, { nodes: restless });
   }
 }

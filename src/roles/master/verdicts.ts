@@ -1,8 +1,9 @@
 // Who is out, who is back, who flaps, and when so many are gone that nothing is done by itself: a pure step over what
 // the leader has just seen, counted on its monotonic clock.
 // Invariants: `out` needs the sentinels' majority, the leader's own failed ping and an unbroken grace; a leader that
-// slept begins every count anew; more than a quarter of the nodes gone is an alarm and nobody is put out; returning
-// needs heartbeats and an answer. It moves states only: layouts follow from them in state.ts.
+// slept begins every count anew; more than a quarter of the nodes gone is an alarm and nobody is put out; no more than
+// that are kept in quarantine at once; returning needs heartbeats and an answer. It moves states only: layouts follow
+// from them in state.ts.
 import type { MemberId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { Timing } from '../../model/timing.ts';
@@ -44,6 +45,8 @@ export interface MassFailure {
 export interface VerdictState {
   readonly watches: ReadonlyMap<MemberId, Watch>;
   readonly massFailure: MassFailure | undefined;
+  /** Nodes that flap and stay where they are, because as many as may be are gone or in quarantine. */
+  readonly restless: number;
   readonly lastMs: number | undefined;
 }
 
@@ -55,17 +58,38 @@ export interface Verdict {
   readonly reason: string;
 }
 
-export const noVerdicts: VerdictState = { watches: new Map(), massFailure: undefined, lastMs: undefined };
+export const noVerdicts: VerdictState = { watches: new Map(), massFailure: undefined, restless: 0, lastMs: undefined };
 
 /** Nodes whose copies cannot be counted on: down and silent, or out with their copies not made elsewhere yet. */
 const isGone = ({ state, ping, placed }: Evidence): boolean =>
   (state === 'down' && ping !== 'answered') || (state === 'out' && placed);
 
+/** As many of so many nodes may be missing before it is no accident of theirs. */
+const missingMax = (nodes: number): number => Math.max(1, nodes * limits.goneShareMax);
+
+const countOf = (nodes: readonly Evidence[]): number =>
+  nodes.filter(({ state, placed }) => state !== 'removed' && (state !== 'out' || placed)).length;
+
 /** Nodes that are gone, when they are too many to be a few accidents. */
 export const massFailureOf = (nodes: readonly Evidence[]): MassFailure | undefined => {
-  const counted = nodes.filter(({ state, placed }) => state !== 'removed' && (state !== 'out' || placed));
+  const count = countOf(nodes);
   const gone = nodes.filter(isGone).length;
-  return gone > Math.max(1, counted.length * limits.goneShareMax) ? { gone, nodes: counted.length } : undefined;
+  return gone > missingMax(count) ? { gone, nodes: count } : undefined;
+};
+
+const flaps = ({ state, downs, sentenced }: Evidence): boolean =>
+  (state === 'up' || state === 'suspect' || state === 'down') && downs >= limits.flapDownsMax && !sentenced;
+
+/**
+ * Those of the nodes that flap for whom there is room in quarantine. When many flap it is the network that does, and
+ * emptying all of them would cost what quarantine is there to save.
+ */
+const toQuarantine = (nodes: readonly Evidence[]): ReadonlySet<MemberId> => {
+  if (massFailureOf(nodes)) return new Set();
+  const missing = nodes.filter((node) => node.state === 'quarantine' || (isGone(node) && !flaps(node))).length;
+  const room = Math.max(0, Math.floor(missingMax(countOf(nodes))) - missing);
+  const flapping = nodes.filter(flaps).slice(0, room);
+  return new Set(flapping.map(({ memberId }) => memberId));
 };
 
 const isDead = ({ ping, sentinels }: Evidence): boolean =>
@@ -95,18 +119,22 @@ export const quarantineMsOf = (timing: Timing, quarantines: number): number =>
 
 const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
 
-const judge = (node: Evidence, watch: Watch, mayPutOut: boolean, timing: Timing, now: number): Verdict | undefined => {
+interface Judging {
+  readonly mayPutOut: boolean;
+  readonly quarantined: ReadonlySet<MemberId>;
+  readonly timing: Timing;
+  readonly now: number;
+}
+
+const judge = (node: Evidence, watch: Watch, judging: Judging): Verdict | undefined => {
+  const { mayPutOut, quarantined, timing, now } = judging;
   const { memberId, state: from } = node;
   const move = (state: Verdict['state'], reason: string): Verdict => ({ memberId, from, state, reason });
   const graceOver = lasted(watch.deadSinceMs, timing.graceMs, now);
   const refusalOver = lasted(watch.refusedSinceMs, timing.graceRefusedMs, now);
-  const flaps = node.downs >= limits.flapDownsMax && !node.sentenced;
+  if (quarantined.has(memberId)) return move('quarantine', `down ${node.downs} times`);
   switch (from) {
-    case 'up':
-    case 'suspect':
-      return flaps ? move('quarantine', `down ${node.downs} times`) : undefined;
     case 'down':
-      if (flaps) return move('quarantine', `down ${node.downs} times`);
       if (!mayPutOut || !(graceOver || refusalOver)) return undefined;
       return move('out', refusalOver ? `refused for ${seconds(timing.graceRefusedMs)}` : 'silent past the grace');
     case 'quarantine':
@@ -137,11 +165,14 @@ export const stepVerdicts = (
   const known: VerdictState['watches'] = slept ? new Map() : before.watches;
   const watches = new Map(nodes.map((node) => [node.memberId, watchOf(known.get(node.memberId), node, now)]));
   const massFailure = massFailureOf(nodes);
+  const quarantined = toQuarantine(nodes);
+  const judging = { mayPutOut: mayPutOut && !massFailure, quarantined, timing, now };
   const verdicts = nodes.flatMap((node) => {
     const watch = watches.get(node.memberId);
-    return (watch && judge(node, watch, mayPutOut && !massFailure, timing, now)) ?? [];
+    return (watch && judge(node, watch, judging)) ?? [];
   });
-  return { state: { watches, massFailure, lastMs: now }, verdicts };
+  const restless = nodes.filter((node) => flaps(node) && !quarantined.has(node.memberId)).length;
+  return { state: { watches, massFailure, restless, lastMs: now }, verdicts };
 };
 
 /** When a node in quarantine may be up, on the monotonic clock, if it stays as it is; undefined while it is silent. */

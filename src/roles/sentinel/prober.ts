@@ -1,5 +1,6 @@
-// Asking members whether they are there: one probe at a time to each, at its own pace, so that one that hangs delays
-// nobody else's; and how long our own process stood still meanwhile.
+// Asking members whether they are there: each at its own pace, so that one that hangs delays nobody else's, and again
+// while an answer is waited for, so that a lost message is not taken for silence; and how long our own process stood
+// still meanwhile.
 // Conclusions are drawn in state.ts.
 import type { Roster } from '../../identity/roster.ts';
 import { isValidMember } from '../../identity/roster.ts';
@@ -30,7 +31,7 @@ export const membersToProbe = (
       isValidMember(roster, keyHash, role),
   );
 
-/** Probes each watched member once per interval, or as soon as the probe before has ended. */
+/** Probes each watched member once per interval, also while a few probes before are not answered yet. */
 export class Prober {
   readonly #context: RoleContext;
   readonly #timing: Timing;
@@ -53,20 +54,26 @@ export class Prober {
 
   async #follow(memberId: MemberId): Promise<void> {
     const { clock, stopping } = this.#context;
+    const underWay = new Set<Promise<void>>();
     this.#running.add(memberId);
     for (let address = this.#addresses.get(memberId); address !== undefined && !stopping.aborted; ) {
-      const sentMs = clock.monotonicMs();
-      // Waited for as long as the verdict takes: a late answer is an answer.
-      const failure = await probe(this.#context, memberId, address, this.#timing.downMaxMs);
-      const now = clock.monotonicMs();
-      if (stopping.aborted) break;
-      if (failure === undefined) this.#report({ kind: 'answered', memberId, tookMs: now - sentMs });
-      else this.#report({ kind: 'failed', memberId, failure });
-      const waitMs = Math.max(0, sentMs + limits.probeIntervalMs - now);
-      await clock.sleep(waitMs, { signal: stopping, unref: true }).catch(() => undefined);
+      const probing: Promise<void> = this.#probe(memberId, address).finally(() => underWay.delete(probing));
+      underWay.add(probing);
+      await clock.sleep(limits.probeIntervalMs, { signal: stopping, unref: true }).catch(() => undefined);
+      if (underWay.size >= limits.probesInFlight) await Promise.race(underWay);
       address = this.#addresses.get(memberId);
     }
     this.#running.delete(memberId);
+  }
+
+  async #probe(memberId: MemberId, address: string): Promise<void> {
+    const { clock, stopping } = this.#context;
+    const sentMs = clock.monotonicMs();
+    // Waited for as long as the verdict takes: a late answer is an answer.
+    const failure = await probe(this.#context, memberId, address, this.#timing.downMaxMs);
+    if (stopping.aborted) return;
+    if (failure === undefined) this.#report({ kind: 'answered', memberId, tookMs: clock.monotonicMs() - sentMs });
+    else this.#report({ kind: 'failed', memberId, failure });
   }
 }
 

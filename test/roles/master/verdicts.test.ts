@@ -228,4 +228,19 @@ describe('many nodes at once', () => {
     }
     assert.deepEqual(new Set(put), new Set(group(2, 2).map(({ memberId }) => memberId)));
   });
+
+  test('are not all quarantined when all flap: no more than may be gone, and the rest is an alarm', () => {
+    const flapping = { downs: limits.flapDownsMax } as const;
+    const sentenced = { ...flapping, state: 'quarantine', sentenced: true, ping: 'answered' } as const;
+    const step = (nodes: readonly Evidence[]) => {
+      const { state, verdicts } = stepVerdicts(noVerdicts, nodes, timings.local, true, 0);
+      return [verdicts.filter((verdict) => verdict.state === 'quarantine').length, state.restless];
+    };
+    assert.deepEqual(step(group(4, 4, flapping)), [1, 3]);
+    assert.deepEqual(step(group(8, 8, flapping)), [2, 6]);
+    assert.deepEqual(step([...group(2, 2, flapping), ...group(3, 3, sentenced)]), [0, 2]);
+    assert.deepEqual(step([...group(3, 8), node('x', flapping)]), [0, 1], 'many are gone');
+    assert.deepEqual(step([...group(1, 4), node('x', { ...flapping })]), [0, 1], 'one is gone');
+    assert.deepEqual(step([...group(0, 4), node('x', { ...dead, ...flapping })]), [1, 0]);
+  });
 });

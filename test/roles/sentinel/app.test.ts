@@ -143,6 +143,31 @@ test('nodes, gateways and masters are probed by member id, each once a second, n
   await stop();
 });
 
+test('a probe that is lost is not waited for: the next one tells that the member lives', async () => {
+  await sentinel.start();
+  await clock.advance(0);
+  manners.set(network.members.node.memberId, 'hangs');
+  await clock.advance(limits.probeIntervalMs);
+  manners.set(network.members.node.memberId, 'answers');
+  const states = new Set<MemberState | undefined>();
+  for (let passedMs = 0; passedMs < 2 * timing.downMaxMs; passedMs += 500) {
+    await clock.advance(500);
+    states.add(await stateOf(network.members.node));
+  }
+  assert.deepEqual([...states], ['up']);
+  await stop();
+});
+
+test('to a member that hangs only a few probes are under way at once', async () => {
+  manners.set(network.members.node.memberId, 'hangs');
+  await sentinel.start();
+  await clock.advance(timing.downMaxMs - 1);
+  const { memberId } = network.members.node;
+  const probes = calls.filter(({ to }) => 'memberId' in to.expect && to.expect.memberId === memberId);
+  assert.equal(probes.length, limits.probesInFlight);
+  await stop();
+});
+
 test('it is ready after its first round, and not while the list of members cannot be read', async () => {
   assert.notEqual(sentinel.notReady(), undefined);
   await sentinel.start();
@@ -314,7 +339,7 @@ test('one that hangs delays the probes of nobody else', async () => {
   const dials = (who: TestMember): number =>
     calls.filter(({ to, route }) => route === 'ping' && 'memberId' in to.expect && to.expect.memberId === who.memberId)
       .length;
-  assert.deepEqual([dials(node), dials(gateway)], [1, 5]);
+  assert.deepEqual([dials(node), dials(gateway)], [limits.probesInFlight, 5]);
   await stop();
 });
 
