@@ -87,6 +87,34 @@ test('a chunk that is gone, or lost its note, is asked of others, and the note c
   cluster.stopAll();
 });
 
+test('an altered note is asked of the other owners when it is met, and costs no index', async () => {
+  const { cluster, version, check } = await start('altered');
+  const [first = 0, second = 0] = await holders(cluster, version);
+  const good = await cluster.node(first).storage.getNote(version);
+  assert.ok(good);
+  for (const [at, place] of [
+    [first, 60],
+    [second, good.length - 1],
+  ] as const) {
+    cluster.stopNode(at);
+    await cluster.node(at).storage.replaceNote(
+      version,
+      good.map((byte, index) => (index === place ? byte ^ 1 : byte)),
+    );
+    await cluster.startNode(at);
+  }
+  await cluster.until(() => [first, second].every((at) => cluster.node(at).running?.notReady() === undefined));
+  for (const at of [first, second]) {
+    await check();
+    await cluster.until(
+      async () => Buffer.compare((await cluster.node(at).storage.getNote(version)) ?? good, good) === 0,
+    );
+  }
+  assert.ok(cluster.lines.every((line) => !line.includes('index-damaged')));
+  await check();
+  cluster.stopAll();
+});
+
 test('names that change move the answers with them, and a removed file is in none', async () => {
   const { cluster, session, check } = await start('names');
   await cluster.during(renameFile(session, { from: 'stars', to: 'other' }));

@@ -214,6 +214,53 @@ describe('notes come with chunks', () => {
   });
 });
 
+describe('an altered note', () => {
+  /** Turns a bit of a note that a running node keeps. */
+  const alter = async (cluster: MemoryCluster, at: number, version: VersionId, place: number): Promise<void> => {
+    const { storage } = cluster.node(at);
+    const good = await storage.getNote(version);
+    if (!good) throw new Error('there is no note');
+    await storage.replaceNote(
+      version,
+      good.map((byte, index) => (index === (place + good.length) % good.length ? byte ^ 1 : byte)),
+    );
+  };
+
+  const placed = async (nodes: number) => {
+    const { cluster } = await start(nodes, { nodes, settings: { copies: nodes, writeCopies: Math.min(nodes, 2) } });
+    const version = (await putFiles(cluster, 8)).find(isNoted);
+    if (version === undefined) throw new Error('no version has a note');
+    await cluster.clock.advance(1_000);
+    return { cluster, version, good: noteOf(cluster.keyring, cluster.networkId, version) };
+  };
+
+  test('is found by a scrub, wherever the bit turned, and taken from an owner that has a good one', async () => {
+    const { cluster, version, good } = await placed(3);
+    // Format, version, header, wrap, nonce, length, content.
+    const places = [0, 5, 17, 60, 128, 132, 150, 204, 230, -1];
+    for (const [count, place] of places.entries()) {
+      await alter(cluster, 0, version, place);
+      const { scrub } = hygieneOf(cluster, 0);
+      await cluster.during(scrub.pass());
+      assert.deepEqual([scrub.altered, scrub.repaired], [count + 1, count + 1], `byte ${place}`);
+      assert.deepEqual(await cluster.node(0).storage.getNote(version), good);
+    }
+    cluster.stopAll();
+  });
+
+  test('stays where no other owner has a good one, and is looked at again', async () => {
+    const { cluster, version, good } = await placed(2);
+    for (const at of [0, 1]) await alter(cluster, at, version, 200);
+    const { scrub } = hygieneOf(cluster, 0);
+    await cluster.during(scrub.pass());
+    assert.deepEqual([scrub.altered, scrub.repaired], [1, 0]);
+    await cluster.node(1).storage.replaceNote(version, good);
+    await cluster.during(scrub.pass());
+    assert.deepEqual([scrub.altered, scrub.repaired], [2, 1]);
+    cluster.stopAll();
+  });
+});
+
 describe('notes leave with the last chunk', () => {
   const settings = { copies: 2, writeCopies: 2 };
 

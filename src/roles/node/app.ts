@@ -160,7 +160,11 @@ const coreOf = async (context: RoleContext, dependencies: NodeDependencies) => {
     ...{ context, self, storage, memory, barrier, book, keys, soundness, throttle },
     incarnations: new WriteBarrier(),
     notes: new Notes({ context, self, storage, memory, keys, throttle, destination }),
-    copies: { report: () => undefined, verifiedMs: async ({ storedAtMs }) => storedAtMs },
+    copies: {
+      report: () => undefined,
+      reportNote: () => undefined,
+      verifiedMs: async ({ storedAtMs }) => storedAtMs,
+    },
     clockOffsetMs: 0,
     deletion: undefined,
     get servedHour() {

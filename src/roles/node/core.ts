@@ -19,6 +19,8 @@ import type { Throttle } from './throttle.ts';
 export interface CopyWatch {
   /** Returns at once. */
   report(address: ChunkAddress): void;
+  /** As `report`, for the note of a catalogue. */
+  reportNote(version: VersionId): void;
   verifiedMs(info: ChunkInfo): Promise<number>;
 }
 

@@ -4,8 +4,6 @@
 // leaves the list before it leaves the store, and enters it after its index is written.
 import { openIndexKey, indexKeyEpochOf, publicIndexKey, sealIndexKey, indexKeyBytes } from '../../crypto/index-keys.ts';
 import { equalBytes, sha256 } from '../../crypto/digest.ts';
-import { openNote, parseNote } from '../../crypto/note.ts';
-import { openWrap } from '../../crypto/wrap.ts';
 import { isOperaError, OperaError, toOperaError } from '../../errors/errors.ts';
 import type { VersionId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
@@ -17,6 +15,7 @@ import type { CatalogueKeys } from './index-build.ts';
 import type { IndexEngine } from './index-engine.ts';
 import type { Run } from './index-file.ts';
 import { LruMap } from './lru-map.ts';
+import { openNoteKeys } from './note-keys.ts';
 import { storedChunks } from './stored-chunks.ts';
 import { type StoreWatch, watchedStore } from './watched-store.ts';
 
@@ -63,6 +62,7 @@ export class Indexer {
       deleteChunks: forget,
       setAside: forgetOne,
       deleteNote: (version) => void this.#catalogues.delete(version as VersionId),
+      replaceNote: (version) => this.#keys.delete(version as VersionId),
     };
     const after: StoreWatch = {
       // What was built meanwhile goes as well.
@@ -86,19 +86,21 @@ export class Indexer {
     return this.#catalogues.has(version);
   }
 
-  /** Keys and columns of a catalogue; `not-found` when its note is not here. */
+  /** Keys and columns of a catalogue; `not-found` when its note is not here, `integrity` when it is altered. */
   async keysOf(version: VersionId): Promise<CatalogueKeys> {
     const known = this.#keys.get(version);
     if (known) return known;
-    const { storage, keys, context } = this.#attached;
+    const { storage, keys, context, copies } = this.#attached;
     const record = await storage.getNote(version);
     if (!record) throw new OperaError('not-found', 'the note of a catalogue is not here');
-    const note = parseNote(record);
-    const fileKey = openWrap(keys.keyring, context.networkId, version, note.wrap);
-    const content = openNote(fileKey, context.networkId, note);
-    const opened: CatalogueKeys = { version, fileKey, header: note.header, note: JSON.stringify(content) };
-    this.#keys.set(version, opened);
-    return opened;
+    try {
+      const opened = openNoteKeys(keys.keyring, context.networkId, version, record);
+      this.#keys.set(version, opened);
+      return opened;
+    } catch (error) {
+      if (isOperaError(error, 'integrity', 'wrong-network')) copies.reportNote(version);
+      throw error;
+    }
   }
 
   get engine(): IndexEngine {

@@ -128,6 +128,26 @@ export class Notes {
     return search;
   }
 
+  /**
+   * Puts a note that `isGood` in the place of the one kept, from any other owner of the version's chunks; true when
+   * there was one. The one kept stays otherwise: it is of no use, and takes no other's place.
+   */
+  async replace(version: VersionId, isGood: (record: Uint8Array) => boolean): Promise<boolean> {
+    const { storage, context } = this.#seams;
+    for (const owner of await this.#otherOwners(version)) {
+      const [note] = await this.#ask(owner, [version], context.stopping).catch((error: unknown) => {
+        if (isOperaError(error, 'aborted')) throw error;
+        context.log.debug('note-unread', { from: owner, version, ...errorFacts(error) });
+        return [];
+      });
+      if (!note || !isGood(note.record)) continue;
+      if (!(await storage.replaceNote(version, note.record))) return false;
+      this.#noteEpoch(note);
+      return true;
+    }
+    return false;
+  }
+
   /** Drops the notes of those versions of which no chunk is left. Chunks that are on their way keep theirs. */
   async forget(versions: Iterable<VersionId>): Promise<void> {
     for (const version of new Set(versions)) await this.#forget(version);
@@ -163,12 +183,17 @@ export class Notes {
 
   // ---- keeping
 
-  async #keep({ version, wrapEpoch, record }: SentNote): Promise<void> {
-    const { storage, keys } = this.#seams;
+  async #keep(note: SentNote): Promise<void> {
+    const { version, record } = note;
     if (this.#known.get(version) === true) return;
-    await storage.putNote(version, record);
+    await this.#seams.storage.putNote(version, record);
     this.#remember(version, true);
-    // Looked at when it is kept: a rotation that comes later finds it in the store.
+    this.#noteEpoch(note);
+  }
+
+  /** Looked at when it is kept: a rotation that comes later finds it in the store. */
+  #noteEpoch({ version, wrapEpoch }: SentNote): void {
+    const { keys } = this.#seams;
     if (keys.hasKeys && wrapEpoch < keys.keyring.newestEpoch) this.old.add(version);
   }
 
@@ -191,34 +216,39 @@ export class Notes {
 
   /** Keeps what the source has of these notes, and remembers of which there is none. */
   async #fetch(source: KeyHash, versions: readonly VersionId[], signal: AbortSignal): Promise<void> {
-    const { context, throttle, destination } = this.#seams;
     for (let at = 0; at < versions.length; ) {
       const asked = versions.slice(at, at + limits.ticketVersionsMax);
-      const { answer } = await context.transport
-        .call(destination(source), 'note.read', { versions: asked }, { signal })
-        .catch((error: unknown) => {
-          // An older program has no notes; it is asked again after it was replaced.
-          if (isOperaError(error, 'not-found')) return { answer: undefined };
-          throw error;
-        });
-      if (!answer) return;
-      const { notes, more = false } = answer;
-      const isPart = more && notes.length > 0 && notes.length < asked.length;
-      if (notes.length !== asked.length && !isPart) {
-        throw new OperaError('integrity', 'a node answered another question');
-      }
-      const found = notes.flatMap((record, place) => (record ? [this.#answered(record, asked[place])] : []));
-      await throttle.take(
+      const notes = await this.#ask(source, asked, signal);
+      if (notes.length === 0) return;
+      const found = notes.flatMap((note) => note ?? []);
+      await this.#seams.throttle.take(
         found.reduce((sum, { record }) => sum + record.length, 0),
         signal,
       );
       await Promise.all(found.map((note) => this.#keep(note)));
-      for (const [place, record] of notes.entries()) {
+      for (const [place, note] of notes.entries()) {
         const version = asked[place];
-        if (!record && version !== undefined) this.#remember(version, false);
+        if (!note && version !== undefined) this.#remember(version, false);
       }
       at += notes.length;
     }
+  }
+
+  /** The first of these notes, as many as fit an answer; undefined for those that the source has not. */
+  async #ask(source: KeyHash, asked: readonly VersionId[], signal: AbortSignal): Promise<(SentNote | undefined)[]> {
+    const { context, destination } = this.#seams;
+    const { answer } = await context.transport
+      .call(destination(source), 'note.read', { versions: [...asked] }, { signal })
+      .catch((error: unknown) => {
+        // An older program has no notes; it is asked again after it was replaced.
+        if (isOperaError(error, 'not-found')) return { answer: undefined };
+        throw error;
+      });
+    if (!answer) return [];
+    const { notes, more = false } = answer;
+    const isPart = more && notes.length > 0 && notes.length < asked.length;
+    if (notes.length !== asked.length && !isPart) throw new OperaError('integrity', 'a node answered another question');
+    return notes.map((record, place) => (record ? this.#answered(record, asked[place]) : undefined));
   }
 
   #answered(record: Uint8Array, asked: VersionId | undefined): SentNote {
@@ -228,15 +258,12 @@ export class Notes {
   }
 
   async #search(version: VersionId): Promise<boolean> {
-    const { memory, self, context } = this.#seams;
+    const { context } = this.#seams;
     return this.#during([version], async () => {
-      const held = await this.#firstChunks(version);
-      if (held.length === 0) return false;
       if (await this.get(version)) return true;
-      const newestFirst = memory.state.layouts.map(({ layout }) => layout).reverse();
-      const partitions = [partitionOf(version, 0), ...held.map(({ partition }) => partition)];
-      for (const owner of new Set(partitions.flatMap((partition) => readersOf(newestFirst, partition)))) {
-        if (owner === self) continue;
+      const owners = await this.#otherOwners(version);
+      if (owners.length === 0) return false;
+      for (const owner of owners) {
         try {
           await this.#fetch(owner, [version], context.stopping);
         } catch (error) {
@@ -249,6 +276,17 @@ export class Notes {
       if (this.#searchedMs.size > knownMax) this.#searchedMs.clear();
       return false;
     });
+  }
+
+  /** Who else should have a note, likeliest first: owners of some chunks that are here; nobody when there are none. */
+  async #otherOwners(version: VersionId): Promise<KeyHash[]> {
+    const { memory, self } = this.#seams;
+    const held = await this.#firstChunks(version);
+    if (held.length === 0) return [];
+    const newestFirst = memory.state.layouts.map(({ layout }) => layout).reverse();
+    const partitions = [partitionOf(version, 0), ...held.map(({ partition }) => partition)];
+    const owners = partitions.flatMap((partition) => readersOf(newestFirst, partition));
+    return [...new Set(owners)].filter((owner) => owner !== self);
   }
 
   // ---- chunks that come and go

@@ -1,7 +1,7 @@
 // Reading back what is stored, all of it, over and over at a bounded rate: disks lose bits that nobody reads. No key is
 // needed, because the hash of each sealed chunk stands beside it. An altered copy is set aside and fetched again from
 // another owner at once; readers that meet one report it here and are not kept waiting. Manifests are checked by their
-// signatures, the database itself by SQLite's own check. Kept: a cursor a page, and when a pass began, so that "last
+// signatures, notes of catalogues by opening them, the database itself by SQLite's own check. Kept: a cursor a page, and when a pass began, so that "last
 // verified" of any chunk is known without a note for each.
 import * as v from 'valibot';
 import { equalBytes, sha256 } from '../../crypto/digest.ts';
@@ -17,6 +17,7 @@ import { integer, milliseconds, parseWith } from '../../wire/schema.ts';
 import { destinationOfNode, type NodeCore } from './core.ts';
 import { fetchChunk } from './fetch-chunk.ts';
 import { openShown } from './manifest-facts.ts';
+import { openNoteKeys } from './note-keys.ts';
 import { manifestToStore } from './serve.ts';
 import { newestLayout } from './state.ts';
 
@@ -41,6 +42,7 @@ export class Scrub {
   readonly #faults: ScrubFaults;
   /** Altered copies that reads met, still to be looked at. */
   readonly #reported = new Map<string, ChunkAddress>();
+  readonly #reportedNotes = new Set<VersionId>();
   #cursor: Cursor = { partition: 0, passStartedMs: 0, passBeforeMs: 0 };
   #loaded = false;
   #savedMs = Number.NEGATIVE_INFINITY;
@@ -67,6 +69,11 @@ export class Scrub {
       const { version, index } = address;
       this.#reported.set(`${version}/${index}`, { version, index });
     }
+  }
+
+  /** The note of a catalogue did not open. */
+  reportNote(version: VersionId): void {
+    if (this.#reportedNotes.size < limits.batchEntriesMax) this.#reportedNotes.add(version);
   }
 
   /** When a chunk was last seen to be whole: read back, or written. */
@@ -127,6 +134,8 @@ export class Scrub {
     const started = partition === 0 ? clock.nowMs() : passStartedMs;
     const next = used.find((candidate) => candidate > partition);
     const ended = next === undefined;
+    // They are of no partition: a pass ends with them.
+    if (ended) await this.#notes();
     this.#cursor = ended
       ? { partition: 0, passStartedMs: 0, passBeforeMs: started }
       : { ...this.#cursor, partition: next, passStartedMs: started };
@@ -236,6 +245,48 @@ export class Scrub {
       const { version, index } = address;
       const [info] = await this.#core.storage.listVersion(version, index, index + 1);
       if (info) await this.#verify(info);
+    }
+    for (const version of this.#reportedNotes) {
+      this.#reportedNotes.delete(version);
+      await this.#verifyNote(version);
+    }
+  }
+
+  /** Reads back the notes of catalogues, all of them. */
+  async #notes(): Promise<void> {
+    const { storage, context } = this.#core;
+    for (let after: VersionId | undefined, more = true; more; ) {
+      const page = await storage.listNotes(after, limits.batchEntriesMax);
+      for (const version of page.items) {
+        context.stopping.throwIfAborted();
+        await this.#verifyNote(version);
+      }
+      after = page.next;
+      more = after !== undefined;
+    }
+  }
+
+  async #verifyNote(version: VersionId): Promise<void> {
+    const { throttle, context, notes } = this.#core;
+    const record = await notes.get(version);
+    await throttle.take(record?.length ?? 0, context.stopping);
+    if (!record || this.#faults.trusting || this.#isNote(version, record)) return;
+    this.altered++;
+    context.log.error('note-altered', { version });
+    if (await notes.replace(version, (other) => this.#isNote(version, other))) {
+      this.repaired++;
+      context.log.info('note-repaired', { version });
+    } else context.log.error('note-without-copy', { version });
+  }
+
+  /** False for a note that is altered; a key that is not held says nothing about it. */
+  #isNote(version: VersionId, record: Uint8Array): boolean {
+    const { keys, context } = this.#core;
+    try {
+      if (keys.hasKeys) openNoteKeys(keys.keyring, context.networkId, version, record);
+      return true;
+    } catch (error) {
+      return !isOperaError(error, 'integrity', 'wrong-network');
     }
   }
 
