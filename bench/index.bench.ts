@@ -96,5 +96,8 @@ for (const where of texts) {
     for (let turn = 0; turn < 100; turn++) planQuery(bindQuery(parseQuery({ where }), () => undefined));
   });
   const { access } = planQuery(bindQuery(parseQuery({ where }), () => undefined));
-  print(where, `${(ms * 10).toFixed(0)} µs, ${access.kind === 'codes' ? `${access.codes.length} codes` : access.kind}`);
+  print(
+    where,
+    `${(ms * 10).toFixed(0)} µs, ${access.kind === 'codes' ? `${access.ranges.length} ranges` : access.kind}`,
+  );
 }

@@ -1,16 +1,10 @@
-// Keys and tokens of a node's index over star systems (docs/formats.md, "Index of a node").
+// Keys of a node's index over star systems (docs/formats.md, "Index of a node").
 //
 //   index key : 32 random bytes per node and build; stored as 01 | epoch u32 | nonce 24 | AEAD(HKDF(network key,
 //               salt = network, "opera/index-key/v1", 32), key; aad network ‖ SPKI hash ‖ epoch) 48
-//   token     : the first 5 bytes of AES-256-ECB(index key, field u16 | kind u8 | level u8 | 0 u32 | code i64);
-//               a code that is a text is SHA-256("opera/name/v1" ‖ 00 ‖ text)[0..8)
 //   page      : AEAD(HKDF(index key, salt, "opera/index-page/v1" ‖ 00 ‖ network ‖ version ‖ chunk u32, 32), body;
 //               nonce = salt[0..16) ‖ kind u32 ‖ number u32), salt = 32 random bytes per chunk and build
 //   AEAD      : XChaCha20-Poly1305
-//
-// A token says which records may match and nothing else: equal codes of one node have equal tokens, no order is kept.
-import { createCipheriv, createHash } from 'node:crypto';
-import { OperaError } from '../errors/errors.ts';
 import { ByteReader, concatBytes, u8, u32, utf8 } from '../model/bytes.ts';
 import {
   type KeyHash,
@@ -68,48 +62,6 @@ const readRecord = (record: Uint8Array) => {
 export const openIndexKey = (keyring: Keyring, network: NetworkId, node: KeyHash, record: Uint8Array): Uint8Array => {
   const { epoch, nonce, sealed } = readRecord(record);
   return xchachaOpen(keyring.derivedKey(epoch, wrapLabel), nonce, sealed, aadOf(network, node, epoch));
-};
-
-/** What a token is made of: numbers of the field table (src/index/codes.ts). */
-export interface TokenCode {
-  readonly field: number;
-  readonly kind: number;
-  readonly level: number;
-  /** An integer in (−2^53, 2^53), or a text in its one spelling. */
-  readonly code: number | string;
-}
-
-const textLabel = utf8('opera/name/v1\0');
-const blockBytes = 16;
-const tokenBytes = 5;
-/** Tokens are below this. */
-export const tokenLimit = 2 ** (8 * tokenBytes);
-
-/** Tokens of many codes, in order: one pass of the cipher, 0.1 µs a number and 1.5 µs a text that is not there yet. */
-export const indexTokens = (key: Uint8Array, codes: readonly TokenCode[]): Float64Array => {
-  const blocks = Buffer.alloc(codes.length * blockBytes);
-  // A class of stars occurs again and again.
-  const hashes = new Map<string, Buffer>();
-  for (const [at, { field, kind, level, code }] of codes.entries()) {
-    const from = at * blockBytes;
-    blocks.writeUInt16BE(field, from);
-    blocks[from + 2] = kind;
-    blocks[from + 3] = level;
-    if (typeof code === 'string') {
-      const hash = hashes.get(code) ?? createHash('sha256').update(textLabel).update(code).digest();
-      hashes.set(code, hash);
-      hash.copy(blocks, from + 8, 0, 8);
-      continue;
-    }
-    if (!Number.isSafeInteger(code)) throw new OperaError('internal', 'a code of the index is no integer');
-    blocks.writeInt32BE(Math.floor(code / 2 ** 32), from + 8);
-    blocks.writeUInt32BE(((code % 2 ** 32) + 2 ** 32) % 2 ** 32, from + 12);
-  }
-  const cipher = createCipheriv('aes-256-ecb', key, null).setAutoPadding(false);
-  const sealed = cipher.update(blocks);
-  const tokens = new Float64Array(codes.length);
-  for (let at = 0; at < tokens.length; at++) tokens[at] = sealed.readUIntBE(at * blockBytes, tokenBytes);
-  return tokens;
 };
 
 /** Seals and opens the pages of one chunk's index. One object for one (index key, salt, chunk). */

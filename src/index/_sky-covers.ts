@@ -3,8 +3,8 @@
 // more than needed. Never too few: that is the promise, and the property the tests check.
 import { cellCentre, cellRadius, separation } from './_healpix.ts';
 
-/** Orders that records are indexed at: cells of 3.7°, 0.46° and 0.057°. */
-export const skyOrders: readonly number[] = [4, 7, 10];
+/** Records are indexed by their cell of this order, 0.014° wide: a larger cell is a range of these. */
+export const skyOrder = 12;
 
 /** Far above the rounding of an angle, far below the smallest cell. */
 const margin = 1e-8;
@@ -12,26 +12,34 @@ const margin = 1e-8;
 /** True when a circle of `radius` around the point may touch the region. */
 export type Touches = (ra: number, dec: number, radius: number) => boolean;
 
-export interface SkyCover {
-  readonly order: number;
-  readonly cells: readonly number[];
+/** Cells of `skyOrder`, both ends included. */
+export interface CellRange {
+  readonly from: number;
+  readonly to: number;
 }
 
-/** The cover of the finest indexed order with at most `most` cells; undefined when even the coarsest needs more. */
-export const coverSky = (touches: Touches, most: number): SkyCover | undefined => {
+/** Ranges of cells that hold the region: the cells of the finest order at which it takes at most `most` of them. */
+export const coverSky = (touches: Touches, most: number): readonly CellRange[] => {
   let cells = Array.from({ length: 12 }, (_, cell) => cell);
-  let best: SkyCover | undefined;
-  const finest = Math.max(...skyOrders);
-  for (let order = 0; order <= finest; order++) {
-    const radius = cellRadius(order) + margin;
+  let order = 0;
+  for (let next = 0; next <= skyOrder; next++) {
+    const radius = cellRadius(next) + margin;
     const candidates =
-      order === 0 ? cells : cells.flatMap((cell) => [4 * cell, 4 * cell + 1, 4 * cell + 2, 4 * cell + 3]);
-    cells = candidates.filter((cell) => touches(...cellCentre(order, cell), radius));
-    if (skyOrders.includes(order) && cells.length <= most) best = { order, cells };
-    // Cells of the next orders only grow in number; while none is indexed yet, four times as many may still shrink.
-    if (cells.length > 8 * most || (best && cells.length > most)) break;
+      next === 0 ? cells : cells.flatMap((cell) => [4 * cell, 4 * cell + 1, 4 * cell + 2, 4 * cell + 3]);
+    const touched = candidates.filter((cell) => touches(...cellCentre(next, cell), radius));
+    if (touched.length > most) break;
+    [cells, order] = [touched, next];
   }
-  return best;
+  const inside = 4 ** (skyOrder - order);
+  const ranges: CellRange[] = [];
+  // In ascending order: a cell's parts come one after another.
+  for (const cell of cells) {
+    const before = ranges.at(-1);
+    const range = { from: cell * inside, to: (cell + 1) * inside - 1 };
+    if (before && before.to + 1 === range.from) ranges[ranges.length - 1] = { from: before.from, to: range.to };
+    else ranges.push(range);
+  }
+  return ranges;
 };
 
 export const touchesCone =

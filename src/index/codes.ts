@@ -1,94 +1,93 @@
 // Index codes: what is stored of a record so that it can be found, and what a predicate asks for.
-// The promise: a record that a predicate accepts has at least one code of the predicate's cover. The other way round
-// nothing is promised: codes give candidates, the exact test runs on the record (matcher.ts). Keyed tokens and hashes
-// of texts ("opera/name/v1") are made from codes elsewhere.
+// The promise: a record that a predicate accepts has at least one code in the predicate's cover. The other way round
+// nothing is promised: codes give candidates, the exact test runs on the record (matcher.ts).
+//
+//   code, 48 bits : field 9 | kind 3 | value 36
+//
+// So the values of a field lie side by side in their order, and a range of values, a part of the sky or of space is a
+// few ranges of codes. Texts are hashed: no order is kept of them.
 import { limits } from '../model/limits.ts';
-import {
-  bucketFields,
-  bucketShare,
-  bucketsOf,
-  coarseBucket,
-  coarseLevel,
-  coverBuckets,
-  fineBucket,
-  fineLevel,
-} from './_buckets.ts';
+import { bucketFields, bucketShare, bucketsOf, bucketOf } from './_buckets.ts';
 import { skyCell } from './_healpix.ts';
-import { coverSky, skyOrders, type Touches, touchesBox, touchesCone } from './_sky-covers.ts';
-import { coverSphere, spaceCell, spaceLevels } from './_space-cells.ts';
+import { type CellRange, coverSky, skyOrder, type Touches, touchesBox, touchesCone } from './_sky-covers.ts';
+import { coverSphere, spaceCell } from './_space-cells.ts';
 import { type FieldName, fieldNames, fieldTable } from './fields.ts';
 import { normaliseSpectralType } from './spectral.ts';
 import type { StarSystem } from './star-system.ts';
 
-/** Numbers of kinds are stored in tokens (formats.md). */
-export const codeKinds = { equal: 1, bucket: 2, cell: 3, prefix: 4, name: 5 } as const;
+const codeKinds = { equal: 1, bucket: 2, cell: 3, prefix: 4, name: 5 } as const;
+type Kind = keyof typeof codeKinds;
 
-export interface Code {
-  /** Id of the field. */
-  readonly field: number;
-  readonly kind: (typeof codeKinds)[keyof typeof codeKinds];
-  /** bucket: 0 fine, 1 coarse; cell: order or log2 of the edge; prefix: length; else 0. */
-  readonly level: number;
-  /** An integer below 2^53, or a text that is hashed before it is stored. */
-  readonly code: number | string;
+/** An integer below 2^48. */
+export type Code = number;
+
+/** Codes from … to, both ends included. */
+export interface CodeRange {
+  readonly from: Code;
+  readonly to: Code;
 }
 
-/** Codes that hold every match, and a guess at the part of all records they stand for. */
+/** Codes that hold every match, ascending and apart, and a guess at the part of all records they stand for. */
 export interface Cover {
-  readonly codes: readonly Code[];
+  readonly ranges: readonly CodeRange[];
   readonly share: number;
 }
 
-/** As a key of maps and sets. */
-export const codeKey = ({ field, kind, level, code }: Code): string => `${field}/${kind}/${level}/${code}`;
+const valueLimit = 2 ** 36;
+const codeOf = (id: number, kind: Kind, value: number): Code => (id * 8 + codeKinds[kind]) * valueLimit + value;
+
+/** Id of the field that a code is of. */
+export const fieldOf = (code: Code): number => Math.floor(code / (8 * valueLimit));
+
+/** Ranges in ascending order, those that touch in one. */
+export const mergeRanges = (ranges: readonly CodeRange[]): CodeRange[] => {
+  const merged: CodeRange[] = [];
+  for (const range of [...ranges].sort((a, b) => a.from - b.from)) {
+    const before = merged.at(-1);
+    if (before && range.from <= before.to + 1) {
+      merged[merged.length - 1] = { from: before.from, to: Math.max(before.to, range.to) };
+    } else {
+      merged.push(range);
+    }
+  }
+  return merged;
+};
+
+/** Buckets are signed integers of 32 bits. */
+const bucketZero = 2 ** 31;
+
+/** FNV-1a over UTF-16 units and MurmurHash3's last mix: spreads well, and what collides only adds candidates. */
+const hashText = (text: string): number => {
+  let hash = 0x811c_9dc5;
+  for (let at = 0; at < text.length; at++) hash = Math.imul(hash ^ text.charCodeAt(at), 0x0100_0193);
+  hash = Math.imul(hash ^ (hash >>> 16), 0x85eb_ca6b);
+  hash = Math.imul(hash ^ (hash >>> 13), 0xc2b2_ae35);
+  return (hash ^ (hash >>> 16)) >>> 0;
+};
 
 const equalFields = fieldNames.filter((field) => fieldTable[field].index?.kind === 'equal');
 const prefixMax = fieldTable.spectral_type.index?.kind === 'prefix' ? fieldTable.spectral_type.index.lengthMax : 0;
 
-const skyCode = (level: number, code: number): Code => ({
-  field: fieldTable.sky.id,
-  kind: codeKinds.cell,
-  level,
-  code,
-});
-const spaceCode = (level: number, code: number): Code => ({
-  field: fieldTable.space.id,
-  kind: codeKinds.cell,
-  level,
-  code,
-});
-const nameCode = (key: string): Code => ({ field: fieldTable.name.id, kind: codeKinds.name, level: 0, code: key });
-const equalCode = (field: FieldName, value: string | boolean): Code => ({
-  field: fieldTable[field].id,
-  kind: codeKinds.equal,
-  level: 0,
-  code: typeof value === 'boolean' ? Number(value) : value,
-});
-const prefixCode = (prefix: string): Code => ({
-  field: fieldTable.spectral_type.id,
-  kind: codeKinds.prefix,
-  level: prefix.length,
-  code: prefix,
-});
+const nameCode = (key: string): Code => codeOf(fieldTable.name.id, 'name', hashText(key));
+const equalCode = (field: FieldName, value: string | boolean): Code =>
+  codeOf(fieldTable[field].id, 'equal', typeof value === 'boolean' ? Number(value) : hashText(value));
+const prefixCode = (prefix: string): Code => codeOf(fieldTable.spectral_type.id, 'prefix', hashText(prefix));
 
-/** Every code of a record, without repeats. */
+/** Every code of a record, without repeats but for texts that collide. */
 export const codesOf = ({ values, nameKeys }: StarSystem): Code[] => {
   const codes: Code[] = nameKeys.map(nameCode);
   const { ra, dec, x_pc: x, y_pc: y, z_pc: z, spectral_type: type } = values;
   if (typeof ra === 'number' && typeof dec === 'number') {
-    for (const order of skyOrders) codes.push(skyCode(order, skyCell(order, ra, dec)));
+    codes.push(codeOf(fieldTable.sky.id, 'cell', skyCell(skyOrder, ra, dec)));
   }
   if (typeof x === 'number' && typeof y === 'number' && typeof z === 'number') {
-    for (const level of spaceLevels) codes.push(spaceCode(level, spaceCell(level, x, y, z)));
+    codes.push(codeOf(fieldTable.space.id, 'cell', spaceCell(x, y, z)));
   }
   for (const field of bucketFields) {
     const value = values[field];
     const buckets = bucketsOf(field);
     if (typeof value !== 'number' || !buckets) continue;
-    const fine = fineBucket(buckets, value);
-    const { id } = fieldTable[field];
-    codes.push({ field: id, kind: codeKinds.bucket, level: fineLevel, code: fine });
-    codes.push({ field: id, kind: codeKinds.bucket, level: coarseLevel, code: coarseBucket(fine) });
+    codes.push(codeOf(fieldTable[field].id, 'bucket', bucketZero + bucketOf(buckets, value)));
   }
   for (const field of equalFields) {
     const value = values[field];
@@ -112,6 +111,8 @@ const shares = {
   flag: 0.01,
 } as const;
 
+const only = (code: Code): CodeRange[] => [{ from: code, to: code }];
+
 /** Records of `field` with exactly this value, in its one spelling; undefined when the field is not indexed so. */
 export const coverEqual = (field: FieldName, value: string | boolean): Cover | undefined => {
   if (fieldTable[field].index?.kind !== 'equal') return undefined;
@@ -127,46 +128,43 @@ export const coverEqual = (field: FieldName, value: string | boolean): Cover | u
             : value === false
               ? 1
               : shares.identifier;
-  return { codes: [equalCode(field, value)], share };
+  return { ranges: only(equalCode(field, value)), share };
 };
 
 /** Records one of whose names has this key. */
-export const coverName = (key: string): Cover => ({ codes: [nameCode(key)], share: shares.name });
+export const coverName = (key: string): Cover => ({ ranges: only(nameCode(key)), share: shares.name });
 
 /** Records whose spectral type begins so (normalised); a longer prefix is covered by its first letters. */
 export const coverPrefix = (prefix: string): Cover | undefined => {
   if (prefix === '') return undefined;
   const known = prefix.slice(0, prefixMax);
-  return { codes: [prefixCode(known)], share: 0.15 / 5 ** (known.length - 1) };
+  return { ranges: only(prefixCode(known)), share: 0.15 / 5 ** (known.length - 1) };
 };
 
-/** Records whose value lies in [low, high]; infinities leave an end open. Undefined when it takes too many. */
+/** Records whose value lies in [low, high]; infinities leave an end open. Undefined when the field has no buckets. */
 export const coverRange = (field: FieldName, low: number, high: number): Cover | undefined => {
   const buckets = bucketsOf(field);
   if (!buckets) return undefined;
-  if (low > high) return { codes: [], share: 0 };
-  const { id } = fieldTable[field];
-  const ranges = coverBuckets(buckets, low, high, limits.queryCodesMax);
-  return (
-    ranges && {
-      codes: ranges.map((range) => ({ field: id, kind: codeKinds.bucket, ...range })),
-      share: bucketShare(buckets, low, high),
-    }
-  );
+  if (low > high) return { ranges: [], share: 0 };
+  const border = (value: number): Code => codeOf(fieldTable[field].id, 'bucket', bucketZero + bucketOf(buckets, value));
+  return { ranges: [{ from: border(low), to: border(high) }], share: bucketShare(buckets, low, high) };
 };
 
-const coverRegion = (touches: Touches, share: number): Cover | undefined => {
-  const cover = coverSky(touches, limits.queryCodesMax);
-  return cover && { codes: cover.cells.map((cell) => skyCode(cover.order, cell)), share };
-};
+const rangesOf = (id: number, cells: readonly CellRange[]): CodeRange[] =>
+  cells.map(({ from, to }) => ({ from: codeOf(id, 'cell', from), to: codeOf(id, 'cell', to) }));
+
+const coverRegion = (touches: Touches, share: number): Cover => ({
+  ranges: rangesOf(fieldTable.sky.id, coverSky(touches, limits.queryCellsMax)),
+  share,
+});
 
 /** Records within `radius` degrees of a point. */
-export const coverCone = (ra: number, dec: number, radius: number): Cover | undefined =>
+export const coverCone = (ra: number, dec: number, radius: number): Cover =>
   coverRegion(touchesCone(ra, dec, radius), (1 - Math.cos((Math.min(radius, 180) * Math.PI) / 180)) / 2);
 
 /** Records in a box of right ascension (eastward, across 0° when `raFrom` > `raTo`) and declination. */
-export const coverBox = (raFrom: number, raTo: number, decFrom: number, decTo: number): Cover | undefined => {
-  if (decFrom > decTo) return { codes: [], share: 0 };
+export const coverBox = (raFrom: number, raTo: number, decFrom: number, decTo: number): Cover => {
+  if (decFrom > decTo) return { ranges: [], share: 0 };
   const width = raFrom <= raTo ? raTo - raFrom : raTo - raFrom + 360;
   const height = Math.sin((decTo * Math.PI) / 180) - Math.sin((decFrom * Math.PI) / 180);
   return coverRegion(touchesBox(raFrom, raTo, decFrom, decTo), ((width / 360) * height) / 2);
@@ -176,11 +174,7 @@ export const coverBox = (raFrom: number, raTo: number, decFrom: number, decTo: n
 const typicalRadius = 500;
 
 /** Records within `radius` pc of a point in space. */
-export const coverNear = (centre: readonly [number, number, number], radius: number): Cover | undefined => {
-  for (const level of spaceLevels) {
-    const cells = coverSphere(level, centre, radius, limits.queryCodesMax);
-    if (cells)
-      return { codes: cells.map((cell) => spaceCode(level, cell)), share: Math.min(1, (radius / typicalRadius) ** 3) };
-  }
-  return undefined;
-};
+export const coverNear = (centre: readonly [number, number, number], radius: number): Cover => ({
+  ranges: rangesOf(fieldTable.space.id, coverSphere(centre, radius, limits.queryCellsMax)),
+  share: Math.min(1, (radius / typicalRadius) ** 3),
+});

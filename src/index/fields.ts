@@ -1,5 +1,5 @@
 // The one table of star-system fields: number, name, unit, UCD, ranges, and how each is indexed.
-// Field ids are stored in index tokens and never used twice, not even when a field is given up. A value outside
+// Field ids are stored in index codes and never used twice, not even when a field is given up. A value outside
 // `valid` is impossible and keeps its record out of the index; outside `odd` it is kept and flagged. Ranges are wide on
 // purpose: real catalogues hold ages of 80 Gyr. UCDs are of the IVOA vocabulary UCD1+ 1.5.
 import type { Unit } from './units.ts';
@@ -11,7 +11,7 @@ export interface Range {
   readonly open?: boolean;
 }
 
-/** Buckets of a number; `fine` buckets make one coarse one. Widths are in the field's unit, or parts of a decade. */
+/** Buckets of a number. Widths are in the field's unit, or parts of a decade. */
 export interface BucketSpec {
   readonly kind: 'bucket';
   readonly scale: 'linear' | 'log';

@@ -2,8 +2,7 @@
 // The promise: every record that matches has one of the codes, or the plan is a scan. The remaining test is always the
 // whole question (matcher.ts), so a poor plan costs time and never a wrong answer.
 import {
-  type Code,
-  codeKey,
+  type CodeRange,
   coverBox,
   coverCone,
   coverEqual,
@@ -12,6 +11,8 @@ import {
   coverPrefix,
   coverRange,
   type Cover,
+  fieldOf,
+  mergeRanges,
 } from './codes.ts';
 import { bucketsOf } from './_buckets.ts';
 import { limits } from '../model/limits.ts';
@@ -22,8 +23,8 @@ import type { Centre, Query } from './query.ts';
 export type Access =
   /** Every record is read. */
   | { readonly kind: 'scan' }
-  /** Records with at least one of the codes. */
-  | { readonly kind: 'codes'; readonly codes: readonly Code[]; readonly share: number }
+  /** Records with at least one code in the ranges, which are ascending and apart. */
+  | { readonly kind: 'codes'; readonly ranges: readonly CodeRange[]; readonly share: number }
   /** No record can match. */
   | { readonly kind: 'nothing' };
 
@@ -38,7 +39,7 @@ export interface Plan {
 }
 
 /** Part of the records that a cover's codes stand for, when someone has counted; undefined keeps the guess. */
-export type EstimateShare = (codes: readonly Code[]) => number | undefined;
+export type EstimateShare = (ranges: readonly CodeRange[]) => number | undefined;
 
 const flipped: Readonly<Record<Operator, Operator>> = {
   '=': '!=',
@@ -120,7 +121,12 @@ const coverLeaf = (expression: Expression): Candidates => {
   }
 };
 
-const nothing: Cover = { codes: [], share: 0 };
+const nothing: Cover = { ranges: [], share: 0 };
+
+/** Ranges of codes that one question may take: more are no faster than reading everything. */
+const rangesMax = 4 * limits.queryCellsMax;
+
+const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 class Planner {
   readonly #estimate: EstimateShare;
@@ -137,12 +143,12 @@ class Planner {
   }
 
   #counted(cover: Candidates): Candidates {
-    return cover && { codes: cover.codes, share: this.#estimate(cover.codes) ?? cover.share };
+    return cover && { ranges: cover.ranges, share: this.#estimate(cover.ranges) ?? cover.share };
   }
 
   #note(what: string, cover: Candidates): Candidates {
     const found = cover
-      ? `${cover.codes.length} codes, about ${(cover.share * 100).toPrecision(2)} % of the records`
+      ? `${plural(cover.ranges.length, 'range')} of codes, about ${(cover.share * 100).toPrecision(2)} % of the records`
       : 'no index';
     this.notes.push(`${what}: ${found}`);
     return cover;
@@ -184,16 +190,16 @@ class Planner {
 
   /** All parts together, or nothing if one has no cover: its records could be anywhere. */
   #or(parts: readonly Expression[]): Candidates {
-    const codes = new Map<string, Code>();
+    const ranges: CodeRange[] = [];
     let share = 0;
     for (const part of parts) {
       const cover = this.cover(part);
       if (!cover) return undefined;
-      for (const code of cover.codes) codes.set(codeKey(code), code);
+      ranges.push(...cover.ranges);
       share += cover.share;
-      if (codes.size > limits.queryCodesMax * 4) return undefined;
+      if (ranges.length > rangesMax) return undefined;
     }
-    return { codes: [...codes.values()], share: Math.min(1, share) };
+    return { ranges: mergeRanges(ranges), share: Math.min(1, share) };
   }
 }
 
@@ -202,17 +208,18 @@ const shareMax = 0.5;
 
 const accessOf = (cover: Candidates): Access => {
   if (!cover) return { kind: 'scan' };
-  if (cover.codes.length === 0) return { kind: 'nothing' };
+  if (cover.ranges.length === 0) return { kind: 'nothing' };
   return cover.share > shareMax ? { kind: 'scan' } : { kind: 'codes', ...cover };
 };
 
 const describe = (access: Access): string => {
   if (access.kind === 'nothing') return 'nothing can match: no node is asked';
   if (access.kind === 'scan') return 'every record is read and tested';
-  const fields = new Set(
-    access.codes.map(({ field }) => Object.entries(fieldTable).find(([, { id }]) => id === field)?.[0]),
-  );
-  return `${access.codes.length} codes of ${[...fields].join(', ')} are looked up, then each candidate is tested`;
+  const ids = new Set(access.ranges.map(({ from }) => fieldOf(from)));
+  const fields = Object.entries(fieldTable).flatMap(([name, { id }]) => (ids.has(id) ? [name] : []));
+  const looked = access.ranges.length === 1 ? 'is' : 'are';
+  const ranges = `${plural(access.ranges.length, 'range')} of codes of ${fields.join(', ')}`;
+  return `${ranges} ${looked} looked up, then each candidate is tested`;
 };
 
 /** The plan of a query whose stars were looked up (bindQuery). */

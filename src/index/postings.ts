@@ -1,16 +1,15 @@
 // Which records of one chunk have a code: gathered while its records are read, written as sorted pages, and found again
-// by one search in a directory and one in a page. Pure: tokens come from outside (src/crypto/index-keys.ts), pages are
-// sealed and stored outside.
+// by a search in a directory and a walk over the pages of a range. Pure: pages are sealed and stored outside.
 //
-//   page      : postings in ascending order of token: token u40 | count − 1 u16 | ordinals u16 × count
-//   directory : the first token of each page, u40; pages hold 3,968 bytes, or one posting that is longer
+//   page      : postings in ascending order of code: code u48 | count − 1 u16 | ordinals u16 × count
+//   directory : the first code of each page, u48; pages hold 3,968 bytes, or one posting that is longer
 //   places    : 6 bytes a record: first byte in the chunk u24 | length u24 (0: the record is not in the index)
 import { OperaError } from '../errors/errors.ts';
 import { limits } from '../model/limits.ts';
-import type { Code } from './codes.ts';
+import type { Code, CodeRange } from './codes.ts';
 
-const tokenBytes = 5;
-const headBytes = tokenBytes + 2;
+const codeBytes = 6;
+const headBytes = codeBytes + 2;
 
 /** Records of one chunk have ordinals below this: they fit 16 bits. */
 export const ordinalLimit: number = limits.catalogueChunkRecordsMax;
@@ -23,105 +22,81 @@ export interface PostingPages {
   readonly pages: readonly Uint8Array[];
 }
 
-/** Tokens of codes, in order. */
-export type TokensOf = (codes: readonly Code[]) => Float64Array;
-
-/** Tokens are made for so many codes at once. */
-const codesPerPass = 8_192;
-
 /** Which half of a 64-bit integer holds its lower bits on this machine. */
 const low = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1 ? 0 : 1;
 const high = 1 - low;
 
+/** Pairs of a code and an ordinal that there is room for at first. */
+const pairsAtFirst = 16_384;
+
 /**
- * Gathers the codes of a chunk's records as token u40 | ordinal u16 in one integer each: two million of them, which a
- * full chunk may have, are 16 MB, and sorting numbers is ten times faster than comparing objects.
+ * Gathers the codes of a chunk's records as code u48 | ordinal u16 in one integer each: a million of them, which a full
+ * chunk may have, are 8 MB, and sorting numbers is ten times faster than comparing objects.
  */
 export class PostingsBuilder {
-  readonly #tokensOf: TokensOf;
-  #codes: Code[] = [];
-  #ordinals: number[] = [];
-  #pairs = new BigUint64Array(2 * codesPerPass);
+  #pairs = new Uint32Array(2 * pairsAtFirst);
   #count = 0;
-
-  constructor(tokensOf: TokensOf) {
-    this.#tokensOf = tokensOf;
-  }
 
   add(ordinal: number, codes: readonly Code[]): void {
     if (ordinal >= ordinalLimit) throw new OperaError('integrity', `a chunk has at most ${ordinalLimit} records`);
-    for (const code of codes) {
-      this.#codes.push(code);
-      this.#ordinals.push(ordinal);
+    if (2 * (this.#count + codes.length) > this.#pairs.length) {
+      const larger = new Uint32Array(2 * (this.#pairs.length + codes.length));
+      larger.set(this.#pairs);
+      this.#pairs = larger;
     }
-    if (this.#codes.length >= codesPerPass) this.#pass();
+    for (const code of codes) {
+      const pair = 2 * this.#count++;
+      this.#pairs[pair + high] = Math.floor(code / 2 ** 16);
+      this.#pairs[pair + low] = (code % 2 ** 16) * 2 ** 16 + ordinal;
+    }
   }
 
   /** Pages of everything that was added. */
   pages(): PostingPages {
-    this.#pass();
-    const pairs = this.#pairs.subarray(0, this.#count).sort();
-    const halves = new Uint32Array(pairs.buffer, pairs.byteOffset, 2 * pairs.length);
+    new BigUint64Array(this.#pairs.buffer, 0, this.#count).sort();
     const pages = new PagesWriter();
-    let token = -1;
+    let code = -1;
     let ordinals: number[] = [];
-    for (let at = 0; at < pairs.length; at++) {
-      const lower = halves[2 * at + low] ?? 0;
-      const next = (halves[2 * at + high] ?? 0) * 2 ** 16 + (lower >>> 16);
-      if (next !== token && ordinals.length > 0) {
-        pages.add(token, ordinals);
+    for (let at = 0; at < this.#count; at++) {
+      const lower = this.#pairs[2 * at + low] ?? 0;
+      const next = (this.#pairs[2 * at + high] ?? 0) * 2 ** 16 + (lower >>> 16);
+      if (next !== code && ordinals.length > 0) {
+        pages.add(code, ordinals);
         ordinals = [];
       }
-      token = next;
+      code = next;
       const ordinal = lower & 0xffff;
-      // Two codes of one record may have one token.
+      // Two texts of one record may have one code.
       if (ordinals.at(-1) !== ordinal) ordinals.push(ordinal);
     }
-    if (ordinals.length > 0) pages.add(token, ordinals);
+    if (ordinals.length > 0) pages.add(code, ordinals);
     return pages.end();
-  }
-
-  #pass(): void {
-    const tokens = this.#tokensOf(this.#codes);
-    if (this.#count + tokens.length > this.#pairs.length) {
-      const larger = new BigUint64Array(2 * this.#pairs.length + tokens.length);
-      larger.set(this.#pairs);
-      this.#pairs = larger;
-    }
-    const halves = new Uint32Array(this.#pairs.buffer);
-    for (const [at, token] of tokens.entries()) {
-      const pair = 2 * this.#count++;
-      halves[pair + high] = Math.floor(token / 2 ** 16);
-      halves[pair + low] = (token % 2 ** 16) * 2 ** 16 + (this.#ordinals[at] ?? 0);
-    }
-    this.#codes = [];
-    this.#ordinals = [];
   }
 }
 
-/** Fills pages with postings, which come in ascending order of token. */
+/** Fills pages with postings, which come in ascending order of code. */
 class PagesWriter {
   readonly #pages: Buffer[] = [];
   readonly #firsts: number[] = [];
   #page = Buffer.allocUnsafe(pageBytes);
   #used = 0;
 
-  add(token: number, ordinals: readonly number[]): void {
+  add(code: Code, ordinals: readonly number[]): void {
     const length = headBytes + 2 * ordinals.length;
     if (this.#used + length > pageBytes) this.#close();
-    if (this.#used === 0) this.#firsts.push(token);
+    if (this.#used === 0) this.#firsts.push(code);
     if (length > this.#page.length) this.#page = Buffer.allocUnsafe(length);
     const at = this.#used;
-    this.#page.writeUIntBE(token, at, tokenBytes);
-    this.#page.writeUInt16BE(ordinals.length - 1, at + tokenBytes);
+    this.#page.writeUIntBE(code, at, codeBytes);
+    this.#page.writeUInt16BE(ordinals.length - 1, at + codeBytes);
     for (const [place, ordinal] of ordinals.entries()) this.#page.writeUInt16BE(ordinal, at + headBytes + 2 * place);
     this.#used += length;
   }
 
   end(): PostingPages {
     this.#close();
-    const directory = Buffer.allocUnsafe(this.#firsts.length * tokenBytes);
-    for (const [at, first] of this.#firsts.entries()) directory.writeUIntBE(first, at * tokenBytes, tokenBytes);
+    const directory = Buffer.allocUnsafe(this.#firsts.length * codeBytes);
+    for (const [at, first] of this.#firsts.entries()) directory.writeUIntBE(first, at * codeBytes, codeBytes);
     return { directory, pages: this.#pages };
   }
 
@@ -131,38 +106,67 @@ class PagesWriter {
   }
 }
 
-/** The page that has `token` if any has it; undefined when it is below the first. */
-export const findPage = (directory: Uint8Array, token: number): number | undefined => {
-  const tokens = bufferOf(directory);
-  let low = -1;
-  let high = directory.length / tokenBytes - 1;
-  while (low < high) {
-    const middle = Math.ceil((low + high) / 2);
-    if (tokens.readUIntBE(middle * tokenBytes, tokenBytes) <= token) low = middle;
-    else high = middle - 1;
+/** The last page whose first code is not above `code`; 0 when all are. */
+const findPage = (directory: Buffer, code: Code): number => {
+  let lowest = 0;
+  let highest = directory.length / codeBytes - 1;
+  while (lowest < highest) {
+    const middle = Math.ceil((lowest + highest) / 2);
+    if (directory.readUIntBE(middle * codeBytes, codeBytes) <= code) lowest = middle;
+    else highest = middle - 1;
   }
-  return low < 0 ? undefined : low;
+  return lowest;
 };
 
-/** First byte of a token's ordinals in a page, and how many there are; undefined when the page has none. */
-const seek = (bytes: Buffer, token: number): { readonly at: number; readonly count: number } | undefined => {
-  for (let at = 0; at < bytes.length; ) {
-    const known = bytes.readUIntBE(at, tokenBytes);
-    const count = bytes.readUInt16BE(at + tokenBytes) + 1;
-    if (known >= token) return known === token ? { at: at + headBytes, count } : undefined;
-    at += headBytes + 2 * count;
+/** The postings of one chunk's pages. */
+export interface Postings {
+  readonly directory: Uint8Array;
+  /** The body of a page, opened. */
+  readonly page: (number: number) => Uint8Array;
+}
+
+/** Calls `visit` with each posting of the ranges: `count` ordinals of two bytes from `at` in a page. */
+const visitPostings = (
+  postings: Postings,
+  ranges: readonly CodeRange[],
+  visit: (page: Buffer, at: number, count: number) => void,
+): void => {
+  const directory = bufferOf(postings.directory);
+  const pages = directory.length / codeBytes;
+  let open: { readonly number: number; readonly body: Buffer } | undefined;
+  for (const { from, to } of ranges) {
+    for (let number = findPage(directory, from); number < pages; number++) {
+      if (directory.readUIntBE(number * codeBytes, codeBytes) > to) break;
+      if (open?.number !== number) open = { number, body: bufferOf(postings.page(number)) };
+      const { body } = open;
+      for (let at = 0; at < body.length; ) {
+        const code = body.readUIntBE(at, codeBytes);
+        if (code > to) break;
+        const count = body.readUInt16BE(at + codeBytes) + 1;
+        if (code >= from) visit(body, at + headBytes, count);
+        at += headBytes + 2 * count;
+      }
+    }
   }
-  return undefined;
 };
 
-/** How many records the token's posting names. */
-export const countPosting = (page: Uint8Array, token: number): number => seek(bufferOf(page), token)?.count ?? 0;
+/** How many ordinals the postings of the ranges have; a record with two of the codes counts twice. */
+export const countPostings = (postings: Postings, ranges: readonly CodeRange[]): number => {
+  let counted = 0;
+  visitPostings(postings, ranges, (_page, _at, count) => {
+    counted += count;
+  });
+  return counted;
+};
 
-/** Calls `found` with each ordinal of the token's posting. */
-export const readPosting = (page: Uint8Array, token: number, found: (ordinal: number) => void): void => {
-  const bytes = bufferOf(page);
-  const { at, count } = seek(bytes, token) ?? { at: 0, count: 0 };
-  for (let place = at; place < at + 2 * count; place += 2) found(bytes.readUInt16BE(place));
+/** Ordinals of the records with a code in the ranges, each once, ascending. */
+export const readPostings = (postings: Postings, ranges: readonly CodeRange[]): number[] => {
+  const found: number[] = [];
+  visitPostings(postings, ranges, (page, at, count) => {
+    for (let place = at; place < at + 2 * count; place += 2) found.push(page.readUInt16BE(place));
+  });
+  const ascending = Uint16Array.from(found).sort();
+  return [...ascending.filter((ordinal, at) => ordinal !== ascending[at - 1])];
 };
 
 const bufferOf = (bytes: Uint8Array): Buffer => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

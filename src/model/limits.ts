@@ -330,8 +330,8 @@ export const limits = {
   catalogueTextMax: 256,
   /** Names of one system: the longest list of SIMBAD has about 150, and each is an entry of the index. */
   catalogueNamesMax: 200,
-  /** Codes that one predicate asks a node for: 256 look-ups stay below 1 ms; half would make cones twice as coarse. */
-  queryCodesMax: 256,
+  /** Cells of sky or space that one predicate is covered with: half would make cones twice as coarse. */
+  queryCellsMax: 256,
   /** A put reads the records of smaller files itself, 40 ms at most: about what it takes to start a thread. */
   catalogueCheckInlineBytesMax: 512 * 1024,
   /** Faults of a put's records that its result carries; all of them go to a report. */

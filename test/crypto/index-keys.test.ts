@@ -1,17 +1,8 @@
-// Keys, tokens and pages of a node's index: fixed vectors, and what must not open.
+// Keys and pages of a node's index: fixed vectors, and what must not open.
 import assert from 'node:assert/strict';
-import { createCipheriv } from 'node:crypto';
 import { test } from 'node:test';
-import {
-  indexKeyEpochOf,
-  indexTokens,
-  openIndexKey,
-  PageSealer,
-  sealIndexKey,
-  tokenLimit,
-} from '../../src/crypto/index-keys.ts';
+import { indexKeyEpochOf, openIndexKey, PageSealer, sealIndexKey } from '../../src/crypto/index-keys.ts';
 import { createKeyring } from '../../src/crypto/keyring.ts';
-import { sha256 } from '../../src/crypto/digest.ts';
 import { keyHashFromBytes, networkIdFromBytes, versionIdFromBytes } from '../../src/model/ids.ts';
 import { SystemRandom } from '../../src/runtime/random.ts';
 
@@ -20,36 +11,6 @@ const key = new Uint8Array(32).map((_, at) => at);
 const network = networkIdFromBytes(new Uint8Array(16).fill(1));
 const version = versionIdFromBytes(new Uint8Array(16).fill(2));
 const node = keyHashFromBytes(new Uint8Array(32).fill(3));
-
-/** The layout of formats.md, written a second time. */
-const tokenByHand = (field: number, kind: number, level: number, code: bigint): number => {
-  const block = Buffer.alloc(16);
-  block.writeUInt16BE(field, 0);
-  block[2] = kind;
-  block[3] = level;
-  block.writeBigInt64BE(code, 8);
-  const cipher = createCipheriv('aes-256-ecb', key, null).setAutoPadding(false);
-  return cipher.update(block).readUIntBE(0, 5);
-};
-
-test('tokens are the first 40 bits of AES over field, kind, level and code', () => {
-  const numbers = [0, 1, -1, 2 ** 31, -(2 ** 31), 2 ** 32, -(2 ** 32) - 5, 2 ** 53 - 1, -(2 ** 53) + 1];
-  const tokens = indexTokens(
-    key,
-    numbers.map((code) => ({ field: 40, kind: 2, level: 1, code })),
-  );
-  assert.deepEqual(
-    [...tokens],
-    numbers.map((code) => tokenByHand(40, 2, 1, BigInt(code))),
-  );
-  assert.ok(tokens.every((token) => token < tokenLimit));
-});
-
-test('a text is a code by the first 8 bytes of its labelled hash', () => {
-  const hash = Buffer.from(sha256(Buffer.from('opera/name/v1\0alphacmä')));
-  const [token] = indexTokens(key, [{ field: 1, kind: 5, level: 0, code: 'alphacmä' }]);
-  assert.equal(token, tokenByHand(1, 5, 0, hash.readBigInt64BE(0)));
-});
 
 test('the index key opens with the network key of its epoch, for its node and network, and nothing altered', () => {
   const keyring = createKeyring(network, { epoch: 1, key: random.bytes(32) });

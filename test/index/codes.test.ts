@@ -3,13 +3,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { bucketFields, bucketsOf, coverBuckets, fineBucket } from '../../src/index/_buckets.ts';
+import { bucketFields, bucketOf, bucketsOf } from '../../src/index/_buckets.ts';
 import { cellRadius, separation, skyCell } from '../../src/index/_healpix.ts';
-import { coverSky, skyOrders, touchesBox, touchesCone } from '../../src/index/_sky-covers.ts';
-import { coverSphere, spaceCell, spaceLevels } from '../../src/index/_space-cells.ts';
+import { type CellRange, coverSky, skyOrder, touchesBox, touchesCone } from '../../src/index/_sky-covers.ts';
+import { coverSphere, spaceCell } from '../../src/index/_space-cells.ts';
 import {
   type Code,
-  codeKey,
+  type CodeRange,
   codesOf,
   coverBox,
   coverCone,
@@ -18,6 +18,8 @@ import {
   coverNear,
   coverPrefix,
   coverRange,
+  fieldOf,
+  mergeRanges,
 } from '../../src/index/codes.ts';
 import { fieldTable } from '../../src/index/fields.ts';
 import { limits } from '../../src/model/limits.ts';
@@ -33,9 +35,13 @@ const system = (values: StarSystem['values'], nameKeys: readonly string[] = []):
   planets: undefined,
 });
 
-const hits = (codes: readonly Code[], cover: readonly Code[]): boolean => {
-  const asked = new Set(cover.map(codeKey));
-  return codes.some((code) => asked.has(codeKey(code)));
+const hits = (codes: readonly Code[], cover: readonly CodeRange[]): boolean =>
+  codes.some((code) => cover.some(({ from, to }) => code >= from && code <= to));
+
+/** A cover of cells as codes.ts makes it. */
+const rangesOf = (field: 'sky' | 'space', cells: readonly CellRange[]): CodeRange[] => {
+  const base = (fieldTable[field].id * 8 + 3) * 2 ** 36;
+  return cells.map(({ from, to }) => ({ from: base + from, to: base + to }));
 };
 
 const ra = fc.oneof(
@@ -74,7 +80,7 @@ const coneProperty = (cover: typeof coverCone) =>
     const [pointRa, pointDec] = pointNear(ra0, dec0, angle, direction, fraction);
     if (separation(ra0, dec0, pointRa, pointDec) > angle) return;
     const found = cover(ra0, dec0, angle);
-    if (found) assert.ok(hits(codesOf(system({ ra: pointRa, dec: pointDec })), found.codes));
+    if (found) assert.ok(hits(codesOf(system({ ra: pointRa, dec: pointDec })), found.ranges));
   });
 
 test('every point within a cone has a code of its cover, at the poles and across 0° too', () => {
@@ -84,12 +90,7 @@ test('every point within a cone has a code of its cover, at the poles and across
 test('a cone cover that is a little too small is found out', () => {
   const broken = (ra0: number, dec0: number, angle: number): ReturnType<typeof coverCone> => {
     const found = coverSky((cellRa, cellDec, size) => touchesCone(ra0, dec0, angle)(cellRa, cellDec, size * 0.8), 256);
-    return (
-      found && {
-        share: 0,
-        codes: found.cells.map((code) => ({ field: fieldTable.sky.id, kind: 3, level: found.order, code })),
-      }
-    );
+    return { share: 0, ranges: rangesOf('sky', found) };
   };
   assert.equal(fc.check(coneProperty(broken), { numRuns: 3000, seed: 1 }).failed, true);
 });
@@ -102,14 +103,18 @@ test('a cone cover is not much larger than the cone, and not of many cells', () 
       [359.99, -89.9],
       [180, 41.8],
     ] as const) {
-      const found = coverSky(touchesCone(ra0, dec0, angle), limits.queryCodesMax);
-      assert.ok(found && found.cells.length > 0 && found.cells.length <= 256, `${angle}`);
-      const side = cellRadius(found.order);
-      assert.ok(found.cells.length <= 12 + 8 * (angle / side + 1) ** 2, `${angle}: ${found.cells.length}`);
-      assert.ok(found.order === Math.max(...skyOrders) || angle > side, `${angle} takes order ${found.order}`);
+      const found = coverSky(touchesCone(ra0, dec0, angle), limits.queryCellsMax);
+      assert.ok(found.length > 0 && found.length <= 256, `${angle}`);
+      const area = found.reduce((sum, { from, to }) => sum + to - from + 1, 0) / (12 * 4 ** skyOrder);
+      const cone = (1 - Math.cos((angle * Math.PI) / 180)) / 2;
+      const cell = cellRadius(skyOrder);
+      const rim = (1 + (3 * cell) / angle) ** 2;
+      assert.ok(area < cone * 2.2 * rim, `${angle}: ${(area / cone).toFixed(2)} times as large`);
+      for (const [at, { from }] of found.entries()) assert.ok(at === 0 || from > (found[at - 1]?.to ?? 0) + 1);
     }
   }
-  assert.equal(coverCone(0, 0, 120), undefined);
+  // As much of the sky as this is read in order.
+  assert.ok((coverCone(0, 0, 120).share ?? 0) > 0.5);
 });
 
 const boxProperty = (cover: typeof coverBox) =>
@@ -128,7 +133,7 @@ const boxProperty = (cover: typeof coverBox) =>
       const inside = from <= to ? pointRa >= from && pointRa <= to : pointRa >= from || pointRa <= to;
       if (!inside) return;
       const found = cover(from, to, low, high);
-      if (found) assert.ok(hits(codesOf(system({ ra: pointRa, dec: pointDec })), found.codes));
+      if (found) assert.ok(hits(codesOf(system({ ra: pointRa, dec: pointDec })), found.ranges));
     },
   );
 
@@ -146,7 +151,7 @@ test('small boxes anywhere are covered', () => {
       const found = coverBox(from, to, low, high);
       assert.ok(found);
       const inside = from <= to ? pointRa >= from && pointRa <= to : pointRa >= from || pointRa <= to;
-      if (inside) assert.ok(hits(codesOf(system({ ra: pointRa, dec: high })), found.codes));
+      if (inside) assert.ok(hits(codesOf(system({ ra: pointRa, dec: high })), found.ranges));
     }),
     { numRuns: 600 },
   );
@@ -155,12 +160,7 @@ test('small boxes anywhere are covered', () => {
 test('a box cover that forgets the seam is found out', () => {
   const broken = (from: number, to: number, low: number, high: number): ReturnType<typeof coverBox> => {
     const found = coverSky(touchesBox(Math.min(from, to), Math.max(from, to), low, high), 256);
-    return (
-      found && {
-        share: 0,
-        codes: found.cells.map((code) => ({ field: fieldTable.sky.id, kind: 3, level: found.order, code })),
-      }
-    );
+    return { share: 0, ranges: rangesOf('sky', found) };
   };
   assert.equal(fc.check(boxProperty(broken), { numRuns: 3000, seed: 1 }).failed, true);
 });
@@ -189,7 +189,7 @@ const sphereProperty = (cover: typeof coverNear) =>
       if (Math.hypot(point[0] - x, point[1] - y, point[2] - z) > reach) return;
       const found = cover([x, y, z], reach);
       const [x_pc, y_pc, z_pc] = point;
-      if (found) assert.ok(hits(codesOf(system({ x_pc, y_pc, z_pc })), found.codes));
+      if (found) assert.ok(hits(codesOf(system({ x_pc, y_pc, z_pc })), found.ranges));
     },
   );
 
@@ -199,17 +199,41 @@ test('every point within a sphere has a code of its cover, far out too', () => {
 
 test('a sphere cover without its rim is found out', () => {
   const broken = (centre: readonly [number, number, number], reach: number): ReturnType<typeof coverNear> => {
-    const found = coverSphere(5, centre, reach * 0.97, 2000);
-    return found && { share: 0, codes: found.map((code) => ({ field: fieldTable.space.id, kind: 3, level: 5, code })) };
+    return { share: 0, ranges: rangesOf('space', coverSphere(centre, reach * 0.97, 2000)) };
   };
   assert.equal(fc.check(sphereProperty(broken), { numRuns: 5000, seed: 1 }).failed, true);
 });
 
-test('ten light years around a star take few cells, and a cell has room for what it is for', () => {
-  const found = coverNear([2.3, -1.1, 0.4], 10 / 3.26156);
-  assert.ok(found && found.codes.length < 120 && found.codes[0]?.level === 1);
-  assert.equal(coverNear([0, 0, 0], 5000), undefined);
-  for (const level of spaceLevels) assert.ok(Number.isSafeInteger(spaceCell(level, 1e9, 1e9, 1e9)));
+test('ten light years around a star are few ranges of few cells, and a cell has room for what it is for', () => {
+  const found = coverSphere([2.3, -1.1, 0.4], 10 / 3.26156, limits.queryCellsMax);
+  const cells = found.reduce((sum, { from, to }) => sum + to - from + 1, 0);
+  assert.ok(found.length < 40 && cells < 100, `${found.length} ranges, ${cells} cells`);
+  assert.ok(coverNear([0, 0, 0], 5000).share > 0.5);
+  assert.equal(spaceCell(1e9, 1e9, 1e9), 2 ** 36 - 1);
+  assert.equal(spaceCell(-1e9, -1e9, -1e9), 0);
+});
+
+test('neighbours in space have neighbouring cells: each octant is one range', () => {
+  const corner = spaceCell(0, 0, 0);
+  const found = new Set<number>();
+  for (const x of [0, 2, 4, 6])
+    for (const y of [0, 2, 4, 6]) for (const z of [0, 2, 4, 6]) found.add(spaceCell(x, y, z));
+  assert.deepEqual(
+    [...found].sort((a, b) => a - b),
+    Array.from({ length: 64 }, (_, at) => corner + at),
+  );
+});
+
+test('ranges that touch or overlap become one', () => {
+  const range = fc.tuple(fc.integer({ min: 0, max: 60 }), fc.integer({ min: 0, max: 8 }));
+  fc.assert(
+    fc.property(fc.array(range, { maxLength: 12 }), (pairs) => {
+      const ranges = pairs.map(([from, length]) => ({ from, to: from + length }));
+      const merged = mergeRanges(ranges);
+      for (let code = 0; code < 80; code++) assert.equal(hits([code], merged), hits([code], ranges));
+      for (const [at, { from }] of merged.entries()) assert.ok(at === 0 || from > (merged[at - 1]?.to ?? 0) + 1);
+    }),
+  );
 });
 
 const numberField = fc.constantFrom(...bucketFields);
@@ -242,7 +266,7 @@ test('every value of a range has a bucket of its cover, at borders and beyond th
           open & 2 ? Number.POSITIVE_INFINITY : high,
         );
         if (found)
-          assert.ok(hits(codesOf(system({ [field]: value })), found.codes), `${field} ${low} ${value} ${high}`);
+          assert.ok(hits(codesOf(system({ [field]: value })), found.ranges), `${field} ${low} ${value} ${high}`);
       },
     ),
     { numRuns: 4000 },
@@ -255,21 +279,20 @@ test('buckets are monotone, and a range is covered without the rest of the field
     assert.ok(buckets);
     let last = Number.NEGATIVE_INFINITY;
     for (let step = 0; step <= 1000; step++) {
-      const fine = fineBucket(buckets, buckets.min + ((buckets.max - buckets.min) * step) / 1000);
-      assert.ok(fine >= last, field);
-      last = fine;
+      const bucket = bucketOf(buckets, buckets.min + ((buckets.max - buckets.min) * step) / 1000);
+      assert.ok(bucket >= last && Math.abs(bucket) < 2 ** 31, field);
+      last = bucket;
     }
-    // Open at both ends is everything: few coarse buckets, or no cover at all.
-    const all = coverBuckets(buckets, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY, limits.queryCodesMax);
-    assert.ok(all && all.length <= 256, field);
+    const all = coverRange(field, Number.NEGATIVE_INFINITY, Number.POSITIVE_INFINITY);
+    assert.ok(all && all.share > 0.5, field);
   }
   const mags = coverRange('mag_v', 4, 6);
   assert.deepEqual(
-    mags?.codes.map(({ level, code }) => `${level}:${code}`),
-    ['0:16', '0:17', '0:18', '0:19', '0:20', '0:21', '0:22', '0:23', '0:24'],
+    mags?.ranges.map(({ from, to }) => to - from),
+    [8],
   );
-  assert.ok(!hits(codesOf(system({ mag_v: 6.3 })), mags?.codes ?? []));
-  assert.deepEqual(coverRange('mag_v', 6, 4)?.codes, []);
+  assert.ok(!hits(codesOf(system({ mag_v: 6.3 })), mags?.ranges ?? []));
+  assert.deepEqual(coverRange('mag_v', 6, 4)?.ranges, []);
 });
 
 test('equal values, names and prefixes are found by their codes, and others are not', () => {
@@ -288,7 +311,7 @@ test('equal values, names and prefixes are found by their codes, and others are 
     coverPrefix('A0'),
     coverPrefix('A0MA1V'),
   ]) {
-    assert.ok(cover && hits(codes, cover.codes));
+    assert.ok(cover && hits(codes, cover.ranges));
   }
   for (const cover of [
     coverEqual('hd', '32349'),
@@ -297,25 +320,24 @@ test('equal values, names and prefixes are found by their codes, and others are 
     coverName('siriu'),
     coverPrefix('K'),
   ]) {
-    assert.ok(cover && !hits(codes, cover.codes));
+    assert.ok(cover && !hits(codes, cover.ranges));
   }
   assert.deepEqual([coverEqual('mag_v', '1'), coverPrefix('')], [undefined, undefined]);
 });
 
 test('an absent value has no code, and no code comes twice', () => {
   assert.deepEqual(codesOf(system({})), []);
-  assert.deepEqual(
-    codesOf(system({ ra: 1 })).map(({ field }) => field),
-    [fieldTable.ra.id, fieldTable.ra.id],
-  );
+  assert.deepEqual(codesOf(system({ ra: 1 })).map(fieldOf), [fieldTable.ra.id]);
   const codes = codesOf(
     system({ ra: 1, dec: 2, x_pc: 1, y_pc: 2, z_pc: 3, mag_v: 4, spectral_type: 'G2V', class: 'G' }, ['a', 'b']),
-  ).map(codeKey);
+  );
   assert.equal(new Set(codes).size, codes.length);
-  assert.equal(skyCell(10, 1, 2) < 12 * 4 ** 10, true);
+  assert.ok(codes.every((code) => Number.isSafeInteger(code) && code >= 0 && code < 2 ** 48));
+  assert.ok(Object.values(fieldTable).every(({ id }) => id < 512));
+  assert.equal(skyCell(skyOrder, 1, 2) < 12 * 4 ** skyOrder, true);
 });
 
-test('the codes of a record never change: tokens of stored indexes are made from them', () => {
+test('the codes of a record never change while the format of the index stays: stored indexes hold them', () => {
   const star = system(
     {
       ra: 101.287155,
@@ -330,14 +352,12 @@ test('the codes of a record never change: tokens of stored indexes are made from
     },
     ['sirius', 'alfcma'],
   );
+  const shown = codesOf(star).map((code) => `${fieldOf(code)}/${Math.floor(code / 2 ** 36) % 8}/${code % 2 ** 36}`);
   assert.deepEqual(
-    codesOf(star).map(codeKey),
+    shown,
     (
-      '1/5/0/sirius 1/5/0/alfcma 100/3/4/1308 ' +
-      '100/3/7/83760 100/3/10/5360653 101/3/1/1125891317104639 101/3/3/1125891316973567 ' +
-      '101/3/5/1125891316973567 101/3/7/1125891316973567 101/3/9/1125891316973567 ' +
-      '20/2/0/202 20/2/1/12 21/2/0/-67 21/2/1/-5 ' +
-      '40/2/0/-6 40/2/1/-1 81/2/0/0 81/2/1/0 2/1/0/32349 60/4/1/A 60/4/2/A0 60/4/3/A0M'
+      '1/5/2011037976 1/5/3020465457 100/3/85770460 101/3/23315536751 20/2/2147483850 21/2/2147483581 ' +
+      '40/2/2147483642 81/2/2147483648 2/1/2131339480 60/4/1294499476 60/4/3281300829 60/4/393848015'
     ).split(' '),
   );
 });

@@ -1,62 +1,89 @@
-// Postings and places: what was gathered is found again, whatever the tokens and however pages fall.
+// Postings and places: what was gathered is found again, whatever the codes and however pages fall.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import type { Code } from '../../src/index/codes.ts';
 import {
-  countPosting,
+  countPostings,
   encodePlaces,
-  findPage,
   ordinalLimit,
   placesPerPage,
   type PostingPages,
   PostingsBuilder,
   readPlace,
-  readPosting,
+  readPostings,
 } from '../../src/index/postings.ts';
 
-const code = (number: number) => ({ field: 40, kind: 2, level: 0, code: number }) as const;
+const postingsOf = ({ directory, pages }: PostingPages) => ({
+  directory,
+  page: (number: number) => pages[number] ?? assert.fail(`there is no page ${number}`),
+});
 
-const tokensBy = (tokenOf: (number: number) => number) => (codes: readonly Code[]) =>
-  Float64Array.from(codes, ({ code: number }) => tokenOf(Number(number)));
-
-const ordinalsOf = ({ directory, pages }: PostingPages, token: number): number[] => {
-  const found: number[] = [];
-  const page = findPage(directory, token);
-  if (page === undefined) return found;
-  readPosting(pages[page] ?? new Uint8Array(), token, (ordinal) => found.push(ordinal));
-  assert.equal(countPosting(pages[page] ?? new Uint8Array(), token), found.length);
-  return found;
-};
-
-test('every token finds its records and no others, also where tokens collide or are at the ends', () => {
-  const tokens = fc.integer({ min: 0, max: 40 }).map((n) => (n === 40 ? 2 ** 40 - 1 : n * 7));
-  const records = fc.array(fc.uniqueArray(fc.integer({ min: 0, max: 200 }), { maxLength: 12 }), { maxLength: 300 });
+test('every range finds the records with a code in it and no others, across pages and at the ends', () => {
+  const last = 2 ** 48 - 1;
+  const code = fc.oneof(
+    fc.integer({ min: 0, max: 40 }),
+    fc.integer({ min: 2 ** 16 - 20, max: 2 ** 16 + 20 }),
+    fc.integer({ min: 2 ** 47 - 20, max: 2 ** 47 + 20 }),
+    fc.constantFrom(last, last - 1),
+  );
+  const records = fc.array(fc.uniqueArray(code, { maxLength: 12 }), { maxLength: 300 });
+  const ranges = fc
+    .uniqueArray(code, { maxLength: 8, minLength: 2 })
+    .map((ends) => [...ends].sort((a, b) => a - b))
+    .map((ends) => ends.flatMap((from, at) => (at % 2 === 0 ? [{ from, to: ends[at + 1] ?? from }] : [])));
   fc.assert(
-    fc.property(records, fc.array(tokens, { minLength: 201, maxLength: 201 }), (codes, tokenOf) => {
-      const builder = new PostingsBuilder(tokensBy((number) => tokenOf[number] ?? 0));
-      for (const [ordinal, numbers] of codes.entries()) builder.add(ordinal, numbers.map(code));
-      const pages = builder.pages();
-      for (const token of [...new Set(tokenOf), 3, 2 ** 39]) {
-        const wanted = codes.flatMap((numbers, ordinal) =>
-          numbers.some((n) => tokenOf[n] === token) ? [ordinal] : [],
-        );
-        assert.deepEqual(ordinalsOf(pages, token), wanted);
-      }
+    fc.property(records, ranges, (codes, asked) => {
+      const builder = new PostingsBuilder();
+      for (const [ordinal, numbers] of codes.entries()) builder.add(ordinal, numbers);
+      const postings = postingsOf(builder.pages());
+      const isAsked = (number: number): boolean => asked.some(({ from, to }) => number >= from && number <= to);
+      const wanted = codes.flatMap((numbers, ordinal) => (numbers.some(isAsked) ? [ordinal] : []));
+      assert.deepEqual(readPostings(postings, asked), wanted);
+      assert.equal(
+        countPostings(postings, asked),
+        codes.reduce((sum, numbers) => sum + numbers.filter(isAsked).length, 0),
+      );
     }),
-    { numRuns: 100 },
+    { numRuns: 200 },
   );
 });
 
 test('pages are about four thousand bytes, but for one posting that is longer', () => {
-  const builder = new PostingsBuilder(tokensBy((number) => (number < 0 ? 5 : (number + 1) * 1000)));
-  for (let ordinal = 0; ordinal < ordinalLimit; ordinal++) builder.add(ordinal, [code(-1), code(ordinal)]);
+  const builder = new PostingsBuilder();
+  for (let ordinal = 0; ordinal < ordinalLimit; ordinal++) builder.add(ordinal, [5, (ordinal + 1) * 1000]);
   const pages = builder.pages();
-  assert.equal(ordinalsOf(pages, 5).length, ordinalLimit);
-  assert.deepEqual(ordinalsOf(pages, 77_000), [76]);
+  const postings = postingsOf(pages);
+  const find = (from: number, to: number): number[] => readPostings(postings, [{ from, to }]);
+  assert.equal(find(5, 5).length, ordinalLimit);
+  assert.deepEqual(find(77_000, 77_000), [76]);
+  assert.deepEqual(find(77_001, 77_999), []);
+  assert.equal(find(0, 2 ** 48 - 1).length, ordinalLimit);
+  assert.equal(find(1_000_000, 2_000_000).length, 1001);
   const long = pages.pages.filter(({ length }) => length > 3_968);
   assert.equal(long.length, 1);
-  assert.throws(() => builder.add(ordinalLimit, [code(1)]), { code: 'integrity' });
+  assert.throws(() => builder.add(ordinalLimit, [1]), { code: 'integrity' });
+});
+
+test('a range opens only the pages that it lies in', () => {
+  const builder = new PostingsBuilder();
+  for (let ordinal = 0; ordinal < 20_000; ordinal++) builder.add(ordinal, [ordinal * 10]);
+  const { directory, pages } = builder.pages();
+  const opened = new Set<number>();
+  const page = (number: number): Uint8Array => {
+    opened.add(number);
+    return pages[number] ?? assert.fail();
+  };
+  const ranges = [
+    { from: 50_000, to: 50_990 },
+    { from: 51_000, to: 51_500 },
+  ];
+  assert.equal(readPostings({ directory, page }, ranges).length, 151);
+  assert.ok(opened.size <= 2, `${opened.size} of ${pages.length} pages`);
+});
+
+test('a chunk without codes has no pages, and nothing is found', () => {
+  const postings = postingsOf(new PostingsBuilder().pages());
+  assert.deepEqual(readPostings(postings, [{ from: 0, to: 2 ** 48 - 1 }]), []);
 });
 
 test('places come back by ordinal; records that are not in the index have none', () => {

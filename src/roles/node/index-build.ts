@@ -1,7 +1,7 @@
 // Making the index of one chunk: opens it, reads its records, gathers their codes and places, and seals what the index
 // keeps. Pure but for the random salt: the same chunk gives the same postings under the same index key.
 import { isOperaError } from '../../errors/errors.ts';
-import { indexSaltBytes, indexTokens, PageSealer } from '../../crypto/index-keys.ts';
+import { indexSaltBytes, PageSealer } from '../../crypto/index-keys.ts';
 import { deriveFileKeys, type FileKeys, openChunk } from '../../crypto/sealing.ts';
 import { parseNote } from '../../index/catalogue.ts';
 import { codesOf } from '../../index/codes.ts';
@@ -79,7 +79,7 @@ export const buildRun = (
   { network, indexKey, mode, random }: BuildOptions,
 ): RunContent => {
   const { plaintext, last } = openEither(catalogue.keys, chunk, sealed);
-  const builder = new PostingsBuilder((codes) => indexTokens(indexKey, codes));
+  const builder = new PostingsBuilder();
   const summary = new Summary();
   const places: (Place | undefined)[] = [];
   const systems = new Map<number, StarSystem>();

@@ -17,7 +17,7 @@ export type IndexMode = 'sealed' | 'plain';
 
 /** "OPRI" in ASCII. */
 export const indexApplicationId = 0x4f_50_52_49;
-const formatVersion = 1;
+const formatVersion = 2;
 
 export const pageKinds = { postings: 0, places: 1 } as const;
 export type PageKind = keyof typeof pageKinds;

@@ -2,30 +2,22 @@
 // records themselves, and what the answer gathers. Needs sealed bytes of chunks from outside, a batch at a time, so
 // that other queries get their turn and memory stays bounded.
 // Invariant: a chunk counts wholly or not at all. Whatever does not open, or is not there, leaves its chunk out.
-import { indexTokens, type PageSealer } from '../../crypto/index-keys.ts';
+import type { PageSealer } from '../../crypto/index-keys.ts';
 import { segmentBytes, sealedSegmentBytes, sealedLength } from '../../crypto/geometry.ts';
 import { openSegments } from '../../crypto/sealing.ts';
-import { isOperaError } from '../../errors/errors.ts';
+import { isOperaError, OperaError } from '../../errors/errors.ts';
 import { type Answer, Gathering, mergeAnswers, noAnswer } from '../../index/aggregate.ts';
-import type { Code } from '../../index/codes.ts';
+import type { CodeRange } from '../../index/codes.ts';
 import { matches } from '../../index/matcher.ts';
 import { parseRecord } from '../../index/parse-records.ts';
 import { planQuery } from '../../index/plan.ts';
-import {
-  countPosting,
-  findPage,
-  ordinalLimit,
-  type Place,
-  placesPerPage,
-  readPlace,
-  readPosting,
-} from '../../index/postings.ts';
+import { countPostings, type Place, placesPerPage, readPlace, readPostings } from '../../index/postings.ts';
 import type { Query } from '../../index/query.ts';
 import { answerFromSummary } from '../../index/summary.ts';
 import type { VersionId } from '../../model/ids.ts';
 import type { Catalogue, RunFacts } from './index-build.ts';
 import type { PageKind } from './index-file.ts';
-import type { SegmentCache } from './segment-cache.ts';
+import { readSpan, type SegmentCache, segmentKey } from './segment-cache.ts';
 
 /** Bytes [from, to) of a sealed chunk. */
 export interface Need {
@@ -60,7 +52,6 @@ export interface RunReader {
 }
 
 export interface SearchSeams {
-  readonly indexKey: Uint8Array;
   readonly cache: SegmentCache;
   readonly run: (asked: AskedChunk) => RunReader | undefined;
   readonly catalogue: (version: VersionId) => Catalogue;
@@ -80,11 +71,20 @@ interface Part {
   readonly isLast: boolean;
 }
 
-/** A batch of segments is at most so much work at once: 8 segments are 0.5 MiB, some thousand records, 50 ms. */
-const segmentsPerBatch = 8;
+/**
+ * A batch is at most so much work and so much memory at once: 4,000 records take 50 ms, 32 segments are 2 MiB. Few
+ * candidates far apart are fetched together: each batch is a way to the store and back.
+ */
+const recordsPerBatch = 4_000;
+const segmentsPerBatch = 32;
 
 /** Chunks in which codes are counted, to choose between them. */
 const chunksSampled = 2;
+
+const postingsOf = (run: RunReader) => ({
+  directory: run.directory,
+  page: (number: number) => run.page('postings', number),
+});
 
 const segmentsOf = ({ start, end }: Place): readonly [number, number] => [
   Math.floor(start / segmentBytes),
@@ -98,7 +98,8 @@ const partsOf = (position: number, candidates: readonly Candidate[]): Part[] => 
   let segments = new Set<number>();
   for (const candidate of candidates) {
     const [first, last] = segmentsOf(candidate);
-    if (segments.size > 0 && !segments.has(last) && segments.size + (last - first) >= segmentsPerBatch) {
+    const isFull = !segments.has(last) && segments.size + (last - first) >= segmentsPerBatch;
+    if (current.length > 0 && (isFull || current.length >= recordsPerBatch)) {
       parts.push({ position, candidates: current, segments: [...segments], isLast: false });
       current = [];
       segments = new Set();
@@ -117,7 +118,7 @@ export class Search {
   readonly #vouched: number[] = [];
   readonly #lost = new Set<number>();
   readonly #access: SearchResult['access'];
-  readonly #tokens: Float64Array;
+  readonly #ranges: readonly CodeRange[];
   /** Positions of chunks that were not looked up yet, the next one last. */
   readonly #todo: number[];
   #parts: Part[] = [];
@@ -128,6 +129,8 @@ export class Search {
   #candidates = 0;
   #summed = false;
   #records = 0;
+  /** Opened segments of the batch. */
+  readonly #segments = new Map<string, Uint8Array>();
   /** What the last call of `next` asked for, with the part of the chunk that each belongs to. */
   #batch: readonly Part[] = [];
   #needs: readonly (Need & { readonly first: number; readonly position: number })[] = [];
@@ -137,9 +140,9 @@ export class Search {
     this.#chunks = chunks;
     this.#seams = seams;
     this.#gathering = new Gathering(query);
-    const { access } = planQuery(query, (codes) => this.#shareOf(codes));
+    const { access } = planQuery(query, (ranges) => this.#shareOf(ranges));
     this.#access = access.kind;
-    this.#tokens = indexTokens(seams.indexKey, access.kind === 'codes' ? access.codes : []);
+    this.#ranges = access.kind === 'codes' ? access.ranges : [];
     this.#todo = [...chunks.keys()].reverse();
   }
 
@@ -170,19 +173,15 @@ export class Search {
     };
   }
 
-  /** Part of the records that have one of the codes, counted in a few chunks; a record may count more than once. */
-  #shareOf(codes: readonly Code[]): number | undefined {
-    const tokens = indexTokens(this.#seams.indexKey, codes);
+  /** Part of the records with a code in the ranges, counted in a few chunks; a record may count more than once. */
+  #shareOf(ranges: readonly CodeRange[]): number | undefined {
     let [counted, records] = [0, 0];
     for (const asked of this.#chunks.slice(0, chunksSampled)) {
       try {
         const run = this.#seams.run(asked);
         if (!run) continue;
         records += run.facts.records;
-        for (const token of tokens) {
-          const page = findPage(run.directory, token);
-          if (page !== undefined) counted += countPosting(run.page('postings', page), token);
-        }
+        counted += countPostings(postingsOf(run), ranges);
       } catch (error) {
         // Whoever reads it for the answer says so.
         if (!isOperaError(error, 'integrity')) throw error;
@@ -228,22 +227,14 @@ export class Search {
     this.#vouched.push(position);
   }
 
-  /** Records of a chunk that have one of the tokens, or all of them, in order of place. */
+  /** Records of a chunk with a code in the ranges, or all of them, in order of place. */
   #candidatesOf(run: RunReader): Candidate[] {
-    const { records } = run.facts;
-    const marked = new Uint8Array(Math.min(records, ordinalLimit));
-    if (this.#access === 'scan') marked.fill(1);
-    for (const token of this.#tokens) {
-      const page = findPage(run.directory, token);
-      if (page === undefined) continue;
-      readPosting(run.page('postings', page), token, (ordinal) => {
-        marked[ordinal] = 1;
-      });
-    }
+    const isScan = this.#access === 'scan';
+    const ordinals = isScan ? Array(run.facts.records).keys() : readPostings(postingsOf(run), this.#ranges);
     const candidates: Candidate[] = [];
     let page: Uint8Array | undefined;
     let pageNumber = -1;
-    for (let ordinal = marked.indexOf(1); ordinal >= 0; ordinal = marked.indexOf(1, ordinal + 1)) {
+    for (const ordinal of ordinals) {
       const number = Math.floor(ordinal / placesPerPage);
       if (!page || number !== pageNumber) page = run.page('places', (pageNumber = number));
       const place = readPlace(page, ordinal);
@@ -256,13 +247,15 @@ export class Search {
   #takeBatch(): void {
     const batch: Part[] = [];
     const needs: (Need & { first: number; position: number })[] = [];
-    let segments = 0;
+    let [segments, records] = [0, 0];
+    this.#segments.clear();
     for (let part = this.#nextPart(); part; part = this.#nextPart()) {
-      if (batch.length > 0 && segments + part.segments.length > segmentsPerBatch) break;
+      segments += part.segments.length;
+      records += part.candidates.length;
+      if (batch.length > 0 && (segments > segmentsPerBatch || records > recordsPerBatch)) break;
       this.#parts.pop();
       if (this.#lost.has(part.position)) continue;
       batch.push(part);
-      segments += part.segments.length;
       needs.push(...this.#needsOf(part));
     }
     this.#batch = batch;
@@ -279,9 +272,14 @@ export class Search {
     }
     const { version, chunk } = asked;
     const total = sealedLength(run.facts.length);
-    const missing = segments.filter((segment) => !this.#seams.cache.has(asked.run, segment));
     const needs: (Need & { first: number; position: number })[] = [];
-    for (const segment of missing.sort((a, b) => a - b)) {
+    for (const segment of [...segments].sort((a, b) => a - b)) {
+      const key = segmentKey(asked.run, segment);
+      const known = this.#seams.cache.get(key);
+      if (known) {
+        this.#segments.set(key, known);
+        continue;
+      }
       const from = segment * sealedSegmentBytes;
       const to = Math.min(from + sealedSegmentBytes, total);
       const before = needs.at(-1);
@@ -304,7 +302,13 @@ export class Search {
         const { last, length } = run.facts;
         const { keys } = this.#seams.catalogue(version);
         const opened = openSegments(keys, chunk, sealed, first, { last, plaintextLength: length });
-        this.#seams.cache.put(asked.run, first, opened);
+        for (let from = 0; from < opened.length; from += segmentBytes) {
+          const key = segmentKey(asked.run, first + from / segmentBytes);
+          // A copy of its own, or one segment would keep all that was opened with it in memory.
+          const segment = opened.length > segmentBytes ? opened.slice(from, from + segmentBytes) : opened;
+          this.#segments.set(key, segment);
+          this.#seams.cache.set(key, segment);
+        }
       } catch (error) {
         if (!isOperaError(error, 'integrity')) throw error;
         this.#lost.add(position);
@@ -324,12 +328,8 @@ export class Search {
     const { version, chunk, run } = asked;
     const { reader, dialect } = this.#seams.catalogue(version);
     for (const { ordinal, start, end } of candidates) {
-      const bytes = this.#seams.cache.read(run, start, end);
-      if (!bytes) {
-        // Pushed out by another search between two batches: the chunk is asked for again by the client.
-        this.#lost.add(position);
-        return;
-      }
+      const bytes = readSpan((segment) => this.#segments.get(segmentKey(run, segment)), start, end);
+      if (!bytes) throw new OperaError('internal', 'a record was tested before it was read');
       const read = reader.read(parseRecord(bytes, dialect, { ordinal, start, end }));
       this.#records += 1;
       if ('system' in read && matches(this.#query.where, read.system)) {

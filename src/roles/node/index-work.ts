@@ -101,7 +101,6 @@ export class IndexWork {
     const known = new Map(catalogues.map((keys) => [keys.version, keys]));
     const damaged: AskedChunk[] = [];
     const search = new Search(query, chunks, {
-      indexKey: this.#key,
       cache: this.#cache,
       run: (asked) => this.#runOf(asked),
       catalogue: (version) => {
