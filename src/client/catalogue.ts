@@ -34,6 +34,8 @@ export interface CatalogueResult extends RecordCounts {
   readonly faults: readonly RecordFault[];
   /** True when every record was in the index of W′ nodes when the put resolved. */
   readonly queryable: boolean;
+  /** The file was renamed, replaced or removed by somebody else while its records were waited for. */
+  readonly gone?: true;
 }
 
 /** Bytes read at once while cutting; where a record that is too long ends the catalogue depends on it. */

@@ -1,16 +1,19 @@
 // Waiting until records can be queried: the owners of each chunk are asked how far their indexes are, with growing
 // pauses, until W′ of them have it. It changes nothing and fails nothing: when the indexes make no progress for long,
-// it says which versions are not ready, and their data is as safe as ever.
-import { isOperaError } from '../errors/errors.ts';
+// it says which versions are not ready, and their data is as safe as ever. A file that somebody else renames, replaces
+// or removes meanwhile is not waited for any longer.
+import { isOperaError, OperaError } from '../errors/errors.ts';
 import type { KeyHash, VersionId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import type { WireChunkSet } from '../wire/messages-index.ts';
+import { findFiles } from './open-file.ts';
 import { remedyOf } from './patience.ts';
 import type { Plan } from './plan.ts';
 import type { Session } from './session.ts';
 import type { Owner } from './view.ts';
 
 export interface AwaitedVersion {
+  readonly name: string;
   readonly version: VersionId;
   /** Records of each chunk. */
   readonly chunkRecords: readonly number[];
@@ -20,6 +23,14 @@ export interface IndexWaitOptions {
   readonly signal?: AbortSignal | undefined;
   /** Told records that can be queried now. */
   readonly onIndexed?: (version: VersionId, records: number) => void;
+}
+
+/** Versions that cannot be queried under their names: none as a rule. */
+export interface IndexWaitResult {
+  /** Not in the index yet; they will be. */
+  readonly late: ReadonlySet<VersionId>;
+  /** Their names have another content now, or none. */
+  readonly gone: ReadonlySet<VersionId>;
 }
 
 /** A chunk that too few owners have in their index yet. */
@@ -32,6 +43,8 @@ interface OpenChunk {
 
 /** Chunks that one set of the wire covers. */
 const windowChunks = 65_536;
+/** Without progress it is looked up so often whether the files are still there to be queried: one small call. */
+const nameCheckMs = 5_000;
 /** Bytes of the sets of one question; in base64 with the ticket's versions a fraction of a message. */
 const questionBytesMax = limits.messageBytesMax / 4;
 
@@ -71,10 +84,14 @@ class IndexWait {
   readonly #session: Session;
   readonly #plan: Plan;
   readonly #options: IndexWaitOptions;
+  readonly #names: ReadonlyMap<VersionId, string>;
+  readonly #gone = new Set<VersionId>();
   #open: OpenChunk[];
   /** Owners that cannot answer, until that time on the monotonic clock. */
   readonly #restUntilMs = new Map<KeyHash, number>();
   #progressMs: number;
+  /** When the names were looked up last. */
+  #namesMs: number;
   /** True while no owner that was asked may ever answer, as when all are of a time before indexes. */
   #hopeless = false;
 
@@ -82,24 +99,48 @@ class IndexWait {
     this.#session = session;
     this.#plan = plan;
     this.#options = options;
+    this.#names = new Map(versions.map(({ version, name }) => [version, name]));
     this.#open = versions.flatMap(({ version, chunkRecords }) =>
       chunkRecords.map((records, index) => ({ version, index, records, indexedBy: new Set<KeyHash>() })),
     );
     this.#progressMs = session.connection.clock.monotonicMs();
+    this.#namesMs = this.#progressMs;
   }
 
-  async run(): Promise<ReadonlySet<VersionId>> {
+  async run(): Promise<IndexWaitResult> {
     const { clock } = this.#session.connection;
     const { signal } = this.#options;
     for (;;) {
       await this.#ask();
+      await this.#checkNames();
       if (this.#open.length === 0 || this.#hopeless) break;
       const waitedMs = clock.monotonicMs() - this.#progressMs;
       if (waitedMs >= limits.indexPatienceMs) break;
       const pauseMs = Math.min(limits.indexPollMaxMs, Math.max(limits.indexPollMs, waitedMs / 4));
       await clock.sleep(pauseMs, signal ? { signal } : {});
     }
-    return new Set(this.#open.map(({ version }) => version));
+    return { late: new Set(this.#open.map(({ version }) => version)), gone: this.#gone };
+  }
+
+  /** Drops what nobody would find under its name any more. */
+  async #checkNames(): Promise<void> {
+    const { signal } = this.#options;
+    const now = this.#session.connection.clock.monotonicMs();
+    if (now < Math.max(this.#progressMs, this.#namesMs) + nameCheckMs) return;
+    this.#namesMs = now;
+    const versions = [...new Set(this.#open.map(({ version }) => version))];
+    const names = versions.map((version) => this.#names.get(version) ?? '');
+    const files = await findFiles(this.#session, names, { signal }).catch((error: unknown) => {
+      if (signal?.aborted || isOperaError(error, 'aborted')) throw error;
+      return [];
+    });
+    for (const [at, file] of files.entries()) {
+      const version = versions[at];
+      // A record that is refused says nothing.
+      if (version === undefined || file instanceof OperaError || file?.record.version === version) continue;
+      this.#gone.add(version);
+    }
+    this.#open = this.#open.filter(({ version }) => !this.#gone.has(version));
   }
 
   /** One question to each owner that has not said yes to something. */
@@ -170,12 +211,12 @@ class IndexWait {
 }
 
 /**
- * Waits until the records of these versions, all of the plan, can be queried. Answers the versions that are not ready
- * after limits.indexPatienceMs without any progress, none as a rule. Rejects only with `aborted`.
+ * Waits until the records of these versions, all of the plan and of distinct names, can be queried. Ends after
+ * limits.indexPatienceMs without any progress. Rejects only with `aborted`.
  */
 export const waitForIndex = (
   session: Session,
   plan: Plan,
   versions: readonly AwaitedVersion[],
   options: IndexWaitOptions = {},
-): Promise<ReadonlySet<VersionId>> => new IndexWait(session, plan, versions, options).run();
+): Promise<IndexWaitResult> => new IndexWait(session, plan, versions, options).run();

@@ -48,7 +48,7 @@ interface ReadItem {
 /** A catalogue of one chunk, whose records were read. */
 interface SmallCatalogue {
   readonly catalogue: Catalogue;
-  readonly counts: Omit<CatalogueResult, 'queryable'>;
+  readonly counts: Omit<CatalogueResult, 'queryable' | 'gone'>;
 }
 
 interface CommittedCatalogue {
@@ -228,15 +228,18 @@ class PutMany {
     const awaited = committed.filter(({ small }) => small.catalogue.options.wait ?? true);
     const byVersion = new Map(committed.map(({ small, result }) => [result.version, small]));
     for (const { small } of awaited) small.catalogue.options.onIndexed?.(0, small.counts.rows);
-    const versions = awaited.map(({ small, result: { version } }) => ({ version, chunkRecords: [small.counts.rows] }));
-    const missing = await waitForIndex(this.#session, plan, versions, {
+    const versions = awaited.map(({ small, result: { name, version } }) => ({
+      ...{ name, version, chunkRecords: [small.counts.rows] },
+    }));
+    const { late, gone } = await waitForIndex(this.#session, plan, versions, {
       signal,
       onIndexed: (version, records) => byVersion.get(version)?.catalogue.options.onIndexed?.(records, 0),
     });
-    const ready = new Set(versions.map(({ version }) => version).filter((version) => !missing.has(version)));
+    const ready = new Set(versions.flatMap(({ version }) => (late.has(version) || gone.has(version) ? [] : version)));
     for (const { item, small, result } of committed) {
-      const queryable = ready.has(result.version);
-      this.#tell(item, { ...result, catalogue: { ...small.counts, queryable } });
+      const { version } = result;
+      const state = gone.has(version) ? { queryable: false, gone: true as const } : { queryable: ready.has(version) };
+      this.#tell(item, { ...result, catalogue: { ...small.counts, ...state } });
     }
   }
 

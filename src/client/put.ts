@@ -69,19 +69,23 @@ interface Work {
   readonly reading: CatalogueReading | undefined;
 }
 
-/** Waits for the index of a committed catalogue, unless told not to; true when every record can be queried. */
-const awaitIndex = async ({ session, plan, request, upload, catalogue }: Work, chunkRecords: readonly number[]) => {
+/** Waits for the index of a committed catalogue, unless told not to. */
+const awaitIndex = async (
+  { session, plan, request, upload, catalogue }: Work,
+  chunkRecords: readonly number[],
+): Promise<Pick<CatalogueResult, 'queryable' | 'gone'>> => {
   const { wait = true, onIndexed } = catalogue?.options ?? {};
-  if (!wait) return false;
+  if (!wait) return { queryable: false };
   onIndexed?.(
     0,
     chunkRecords.reduce((sum, count) => sum + count, 0),
   );
-  const missing = await waitForIndex(session, plan, [{ version: upload.version, chunkRecords }], {
+  const { name, version } = upload;
+  const { late, gone } = await waitForIndex(session, plan, [{ name, version, chunkRecords }], {
     signal: request.signal,
     onIndexed: (_, records) => onIndexed?.(records, 0),
   });
-  return missing.size === 0;
+  return gone.size > 0 ? { queryable: false, gone: true } : { queryable: late.size === 0 };
 };
 
 const resultOf = async (
@@ -95,8 +99,7 @@ const resultOf = async (
   const { reading } = work;
   const counts = await reading?.end();
   if (!reading?.chunkRecords || !counts) return result;
-  const queryable = await awaitIndex(work, reading.chunkRecords);
-  return { ...result, catalogue: { ...counts, queryable } };
+  return { ...result, catalogue: { ...counts, ...(await awaitIndex(work, reading.chunkRecords)) } };
 };
 
 /** Begins reading from the first byte, at which the source is. */

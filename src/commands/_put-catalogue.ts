@@ -4,6 +4,7 @@ import type { CatalogueOptions } from '../client/catalogue.ts';
 import type { PutResult } from '../client/put.ts';
 import { OperaError } from '../errors/errors.ts';
 import { faultText } from '../index/star-system.ts';
+import { formatCount, groupDigits } from '../model/units.ts';
 import type { Output } from './_output.ts';
 import type { Progress } from './_progress.ts';
 import type { PutReport } from './_put-report.ts';
@@ -75,8 +76,6 @@ export class PutProgress {
   }
 }
 
-const grouped = (count: number): string => String(count).replace(/\B(?=(\d{3})+$)/g, ',');
-
 /** File names that let one expect star systems. */
 const isTable = (name: string): boolean => /\.(?:csv|tsv|ndjson|json)$/i.test(name);
 
@@ -118,17 +117,19 @@ export class PutCatalogues {
   /** Tells what became of the records of one file. */
   tell({ name, catalogue }: PutResult): void {
     if (!catalogue) return;
-    const { format, rows, indexed, flagged, rejected, faults, queryable } = catalogue;
-    const odd = flagged > 0 ? `, ${grouped(flagged)} with odd values` : '';
-    const state = queryable ? 'can be queried' : 'go into the index';
-    this.#io.note(`${name}: ${format}, ${grouped(rows)} records, ${grouped(indexed)} ${state}${odd}`);
+    const { format, rows, indexed, flagged, rejected, faults, queryable, gone } = catalogue;
+    const odd = flagged > 0 ? `, ${groupDigits(flagged)} with odd values` : '';
+    const state = queryable ? 'can be queried' : `${indexed === 1 ? 'goes' : 'go'} into the index`;
+    this.#io.note(`${name}: ${format}, ${formatCount(rows, 'record')}, ${groupDigits(indexed)} ${state}${odd}`);
+    // The put itself took place: what somebody did to the name afterwards is theirs.
+    if (gone) this.#io.warn(`${name}: renamed, replaced or removed by somebody while its records were waited for`);
     if (rejected > 0) {
       const first = faults.find(({ level }) => level === 'rejected');
       const such = first ? `, such as ${faultText(first.record, first)}` : '';
-      this.#io.warn(`${name}: ${grouped(rejected)} of ${grouped(rows)} records left out of the index${such}`);
+      this.#io.warn(`${name}: ${groupDigits(rejected)} of ${formatCount(rows, 'record')} left out of the index${such}`);
     }
     this.#rejected += rejected;
-    if (this.#choice.wait && !queryable) this.#waiting += rows;
+    if (this.#choice.wait && !queryable && !gone) this.#waiting += rows;
   }
 
   /** Throws what the command ends with although every file is stored. */
@@ -136,16 +137,20 @@ export class PutCatalogues {
     if (this.#choice.strict && this.#rejected > 0) {
       throw new OperaError(
         'partial',
-        `stored, but not in the index: records with impossible values (${grouped(this.#rejected)})`,
+        `stored, but not in the index: records with impossible values (${groupDigits(this.#rejected)})`,
         {
           hint: 'Add --report FILE to have them listed',
         },
       );
     }
     if (this.#waiting > 0) {
-      throw new OperaError('degraded', `stored, but not all records can be queried yet (${grouped(this.#waiting)})`, {
-        hint: 'See opera index ls',
-      });
+      throw new OperaError(
+        'degraded',
+        `stored, but not all records can be queried yet (${groupDigits(this.#waiting)})`,
+        {
+          hint: 'See opera index ls',
+        },
+      );
     }
   }
 }

@@ -42,6 +42,13 @@ export const parseDuration = (text: string): number | undefined => {
   return Number.isSafeInteger(rounded) && Math.abs(rounded - total) < 1e-6 * Math.max(1, total) ? rounded : undefined;
 };
 
+/** `999`, `1,000`, `1,234,567`. */
+export const groupDigits = (count: number): string => String(count).replace(/\B(?=(\d{3})+$)/g, ',');
+
+/** `1 record`, `0 records`, `1,234 records`; `many` where an s does not do: `copies`. */
+export const formatCount = (count: number, one: string, many = `${one}s`): string =>
+  `${groupDigits(count)} ${count === 1 ? one : many}`;
+
 const binaryPrefixes = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
 
 /** `0 B`, `1023 B`, `1.5 KiB`, `12.3 GiB`: three significant digits at most, binary units. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { waitForIndex } from '../../src/client/index-wait.ts';
-import { statFile } from '../../src/client/names.ts';
+import { findFile, removeFile, statFile } from '../../src/client/names.ts';
 import { resolveName } from '../../src/client/open-file.ts';
 import { judge } from '../../src/client/verdict.ts';
 import { OperaError } from '../../src/errors/errors.ts';
@@ -54,11 +54,12 @@ test('the records of a file can be waited for later, with the ticket of a get', 
   const { plan, file } = await cluster.during(resolveName(session, 'stars'));
   const { chunkRecords = [] } = (await cluster.during(statFile(session, 'stars'))).content;
   const { version } = file.record;
-  assert.equal((await cluster.during(waitForIndex(session, plan, [{ version, chunkRecords }]))).size, 0);
+  const awaited = { name: 'stars', version, chunkRecords };
+  assert.equal((await cluster.during(waitForIndex(session, plan, [awaited]))).late.size, 0);
   // Chunks that nobody has are not in any index, and it is said in the end.
-  const awaited = [{ version, chunkRecords: [...chunkRecords, 5] }];
-  const missing = await cluster.during(waitForIndex(session, plan, awaited), 2 * limits.indexPatienceMs);
-  assert.deepEqual([...missing], [version]);
+  const more = [{ ...awaited, chunkRecords: [...chunkRecords, 5] }];
+  const { late, gone } = await cluster.during(waitForIndex(session, plan, more), 2 * limits.indexPatienceMs);
+  assert.deepEqual([...late, ...gone], [version]);
   cluster.stopAll();
 });
 
@@ -85,4 +86,23 @@ test('a node whose index cannot be opened is named by the status, with the reaso
   broken = false;
   await cluster.until(async () => (await reasons()).length === 0);
   cluster.stopAll();
+});
+
+test('a put ends its wait when somebody else replaces or removes the file, and says so', async () => {
+  for (const change of ['replaced', 'removed'] as const) {
+    const cluster = await MemoryCluster.start({
+      seed: change,
+      indexOf: (engine) => ({ ...engine, build: () => new Promise(() => undefined) }),
+    });
+    const [session, other] = [await cluster.session(), await cluster.session(1)];
+    const waiting = put(session, 'stars', text);
+    const began = cluster.clock.monotonicMs();
+    await cluster.until(async () => (await findFile(other, 'stars')) !== undefined);
+    if (change === 'replaced') await cluster.during(put(other, 'stars', Buffer.from('something else')));
+    else await cluster.during(removeFile(other, 'stars'));
+    const { catalogue } = await cluster.during(waiting);
+    assert.deepEqual([catalogue?.queryable, catalogue?.gone], [false, true], change);
+    assert.ok(cluster.clock.monotonicMs() - began < limits.indexPatienceMs / 2);
+    cluster.stopAll();
+  }
 });

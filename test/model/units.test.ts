@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { hasUrlPassword, redactSecrets } from '../../src/errors/redact.ts';
 import { editDistance, nearest } from '../../src/model/nearest.ts';
-import { formatByteSize, formatDuration, parseByteSize, parseDuration } from '../../src/model/units.ts';
+import { formatByteSize, formatCount, formatDuration, parseByteSize, parseDuration } from '../../src/model/units.ts';
 
 test('byte sizes are exact in binary and decimal units', () => {
   const cases: readonly (readonly [string, number | undefined])[] = [
@@ -57,6 +57,14 @@ test('sizes and durations are shown short, and never as 1024 of a smaller unit',
   assert.equal(formatDuration(850), '850ms');
   assert.equal(formatDuration(185_000), '3m05s');
   assert.equal(formatDuration(90_000_000), '1d01h');
+});
+
+test('counts agree with their words and have their digits in threes', () => {
+  assert.deepEqual(
+    [0, 1, 2, 999, 1_000, 1_234_567].map((count) => formatCount(count, 'record')),
+    ['0 records', '1 record', '2 records', '999 records', '1,000 records', '1,234,567 records'],
+  );
+  assert.deepEqual([formatCount(1, 'copy', 'copies'), formatCount(3, 'copy', 'copies')], ['1 copy', '3 copies']);
 });
 
 test('the nearest word is the one a typing error meant, and none when nothing is near', () => {
