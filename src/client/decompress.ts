@@ -33,10 +33,26 @@ async function* piecesOf(source: ByteSource): AsyncGenerator<Uint8Array, void, v
   }
 }
 
-const isOfZlib = (error: unknown): boolean =>
+const isOfZlib = (error: unknown): error is Error =>
   error instanceof Error && 'code' in error && /^(?:Z_|ERR__|ERR_BROTLI)/.test(String(error.code));
 
-/** The content of a compressed source. Reading throws `usage` when it is not compressed like that, or cut off. */
+const hint = 'Get it again from where it came from';
+
+/** `usage` for a source that is of another kind, `integrity` for one that is cut off or damaged. */
+const refusal = (error: Error, compression: Compression, isFirst: boolean): OperaError => {
+  if (/unexpected end/.test(error.message)) {
+    return new OperaError('integrity', `the ${compression} data is cut off: it ends too early`, { cause: error, hint });
+  }
+  // Brotli has no signature: what it is not looks like damage from the first byte on.
+  const isOther = compression === 'gzip' ? /incorrect header/.test(error.message) : isFirst;
+  if (isOther) return new OperaError('usage', `it is not compressed with ${compression}`, { cause: error });
+  return new OperaError('integrity', `the ${compression} data is damaged`, { cause: error, hint });
+};
+
+/**
+ * The content of a compressed source. Reading throws `usage` when it is not compressed like that, `integrity` when it is
+ * cut off or damaged.
+ */
 export const decompressed = (source: ByteSource, compression: Compression): ByteSource => {
   const begin = (): ByteSource => {
     const unpack: Transform = compression === 'gzip' ? createGunzip() : createBrotliDecompress();
@@ -45,16 +61,19 @@ export const decompressed = (source: ByteSource, compression: Compression): Byte
     return sourceOfStream(unpack);
   };
   let text = begin();
+  let wasRead = false;
   const { rewind } = source;
   return {
     size: undefined,
     modified: source.modified,
     read: async (target) => {
       try {
-        return await text.read(target);
+        const length = await text.read(target);
+        wasRead = true;
+        return length;
       } catch (error) {
         if (error instanceof OperaError || !isOfZlib(error)) throw error;
-        throw new OperaError('usage', `it cannot be decompressed (${compression})`, { cause: error });
+        throw refusal(error, compression, !wasRead);
       }
     },
     ...(rewind && {

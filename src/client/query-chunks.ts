@@ -10,6 +10,7 @@ import type { Query } from '../index/query.ts';
 import { encodeQuery } from '../index/query-wire.ts';
 import type { VersionId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
+import { formatCount } from '../model/units.ts';
 import { randomFraction } from '../runtime/random.ts';
 import { chunkSetsOf, chunksOf } from '../wire/chunk-sets.ts';
 import type { WireChunkSet } from '../wire/messages-index.ts';
@@ -75,8 +76,7 @@ export const missingText = (missing: readonly MissingChunks[]): string => {
   const chunks = missing.reduce((sum, file) => sum + file.chunks.length, 0);
   const shown = missing.slice(0, 5).map((file) => `${file.file} (${file.chunks.length} of ${file.chunkCount})`);
   const more = missing.length > shown.length ? ', …' : '';
-  const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-  return `${plural(chunks, 'chunk')} of ${plural(missing.length, 'file')}: ${shown.join(', ')}${more}`;
+  return `${formatCount(chunks, 'chunk')} of ${formatCount(missing.length, 'file')}: ${shown.join(', ')}${more}`;
 };
 
 class ChunkQuery {

@@ -1,6 +1,6 @@
 // The health of a network in one word and its reasons, as a pure function of what a master tells.
 // healthy: everything works at its target; degraded: it works below target; down: writes or reads fail.
-import { formatByteSize } from '../model/units.ts';
+import { formatByteSize, formatCount } from '../model/units.ts';
 import type { AnswerOf } from '../wire/routes.ts';
 
 export type NetworkStatus = AnswerOf<'network.status'>;
@@ -14,16 +14,14 @@ export interface Verdict {
 /** A heartbeat older than this is no sign of life. */
 const heartbeatMaxMs = 10_000;
 
-const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-
-const copiesOf = (count: number): string => (count === 1 ? '1 copy' : `${count} copies`);
+const copiesOf = (count: number): string => formatCount(count, 'copy', 'copies');
 
 /** What stops reads or writes altogether. */
 const fatalReasons = (status: NetworkStatus, reachable: number): string[] => {
   if (status.layoutNumber === 0) return ['no node has joined yet'];
   const reasons: string[] = [];
   if (reachable < status.layoutWriteCopies) {
-    reasons.push(`${plural(reachable, 'node')} up, ${status.layoutWriteCopies} are needed to write`);
+    reasons.push(`${formatCount(reachable, 'node')} up, ${status.layoutWriteCopies} are needed to write`);
   }
   if (status.registryMode === 'safe') {
     reasons.push(`nothing is committed: ${status.registryReason ?? 'the registry is compared with the nodes'}`);
@@ -44,7 +42,7 @@ const copyReasons = (status: NetworkStatus): string[] => {
     { chunks: 0, bytes: 0 },
   );
   const moving = status.layoutNumber - status.retiredUpTo > 1;
-  if (left.chunks > 0) reasons.push(`${plural(left.chunks, 'chunk')}, ${formatByteSize(left.bytes)} to copy`);
+  if (left.chunks > 0) reasons.push(`${formatCount(left.chunks, 'chunk')}, ${formatByteSize(left.bytes)} to copy`);
   else if (moving) reasons.push(`layout ${status.layoutNumber} is being filled`);
   if (status.placementsLayout < status.layoutNumber) reasons.push('the public placement keys lag behind the layout');
   return reasons;
@@ -75,14 +73,14 @@ export const judge = (status: NetworkStatus): Verdict => {
   const fatal = fatalReasons(status, nodes.length - away);
   reasons.push(...status.alarms.map(({ text }) => text));
   if (!status.leader) reasons.push('no master leads');
-  if (inState('down') > 0) reasons.push(`${plural(inState('down'), 'node')} of ${nodes.length} down`);
-  if (inState('suspect') > 0) reasons.push(`${plural(inState('suspect'), 'node')} suspected`);
-  if (silent.length > 0) reasons.push(`${plural(silent.length, 'node')} without a heartbeat`);
+  if (inState('down') > 0) reasons.push(`${formatCount(inState('down'), 'node')} of ${nodes.length} down`);
+  if (inState('suspect') > 0) reasons.push(`${formatCount(inState('suspect'), 'node')} suspected`);
+  if (silent.length > 0) reasons.push(`${formatCount(silent.length, 'node')} without a heartbeat`);
   reasons.push(...copyReasons(status));
   const doubtful = status.nodes.filter(({ sound }) => !sound);
-  if (doubtful.length > 0) reasons.push(`${plural(doubtful.length, 'node')} with a blank or restored store`);
+  if (doubtful.length > 0) reasons.push(`${formatCount(doubtful.length, 'node')} with a blank or restored store`);
   const full = status.nodes.filter(({ readOnly }) => readOnly);
-  if (full.length > 0) reasons.push(`${plural(full.length, 'node')} read-only`);
+  if (full.length > 0) reasons.push(`${formatCount(full.length, 'node')} read-only`);
   reasons.push(...indexReasons(status));
   const others = status.members.filter(
     ({ role, revoked, state }) => (role === 'gateway' || role === 'master') && !revoked && state === 'down',

@@ -3,6 +3,7 @@
 import type { Connection } from '../client/connection.ts';
 import { OperaError } from '../errors/errors.ts';
 import type { MemberId } from '../model/ids.ts';
+import { formatCount } from '../model/units.ts';
 import type { AnswerOf } from '../wire/routes.ts';
 import type { Column } from './_table.ts';
 import type { VerbBase } from './_verb.ts';
@@ -106,7 +107,7 @@ export const indexTrouble = (rows: readonly IndexRow[]): string | undefined => {
   const failed = rows.reduce((sum, { index }) => sum + (index?.failed ?? 0), 0);
   const reasons = [
     ...(silent.length > 0 ? [`no answer from ${silent.join(', ')}`] : []),
-    ...(failed > 0 ? [`${failed} chunks could not be indexed`] : []),
+    ...(failed > 0 ? [`${formatCount(failed, 'chunk')} could not be indexed`] : []),
   ];
   return reasons.length > 0 ? reasons.join('; ') : undefined;
 };

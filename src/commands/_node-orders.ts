@@ -2,7 +2,7 @@
 import type { Connection } from '../client/connection.ts';
 import type { NetworkStatus } from '../client/verdict.ts';
 import { OperaError } from '../errors/errors.ts';
-import { formatByteSize } from '../model/units.ts';
+import { formatByteSize, formatCount } from '../model/units.ts';
 import type { AnswerOf } from '../wire/routes.ts';
 
 export type NodeOrderAnswer = AnswerOf<'node.drain'>;
@@ -40,7 +40,8 @@ export const standOf = ({
   safeToRemove,
 }: NodeOrderAnswer) => {
   if (safeToRemove) return `${memberId} is ${state} and safe to remove`;
-  if (chunksLeft > 0) return `${memberId} is ${state}: ${chunksLeft} chunks, ${formatByteSize(bytesLeft)} left to copy`;
+  if (chunksLeft > 0)
+    return `${memberId} is ${state}: ${formatCount(chunksLeft, 'chunk')}, ${formatByteSize(bytesLeft)} left to copy`;
   if (inLayout) return `${memberId} is ${state}; the layout without it is being filled`;
   return `${memberId} is ${state}${complete ? '' : '; the layout without it is not complete yet'}`;
 };

@@ -14,6 +14,7 @@ import { type FieldName, fieldNames, fieldTable } from '../index/fields.ts';
 import { parseQuery, type Query, type QueryColumn, type QueryText } from '../index/query.ts';
 import { toJson } from '../index/star-system.ts';
 import { limits } from '../model/limits.ts';
+import { formatCount } from '../model/units.ts';
 import { type Format, formats, printRecords } from './_formats.ts';
 import type { Output } from './_output.ts';
 import { withSession } from './_session.ts';
@@ -176,13 +177,13 @@ const explainLines = ({ catalogues, chunks, plan, places, steps, snapshotMs, tot
   ...places.map(
     ({ star, file, chunk, ordinal }) => `${star}: place of record ${ordinal + 1} in chunk ${chunk}, ${file}`,
   ),
-  `snapshot: ${catalogues} catalogues, ${chunks} chunks, ${milliseconds(snapshotMs)}`,
+  `snapshot: ${formatCount(catalogues, 'catalogue')}, ${formatCount(chunks, 'chunk')}, ${milliseconds(snapshotMs)}`,
   ...steps.flatMap(({ what, nodes, ms }) => [
-    `${what}: ${nodes.length} answers of nodes, ${milliseconds(ms)}`,
+    `${what}: ${formatCount(nodes.length, 'answer')} of nodes, ${milliseconds(ms)}`,
     ...nodes.map(
       ({ address, chunks: vouched, asked, candidates, records, access, nodeMs, ms: waitedMs }) =>
-        `  ${address}: ${vouched} of ${asked} chunks, ${access || 'index'}, ${candidates} candidates, ` +
-        `${records} records read, ${milliseconds(nodeMs)} there, ${milliseconds(waitedMs)} in all`,
+        `  ${address}: ${vouched} of ${formatCount(asked, 'chunk')}, ${access || 'index'}, ` +
+        `${formatCount(candidates, 'candidate')}, ${formatCount(records, 'record')} read, ${milliseconds(nodeMs)} there, ${milliseconds(waitedMs)} in all`,
     ),
   ]),
   `total: ${milliseconds(totalMs)}`,
@@ -197,7 +198,7 @@ const explain = (io: Output, report: QueryReport): void => {
 const reportMissing = (io: Output, missing: readonly MissingChunks[]): void => {
   if (missing.length === 0) return;
   for (const { file, chunks, chunkCount } of missing) {
-    io.warn(`${file}: nobody answers for ${chunks.length} of its ${chunkCount} chunks`);
+    io.warn(`${file}: nobody answers for ${chunks.length} of its ${formatCount(chunkCount, 'chunk')}`);
   }
   throw new OperaError('partial', `the answer lacks ${missingText(missing)}`, { hint: 'See opera status' });
 };

@@ -2,6 +2,7 @@
 // read-only: no network is asked, nothing is written. The work is done in a thread (_inspect-service.ts).
 import { openHome } from '../client/home.ts';
 import { type ErrorCode, isOperaError, OperaError } from '../errors/errors.ts';
+import { formatCount } from '../model/units.ts';
 import { startWorker } from '../runtime/worker.ts';
 import type { IndexLook, StoreLook } from './_inspect-overview.ts';
 import type { Batch, Begun, InspectCell, InspectLook, InspectOptions, Told } from './_inspect-service.ts';
@@ -127,7 +128,8 @@ const columnsOf = (names: readonly string[], first: Row | undefined): Column<Row
 const runSql = async (io: Output, inspection: Inspection, sql: string): Promise<void> => {
   const { columns, catalogues, catalogueChunks } = await inspection.begin(sql);
   if (/star_systems_open/i.test(sql)) {
-    io.note(`opening ${catalogueChunks} chunks of ${catalogues} catalogues, as far as they are asked for`);
+    const chunks = formatCount(catalogueChunks, 'chunk');
+    io.note(`opening ${chunks} of ${formatCount(catalogues, 'catalogue')}, as far as they are asked for`);
   } else if (/files_open/i.test(sql)) io.note('opening the manifests that are here');
   let batch = await inspection.next();
   const [first] = batch.rows;
@@ -150,10 +152,10 @@ const storeFacts = (store: StoreLook): Fact[] => [
   store.aside > 0 ? ['set aside', store.aside, 'number', 'warn'] : ['set aside', store.aside, 'number'],
   ['partitions', store.partitions, 'number'],
   ['manifests', `${store.live} live, ${store.dead} dead`],
-  ['key epochs', store.wraps.map(({ epoch, manifests }) => `${epoch} (${manifests} manifests)`)],
+  ['key epochs', store.wraps.map(({ epoch, manifests }) => `${epoch} (${formatCount(manifests, 'manifest')})`)],
   ['files', `${store.files} open, ${store.removed} removed, ${store.renamed} renamed`],
   ...unopenedFact('manifests that do not open', store.filesUnopened),
-  ['catalogues', `${store.catalogues} open, in ${store.catalogueChunks} chunks`],
+  ['catalogues', `${store.catalogues} open, in ${formatCount(store.catalogueChunks, 'chunk')}`],
   ...unopenedFact('notes that do not open', store.cataloguesUnopened),
 ];
 

@@ -1,6 +1,7 @@
 // `opera keys ls`: the epochs of the network key, whether this member holds them, and how far the wraps of files are
 // under the newest one. Prints numbers, never keys.
 import { OperaError } from '../errors/errors.ts';
+import { formatCount } from '../model/units.ts';
 import { withConnection } from './_connection.ts';
 import { wrapsLeft } from './_rotation.ts';
 import { defineVerb } from './_verb.ts';
@@ -38,7 +39,7 @@ export const command = defineVerb({
         ],
         epochs,
       );
-      if (!namesDone) io.note(`The wraps of ${files} files in the registry are being renewed.`);
+      if (!namesDone) io.note(`The wraps of ${formatCount(files, 'file')} in the registry are being renewed.`);
     });
   },
 });

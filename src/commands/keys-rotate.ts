@@ -1,5 +1,6 @@
 // `opera keys rotate`: a new epoch of the network key. It is in force when the gateway answers; then the verb waits
 // until nodes and registry have new wraps. Interrupting it takes nothing back: they go on by themselves.
+import { formatCount } from '../model/units.ts';
 import { withConnection } from './_connection.ts';
 import { destructiveFlags } from './_flags.ts';
 import { rotate, waitForWraps, wrapsLeft } from './_rotation.ts';
@@ -22,7 +23,7 @@ export const command = defineVerb({
       const { keyEpoch: fromEpoch, manifests, files } = before;
       const next = fromEpoch + 1;
       if (flags.dryRun) {
-        const line = `would begin key epoch ${next} and rewrap ${files} files (${manifests} manifests on nodes)`;
+        const line = `would begin key epoch ${next} and rewrap ${formatCount(files, 'file')} (${formatCount(manifests, 'manifest')} on nodes)`;
         await io.record({ fromEpoch, epoch: next, rotated: false, manifests, files }, line, String(next));
         return;
       }

@@ -4,6 +4,7 @@
 import type { Connection } from '../client/connection.ts';
 import { judge, type NetworkStatus } from '../client/verdict.ts';
 import { isOperaError, OperaError } from '../errors/errors.ts';
+import { formatCount } from '../model/units.ts';
 import { withConnection } from './_connection.ts';
 import { destructiveFlags } from './_flags.ts';
 import { defineVerb } from './_verb.ts';
@@ -38,7 +39,7 @@ export const command = defineVerb({
       const { networkId } = connection.identity();
       const before = await connection.call('network.status', {}, { signal });
       if (flags.dryRun) {
-        const line = `would rebuild the registry of network ${networkId}: ${before.files} files`;
+        const line = `would rebuild the registry of network ${networkId}: ${formatCount(before.files, 'file')}`;
         await io.record({ networkId, files: before.files, rebuilt: false }, line, networkId);
         return;
       }
@@ -67,7 +68,7 @@ export const command = defineVerb({
           lines: [
             !isDone()
               ? `the registry is being rebuilt (life ${incarnation}); see opera status`
-              : `rebuilt: ${files} files (${before.files} before), registry life ${incarnation}`,
+              : `rebuilt: ${formatCount(files, 'file')} (${before.files} before), registry life ${incarnation}`,
           ],
         },
       );

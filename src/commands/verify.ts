@@ -3,7 +3,7 @@
 import { listFiles } from '../client/names.ts';
 import { type CopyVerdict, verifyFiles } from '../client/verify.ts';
 import { OperaError } from '../errors/errors.ts';
-import { formatByteSize } from '../model/units.ts';
+import { formatByteSize, formatCount } from '../model/units.ts';
 import { meantNames, printWhile, Rows, withSession } from './_session.ts';
 import type { Column } from './_table.ts';
 import { defineVerb } from './_verb.ts';
@@ -90,7 +90,8 @@ export const command = defineVerb({
       }
       const { good, missing, unreachable, altered, unreadable, bytes } = counts;
       io.note(
-        `${good} good copies (${formatByteSize(bytes)} read) of ${names.length} files; ` +
+        `${formatCount(good, 'good copy', 'good copies')} (${formatByteSize(bytes)} read) of ` +
+          `${formatCount(names.length, 'file')}; ` +
           `${altered} altered, ${missing} missing, ${unreachable} out of reach`,
       );
       if (altered + unreadable > 0) {

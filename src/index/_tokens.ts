@@ -32,6 +32,7 @@ const lastOf = (text: string, most: number): string => {
 
 /** `usage` with the query and a caret under the place. The message stays in the client: queries are never logged. */
 export const syntaxError = (query: string, at: number, end: number, message: string): OperaError => {
+  if (query.trim() === '') return new OperaError('usage', message);
   const most = [...query].length > wholeMax ? shownMax : { before: wholeMax, place: wholeMax, behind: wholeMax };
   const before = showText(lastOf(query.slice(0, at), most.before));
   const place = showText(firstOf(query.slice(at, end), most.place));

@@ -86,7 +86,10 @@ export const locate = <K extends 'sky' | 'space'>(
   find: (place: NamedPlace) => KnownPlace | undefined,
 ): NonNullable<KnownPlace[K]> => {
   const found = find(place);
-  if (!found) throw new OperaError('not-found', `no star is called "${place.name}"`);
+  if (!found) {
+    const hint = `Stars have the names that catalogues give them; see those that begin so: opera query 'name = "X*"'`;
+    throw new OperaError('not-found', `no star is called "${place.name}"`, { hint });
+  }
   const point = found[kind];
   if (point) return point;
   const lacks = kind === 'space' ? 'no known distance' : 'no coordinates';

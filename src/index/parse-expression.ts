@@ -25,8 +25,21 @@ import { normaliseSpectralType } from './spectral.ts';
 import { parseNumber, parseUnit } from './units.ts';
 
 const comparisons: ReadonlySet<string> = new Set(['=', '!=', '<', '<=', '>', '>=']);
-const calls: readonly string[] = ['cone', 'near', 'box', 'find'];
+/** How each call is written. */
+const examples = {
+  cone: 'cone(101.3, -16.7, 2deg) or cone(Sirius, 2deg)',
+  near: 'near(Sol, 10ly)',
+  box: 'box(10, -5, 20, 5)',
+  find: 'find("HIP 70890")',
+} as const;
+type Call = keyof typeof examples;
+const calls = Object.keys(examples);
+const isCall = (word: string): word is Call => Object.hasOwn(examples, word);
 const isOperator = (text: string): text is Operator => comparisons.has(text);
+
+/** True for a number without a unit, and for one such as 06:45:08.9: two of them are no star and its radius. */
+const isCoordinate = (token: Token | undefined): boolean =>
+  token?.kind === 'word' && (parseNumber(token.text) !== undefined || /^[-+]?\d+:/.test(token.text));
 
 class Parser {
   readonly #query: string;
@@ -115,7 +128,7 @@ class Parser {
       throw this.#fail(token, `${shown} where a field such as mag, or cone(…), is expected`);
     }
     const word = token.text.toLowerCase();
-    if (this.#isNext('(') && calls.includes(word)) return this.#call(word);
+    if (isCall(word)) return this.#call(word);
     if (word === 'has') return this.#has();
     const field = this.#field(token);
     return this.#test(token, field);
@@ -131,6 +144,7 @@ class Parser {
   #field(token: Token): FieldName {
     const field = token.kind === 'word' ? fieldOf(token.text) : undefined;
     if (field !== undefined) return field;
+    if (token.kind === 'end') throw this.#fail(token, 'a field such as planets is expected here');
     throw this.#fail(
       token,
       `there is no field "${token.text}"${nearestText(token.text, [...fieldWords, ...calls, 'has'])}`,
@@ -234,35 +248,50 @@ class Parser {
     return { kind: 'name', key };
   }
 
-  #call(name: string): Expression {
-    this.#next += 1;
+  #call(name: Call): Expression {
+    if (!this.#accept('(')) throw this.#fail(this.#peek(), `"(" is expected behind ${name}: write ${examples[name]}`);
     const expression = this.#arguments(name);
+    if (this.#isNext(',')) throw this.#fail(this.#peek(), `${name} takes no more: write ${examples[name]}`);
     this.#expect(')', `${name}(…`);
     return expression;
   }
 
-  #arguments(name: string): Expression {
-    if (name === 'find') return this.#named(this.#value('find'));
+  #arguments(name: Call): Expression {
+    if (name === 'find') {
+      this.#require(name, 'the name');
+      return this.#named(this.#value('find'));
+    }
     if (name === 'box') {
       const [raFrom, decFrom, raTo, decTo] = [
-        this.#angle('ra'),
-        this.#angle('dec', ','),
-        this.#angle('ra', ','),
-        this.#angle('dec', ','),
+        this.#angle('ra', name, 'the first right ascension'),
+        this.#angle('dec', name, 'the first declination', ','),
+        this.#angle('ra', name, 'the second right ascension', ','),
+        this.#angle('dec', name, 'the second declination', ','),
       ];
       return { kind: 'box', raFrom, raTo, decFrom, decTo };
     }
     if (name === 'near') {
-      const centre = this.#star();
-      this.#expect(',', 'the star');
+      const centre = this.#star(name);
+      this.#require(name, 'the radius', ',');
       return { kind: 'near', centre: isSun(centre) ? sun : centre, radius: this.#radius('pc') };
     }
     const centre = this.#skyPlace();
-    this.#expect(',', 'the centre');
+    this.#require(name, 'the radius', ',');
     return { kind: 'cone', centre, radius: this.#radius('deg') };
   }
 
-  #star(): NamedPlace {
+  /** An argument comes next, behind the separator if there is one; if the call ends here it says which is missing. */
+  #require(name: Call, what: string, separator?: string): void {
+    const hasSeparator = separator === undefined || this.#accept(separator);
+    const next = this.#peek();
+    if (next.kind === 'end' || this.#isNext(')')) {
+      throw this.#fail(next, `${what} is missing: write ${examples[name]}`);
+    }
+    if (!hasSeparator) throw this.#fail(next, `"${separator}" is expected in front of ${what}`);
+  }
+
+  #star(name: Call): NamedPlace {
+    this.#require(name, 'the star');
     // Names of several words need no quotes here: a comma ends them.
     const first = this.#take();
     if (first.kind !== 'word' && first.kind !== 'text') throw this.#fail(first, 'the name of a star is expected');
@@ -276,19 +305,23 @@ class Parser {
   #skyPlace(): SkyPoint | NamedPlace {
     const token = this.#peek();
     // Two angles and a radius, or a star and a radius: counted by commas, for stars may be called 61.
-    const commas = this.#tokens.slice(this.#next).findIndex(({ kind, text }) => kind === 'operator' && text === ')');
-    const inside = this.#tokens.slice(this.#next, commas === -1 ? undefined : this.#next + commas);
-    if (inside.filter(({ kind, text }) => kind === 'operator' && text === ',').length >= 2) {
-      return { kind: 'sky', ra: this.#angle('ra'), dec: this.#angle('dec', ',') };
+    const length = this.#tokens.slice(this.#next).findIndex(({ kind, text }) => kind === 'operator' && text === ')');
+    const inside = this.#tokens.slice(this.#next, length === -1 ? undefined : this.#next + length);
+    const [first, comma, second, ...more] = inside;
+    const isCut =
+      isCoordinate(first) && isCoordinate(second) && comma?.text === ',' && more.every(({ kind }) => kind === 'end');
+    if (isCut || inside.filter(({ kind, text }) => kind === 'operator' && text === ',').length >= 2) {
+      const [ra, dec] = ['the right ascension', 'the declination'];
+      return { kind: 'sky', ra: this.#angle('ra', 'cone', ra), dec: this.#angle('dec', 'cone', dec, ',') };
     }
-    const place = this.#star();
+    const place = this.#star('cone');
     if (isSun(place))
       throw this.#fail(token, 'the Sun has no place on the sky of catalogues; near(Sol, …) asks for distances');
     return place;
   }
 
-  #angle(axis: 'ra' | 'dec', separator?: string): number {
-    if (separator !== undefined) this.#expect(separator, 'the angle before');
+  #angle(axis: 'ra' | 'dec', name: Call, what: string, separator?: string): number {
+    this.#require(name, what, separator);
     const token = this.#value(axis);
     const value = this.#meaning(token, angleIn(token.text, axis));
     if (axis === 'dec' && Math.abs(value) > 90) throw this.#fail(token, 'a declination is in [-90, 90]');

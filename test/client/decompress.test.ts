@@ -3,9 +3,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { brotliCompressSync, gzipSync } from 'node:zlib';
 import { type ByteSource, sourceOfBytes, sourceOfStream } from '../../src/client/byte-source.ts';
+import { isOperaError } from '../../src/errors/errors.ts';
 import { compressionOf, decompressed, gunzipped } from '../../src/client/decompress.ts';
 import { content } from '../support/client-files.ts';
-import { rejects } from '../support/refuses.ts';
 
 const readAll = async (source: ByteSource, step: number): Promise<Buffer> => {
   const parts: Uint8Array[] = [];
@@ -41,12 +41,22 @@ test('what was compressed is read in any steps, and from its start again', async
   }
 });
 
-test('what is not compressed, or is cut off, is refused', async () => {
+test('what is not compressed, is cut off or damaged is refused, and which of them it is', async () => {
   const packed = gzipSync(content(100_000));
-  for (const bytes of [Buffer.from('name,ra,dec\n'), packed.subarray(0, packed.length - 20)]) {
-    await rejects(readAll(decompressed(sourceOfBytes(bytes), 'gzip'), 1 << 20), 'usage');
+  const other = packed.map((byte, at) => (at >= 50_000 && at < 51_000 ? 255 - byte : byte));
+  const brotli = brotliCompressSync(content(100_000), { params: { 1: 1 } });
+  const cases = [
+    [Buffer.from('name,ra,dec\n'), 'gzip', 'usage', /it is not compressed with gzip/],
+    [content(1000), 'brotli', 'usage', /it is not compressed with brotli/],
+    [packed.subarray(0, -20), 'gzip', 'integrity', /the gzip data is cut off/],
+    [packed.subarray(0, 5), 'gzip', 'integrity', /the gzip data is cut off/],
+    [brotli.subarray(0, -20), 'brotli', 'integrity', /the brotli data is cut off/],
+    [other, 'gzip', 'integrity', /the gzip data is damaged/],
+  ] as const;
+  for (const [bytes, compression, code, message] of cases) {
+    const reading = readAll(decompressed(sourceOfBytes(bytes), compression), 1 << 14);
+    await assert.rejects(reading, (error) => isOperaError(error, code) && message.test(error.message), String(message));
   }
-  await rejects(readAll(decompressed(sourceOfBytes(content(1000)), 'brotli'), 1 << 20), 'usage');
 });
 
 test('a stream is unpacked when it begins as gzip does, and otherwise comes as it is', async () => {

@@ -94,7 +94,6 @@ const errors: readonly (readonly [string, RegExp, string])[] = [
   ['mag < 6)', /"and", "or" or the end is expected here/, '       ^'],
   ['mag < 6 class = G', /"and", "or" or the end/, '        ^^^^^'],
   ['mag', /behind mag one of/, '   ^'],
-  ['', /the query is empty/, '^'],
   ['mag < 6 and', /the query ends where a field/, '           ^'],
   ['and mag < 6', /there is no field "and"/, '^^^'],
   ["name = 'Sirius", /this quote is never closed/, '       ^^^^^^^'],
@@ -108,7 +107,20 @@ const errors: readonly (readonly [string, RegExp, string])[] = [
   ['cone(10, 5, 181)', /a radius on the sky is in/, '            ^^^'],
   ['cone(Sol, 1deg)', /the Sun has no place on the sky/, '     ^^^'],
   ['near(Sol, -1)', /a radius is not below 0/, '          ^^'],
-  ['near(Sol)', /"," is expected behind the star/, '        ^'],
+  ['near(Sol)', /the radius is missing: write near\(Sol, 10ly\)/, '        ^'],
+  ['near(Sol,', /the radius is missing/, '         ^'],
+  ['near()', /the star is missing: write near\(/, '     ^'],
+  ['near', /"\(" is expected behind near: write near\(/, '    ^'],
+  ['cone(1, 2)', /the radius is missing: write cone\(101.3, -16.7, 2deg\)/, '         ^'],
+  ['cone(1,2', /the radius is missing/, '        ^'],
+  ['cone(6:45:00, -16)', /the radius is missing/, '                 ^'],
+  ['cone(Sirius)', /the radius is missing: write .* or cone\(Sirius, 2deg\)/, '           ^'],
+  ['cone(1, 2, 3, 4)', /cone takes no more: write cone\(/, '            ^'],
+  ['cone 1,2,3', /"\(" is expected behind cone: write cone\(/, '     ^'],
+  ['box(1, 2, 3)', /the second declination is missing: write box\(10, -5, 20, 5\)/, '           ^'],
+  ['box(1 2, 3, 4)', /"," is expected in front of the first declination/, '      ^'],
+  ['find()', /the name is missing: write find\("HIP 70890"\)/, '     ^'],
+  ['has', /a field such as planets is expected/, '   ^'],
   ['near(Sol, 10deg)', /the radius takes one of pc/, '          ^^^^^'],
   ['near(Sol, 1pc', /"\)" is expected behind near/, '             ^'],
   ['mag is bright', /"known" or "unknown"/, '       ^^^^^^'],
@@ -117,7 +129,13 @@ const errors: readonly (readonly [string, RegExp, string])[] = [
   ["name = '—'", /a name has letters or digits/, '       ^^^'],
 ];
 
+test('two numbers are the place of a cone, and a number with a radius in its unit a star', () => {
+  assert.equal(expressionText(parseExpression('cone(61, 2deg)')), "cone('61', 2deg)");
+  assert.equal(expressionText(parseExpression('cone(61, 2 deg)')), "cone('61', 2deg)");
+});
+
 test('an error points at the place and says what was expected', () => {
+  assert.deepEqual([errorOf(''), errorOf('  ')], [['the query is empty'], ['the query is empty']]);
   for (const [query, message, caret] of errors) {
     const [first = '', second, third = ''] = errorOf(query);
     assert.match(first, message, query);

@@ -1,10 +1,9 @@
 // Whether a node's index does its work, in one line for the network's status: what a heartbeat carries while it does
 // not. What is under way is no trouble; what has not come to an end for long is. The text names no file and no value.
 import { limits } from '../../model/limits.ts';
+import { formatCount } from '../../model/units.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Indexer } from './indexer.ts';
-
-const chunks = (count: number): string => (count === 1 ? '1 chunk' : `${count} chunks`);
 
 export class IndexHealth {
   readonly #indexer: Pick<Indexer, 'progress'>;
@@ -24,8 +23,8 @@ export class IndexHealth {
     const now = this.#clock.monotonicMs();
     if (waiting === 0) this.#idleMs = now;
     if (halted !== undefined) return halted.slice(0, limits.indexTroubleMax);
-    if (failed > 0) return `${chunks(failed)} could not be indexed`;
+    if (failed > 0) return `${formatCount(failed, 'chunk')} could not be indexed`;
     if (now - this.#idleMs < limits.indexPatienceMs) return undefined;
-    return `behind, ${chunks(waiting)} to index`;
+    return `behind, ${formatCount(waiting, 'chunk')} to index`;
   }
 }
