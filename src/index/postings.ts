@@ -17,10 +17,8 @@ export const ordinalLimit: number = limits.catalogueChunkRecordsMax;
 /** A page with its tag and its row fills one page of SQLite (4,096 bytes). */
 const pageBytes = 3_968;
 
-export interface PostingPages {
-  readonly directory: Uint8Array;
-  readonly pages: readonly Uint8Array[];
-}
+/** Takes the pages in order, from 0; the bytes are overwritten afterwards. */
+export type WritePage = (page: Uint8Array, number: number) => void;
 
 /** Which half of a 64-bit integer holds its lower bits on this machine. */
 const low = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1 ? 0 : 1;
@@ -51,57 +49,59 @@ export class PostingsBuilder {
     }
   }
 
-  /** Pages of everything that was added. */
-  pages(): PostingPages {
+  /** Writes everything that was added, and answers the directory. Once, after the last record. */
+  write(page: WritePage): Uint8Array {
     new BigUint64Array(this.#pairs.buffer, 0, this.#count).sort();
-    const pages = new PagesWriter();
-    let code = -1;
-    let ordinals: number[] = [];
+    const pages = new PagesWriter(page);
+    const ordinals = new Uint16Array(ordinalLimit);
+    let [code, count] = [-1, 0];
     for (let at = 0; at < this.#count; at++) {
       const lower = this.#pairs[2 * at + low] ?? 0;
       const next = (this.#pairs[2 * at + high] ?? 0) * 2 ** 16 + (lower >>> 16);
-      if (next !== code && ordinals.length > 0) {
-        pages.add(code, ordinals);
-        ordinals = [];
+      if (next !== code) {
+        if (count > 0) pages.add(code, ordinals.subarray(0, count));
+        [code, count] = [next, 0];
       }
-      code = next;
       const ordinal = lower & 0xffff;
       // Two texts of one record may have one code.
-      if (ordinals.at(-1) !== ordinal) ordinals.push(ordinal);
+      if (count === 0 || ordinals[count - 1] !== ordinal) ordinals[count++] = ordinal;
     }
-    if (ordinals.length > 0) pages.add(code, ordinals);
+    if (count > 0) pages.add(code, ordinals.subarray(0, count));
     return pages.end();
   }
 }
 
 /** Fills pages with postings, which come in ascending order of code. */
 class PagesWriter {
-  readonly #pages: Buffer[] = [];
-  readonly #firsts: number[] = [];
+  readonly #write: WritePage;
+  readonly #firsts: Code[] = [];
   #page = Buffer.allocUnsafe(pageBytes);
   #used = 0;
 
-  add(code: Code, ordinals: readonly number[]): void {
+  constructor(write: WritePage) {
+    this.#write = write;
+  }
+
+  add(code: Code, ordinals: Uint16Array): void {
     const length = headBytes + 2 * ordinals.length;
     if (this.#used + length > pageBytes) this.#close();
     if (this.#used === 0) this.#firsts.push(code);
     if (length > this.#page.length) this.#page = Buffer.allocUnsafe(length);
-    const at = this.#used;
-    this.#page.writeUIntBE(code, at, codeBytes);
-    this.#page.writeUInt16BE(ordinals.length - 1, at + codeBytes);
-    for (const [place, ordinal] of ordinals.entries()) this.#page.writeUInt16BE(ordinal, at + headBytes + 2 * place);
-    this.#used += length;
+    let at = this.#page.writeUIntBE(code, this.#used, codeBytes);
+    at = this.#page.writeUInt16BE(ordinals.length - 1, at);
+    for (const ordinal of ordinals) at = this.#page.writeUInt16BE(ordinal, at);
+    this.#used = at;
   }
 
-  end(): PostingPages {
+  end(): Uint8Array {
     this.#close();
     const directory = Buffer.allocUnsafe(this.#firsts.length * codeBytes);
     for (const [at, first] of this.#firsts.entries()) directory.writeUIntBE(first, at * codeBytes, codeBytes);
-    return { directory, pages: this.#pages };
+    return directory;
   }
 
   #close(): void {
-    if (this.#used > 0) this.#pages.push(Buffer.from(this.#page.subarray(0, this.#used)));
+    if (this.#used > 0) this.#write(this.#page.subarray(0, this.#used), this.#firsts.length - 1);
     this.#used = 0;
   }
 }
@@ -125,7 +125,7 @@ export interface Postings {
   readonly page: (number: number) => Uint8Array;
 }
 
-/** Calls `visit` with each posting of the ranges: `count` ordinals of two bytes from `at` in a page. */
+/** Calls `visit` with each posting of the ranges, which ascend: `count` ordinals of two bytes from `at` in a page. */
 const visitPostings = (
   postings: Postings,
   ranges: readonly CodeRange[],
@@ -133,13 +133,14 @@ const visitPostings = (
 ): void => {
   const directory = bufferOf(postings.directory);
   const pages = directory.length / codeBytes;
-  let open: { readonly number: number; readonly body: Buffer } | undefined;
+  // Ranges ascend: the next one begins in the page, and at the place, where the one before ended, or behind.
+  let [number, at] = [-1, 0];
+  let body: Buffer = Buffer.alloc(0);
   for (const { from, to } of ranges) {
-    for (let number = findPage(directory, from); number < pages; number++) {
-      if (directory.readUIntBE(number * codeBytes, codeBytes) > to) break;
-      if (open?.number !== number) open = { number, body: bufferOf(postings.page(number)) };
-      const { body } = open;
-      for (let at = 0; at < body.length; ) {
+    for (let next = Math.max(number, findPage(directory, from)); next < pages; next++) {
+      if (directory.readUIntBE(next * codeBytes, codeBytes) > to) break;
+      if (next !== number) [number, at, body] = [next, 0, bufferOf(postings.page(next))];
+      while (at < body.length) {
         const code = body.readUIntBE(at, codeBytes);
         if (code > to) break;
         const count = body.readUInt16BE(at + codeBytes) + 1;
@@ -181,21 +182,31 @@ export interface Place {
   readonly end: number;
 }
 
-/** Pages of the places of records by ordinal; undefined for records that are not in the index. */
-export const encodePlaces = (places: readonly (Place | undefined)[]): Uint8Array[] => {
-  const pages: Uint8Array[] = [];
-  for (let from = 0; from < places.length; from += placesPerPage) {
-    const part = places.slice(from, from + placesPerPage);
-    const page = Buffer.alloc(part.length * placeBytes);
-    for (const [at, place] of part.entries()) {
-      if (!place) continue;
-      page.writeUIntBE(place.start, at * placeBytes, 3);
-      page.writeUIntBE(place.end - place.start, at * placeBytes + 3, 3);
-    }
-    pages.push(page);
+/** Fills pages with the places of records, which come in the order of their ordinals. */
+export class PlacesWriter {
+  readonly #write: WritePage;
+  readonly #page = Buffer.alloc(placesPerPage * placeBytes);
+  #written = 0;
+  #used = 0;
+
+  constructor(write: WritePage) {
+    this.#write = write;
   }
-  return pages;
-};
+
+  /** The next record; undefined when it is not in the index. */
+  add(place: Place | undefined): void {
+    if (this.#used === this.#page.length) this.end();
+    this.#page.writeUIntBE(place?.start ?? 0, this.#used, 3);
+    this.#page.writeUIntBE(place ? place.end - place.start : 0, this.#used + 3, 3);
+    this.#used += placeBytes;
+  }
+
+  /** Writes the last page. */
+  end(): void {
+    if (this.#used > 0) this.#write(this.#page.subarray(0, this.#used), this.#written++);
+    this.#used = 0;
+  }
+}
 
 /** The place of a record from the page that has it; undefined when the record is not in the index. */
 export const readPlace = (page: Uint8Array, ordinal: number): Place | undefined => {

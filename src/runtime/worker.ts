@@ -85,6 +85,12 @@ export const runWorkerThread = (): void => {
 export const isWorkerThread = (): boolean =>
   !isMainThread && typeof workerData === 'object' && workerData !== null && 'service' in workerData;
 
+/**
+ * V8 lets the young generation of every thread grow to 48 MiB and gives little of it back: most of what a node with four
+ * threads would hold. Measured on building indexes, 12 cost no time, and 6 a tenth more.
+ */
+const youngGenerationMb = 12;
+
 /** The calling side of a worker service. */
 export interface WorkerClient {
   call(method: string, args: readonly unknown[], transfer?: readonly TransferListItem[]): Promise<unknown>;
@@ -98,7 +104,12 @@ export interface WorkerClient {
  */
 export const startWorker = (service: string, options: unknown, entry?: URL): WorkerClient => {
   const file = entry ?? OPERA_WORKER_FILE;
-  const worker = new Worker(file, { workerData: { service, options }, stdout: false, stderr: false });
+  const worker = new Worker(file, {
+    workerData: { service, options },
+    stdout: false,
+    stderr: false,
+    resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
+  });
   const waiting = new Map<number, { resolve: (value: unknown) => void; reject: (error: unknown) => void }>();
   let nextId = 1;
   let ended: OperaError | undefined;

@@ -1,19 +1,18 @@
-// Making the index of one chunk: opens it, reads its records, gathers their codes and places, and seals what the index
-// keeps. Pure but for the random salt: the same chunk gives the same postings under the same index key.
+// Making the index of one chunk: opens it, reads its records, gathers their codes, and writes what the index keeps to its
+// file, sealed, as it is made. The same chunk gives the same postings; only the salt is random.
 import { isOperaError } from '../../errors/errors.ts';
 import { indexSaltBytes, PageSealer } from '../../crypto/index-keys.ts';
 import { deriveFileKeys, type FileKeys, openChunk } from '../../crypto/sealing.ts';
 import { parseNote } from '../../index/catalogue.ts';
 import { codesOf } from '../../index/codes.ts';
 import { parseRecords } from '../../index/parse-records.ts';
-import { encodePlaces, type Place, PostingsBuilder } from '../../index/postings.ts';
+import { PlacesWriter, PostingsBuilder, type WritePage } from '../../index/postings.ts';
 import { RecordReader } from '../../index/record.ts';
-import type { StarSystem } from '../../index/star-system.ts';
 import { Summary } from '../../index/summary.ts';
 import { utf8 } from '../../model/bytes.ts';
 import type { NetworkId, VersionId } from '../../model/ids.ts';
 import type { Random } from '../../runtime/random.ts';
-import { factsKind, type IndexMode, pageKinds, type RunContent } from './index-file.ts';
+import { factsKind, type IndexFile, type PageKind, pageKinds, type Run } from './index-file.ts';
 
 /** What opens the chunks of one catalogue and reads its records. */
 export interface CatalogueKeys {
@@ -68,53 +67,49 @@ const openEither = (keys: FileKeys, chunk: number, sealed: Uint8Array) => {
 export interface BuildOptions {
   readonly network: NetworkId;
   readonly indexKey: Uint8Array;
-  readonly mode: IndexMode;
   readonly random: Random;
 }
 
-/** `integrity` when the chunk does not open or has more records than a chunk may. */
+/** Writes the chunk's index to `file`. `integrity` when it does not open or has more records than a chunk may. */
 export const buildRun = (
   catalogue: Catalogue,
   { catalogue: { version }, chunk, hash, sealed }: ChunkToIndex,
-  { network, indexKey, mode, random }: BuildOptions,
-): RunContent => {
+  { network, indexKey, random }: BuildOptions,
+  file: Pick<IndexFile, 'put'>,
+): Run => {
   const { plaintext, last } = openEither(catalogue.keys, chunk, sealed);
-  const builder = new PostingsBuilder();
-  const summary = new Summary();
-  const places: (Place | undefined)[] = [];
-  const systems = new Map<number, StarSystem>();
-  let [indexed, flagged] = [0, 0];
-  for (const raw of parseRecords(plaintext, catalogue.dialect, chunk === 0)) {
-    const read = catalogue.reader.read(raw);
-    if ('faults' in read) {
-      places.push(undefined);
-      continue;
-    }
-    const { system } = read;
-    places.push({ start: raw.start, end: raw.end });
-    builder.add(raw.ordinal, codesOf(system));
-    summary.add(system);
-    if (mode === 'plain') systems.set(raw.ordinal, system);
-    indexed += 1;
-    if (system.odd.length > 0) flagged += 1;
-  }
-  const { directory, pages } = builder.pages();
   const salt = random.bytes(indexSaltBytes);
   const sealer = new PageSealer(indexKey, salt, network, version, chunk);
-  const facts: RunFacts = { length: plaintext.length, last, records: places.length, summary: summary.toJson() };
-  return {
-    version,
-    chunk,
-    hash,
-    indexed,
-    flagged,
-    rejected: places.length - indexed,
-    salt,
-    facts: sealer.seal(factsKind, 0, encodeFacts(facts, directory)),
-    postings: pages.map((page, at) => sealer.seal(pageKinds.postings, at, page)),
-    places: encodePlaces(places).map((page, at) => sealer.seal(pageKinds.places, at, page)),
-    systems,
-  };
+  return file.put({ version, chunk, hash, salt }, (sink) => {
+    const pageTo =
+      (kind: PageKind): WritePage =>
+      (page, number) =>
+        sink.page(kind, number, sealer.seal(pageKinds[kind], number, page));
+    const postings = new PostingsBuilder();
+    const places = new PlacesWriter(pageTo('places'));
+    const summary = new Summary();
+    let [records, indexed, flagged] = [0, 0, 0];
+    for (const raw of parseRecords(plaintext, catalogue.dialect, chunk === 0)) {
+      records += 1;
+      const read = catalogue.reader.read(raw);
+      if ('faults' in read) {
+        places.add(undefined);
+        continue;
+      }
+      const { system } = read;
+      places.add(raw);
+      postings.add(raw.ordinal, codesOf(system));
+      summary.add(system);
+      sink.system(raw.ordinal, system);
+      indexed += 1;
+      if (system.odd.length > 0) flagged += 1;
+    }
+    places.end();
+    const directory = postings.write(pageTo('postings'));
+    const facts: RunFacts = { length: plaintext.length, last, records, summary: summary.toJson() };
+    const sealedFacts = sealer.seal(factsKind, 0, encodeFacts(facts, directory));
+    return { facts: sealedFacts, indexed, flagged, rejected: records - indexed };
+  });
 };
 
 /** Length of the JSON u32 | JSON | directory. */

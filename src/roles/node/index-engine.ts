@@ -30,6 +30,7 @@ export interface IndexEngine {
   open(network: NetworkId, mode: IndexMode): Promise<IndexContents>;
   /** Gives it its key; `record` is kept in the file, for the next time. */
   useKey(indexKey: Uint8Array, record?: Uint8Array): Promise<void>;
+  /** The sealed bytes are the index's from then on: the caller reads them no more. */
   build(chunk: ChunkToIndex): Promise<Run>;
   drop(chunks: readonly { readonly version: VersionId; readonly chunk: number }[]): Promise<void>;
   search(ask: Ask, supply: Supply, signal?: AbortSignal): Promise<Found>;
@@ -89,7 +90,10 @@ export class ThreadIndex implements IndexEngine {
   }
 
   async build(chunk: ChunkToIndex): Promise<Run> {
-    return (await this.#call(this.#builder, 'build', [chunk])) as Run;
+    const { buffer, byteLength } = chunk.sealed;
+    // A buffer of its own moves to the thread; a copy would be there twice while it is built.
+    const own = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength ? [buffer] : [];
+    return (await this.#call(this.#builder, 'build', [chunk], own)) as Run;
   }
 
   async drop(chunks: readonly { readonly version: VersionId; readonly chunk: number }[]): Promise<void> {
@@ -128,9 +132,14 @@ export class ThreadIndex implements IndexEngine {
     }
   }
 
-  async #call(worker: WorkerClient | undefined, method: string, args: readonly unknown[]): Promise<unknown> {
+  async #call(
+    worker: WorkerClient | undefined,
+    method: string,
+    args: readonly unknown[],
+    transfer: readonly ArrayBuffer[] = [],
+  ): Promise<unknown> {
     if (!worker) throw notOpen();
-    return worker.call(method, args);
+    return worker.call(method, args, transfer);
   }
 }
 

@@ -35,13 +35,23 @@ export interface Run {
   readonly rejected: number;
 }
 
-export interface RunContent extends Omit<Run, 'run'> {
+/** Of which chunk and bytes an index is made, and the salt that it is sealed with. */
+export interface RunHead extends Pick<Run, 'version' | 'chunk' | 'hash'> {
   readonly salt: Uint8Array;
+}
+
+/** What is known of a chunk's index when all of it is made. */
+export interface RunTotals extends Pick<Run, 'indexed' | 'flagged' | 'rejected'> {
+  /** Sealed. */
   readonly facts: Uint8Array;
-  readonly postings: readonly Uint8Array[];
-  readonly places: readonly Uint8Array[];
-  /** By ordinal; kept in plain mode. */
-  readonly systems: ReadonlyMap<number, StarSystem>;
+}
+
+/** Takes the parts of a chunk's index one by one, so that they are never in memory together. */
+export interface RunSink {
+  /** Writes a sealed page; afterwards `body` is the caller's again. */
+  page(kind: PageKind, number: number, body: Uint8Array): void;
+  /** Writes a record's row in plain mode, and nothing in sealed mode. */
+  system(ordinal: number, system: StarSystem): void;
 }
 
 const sqlTypes = { number: 'REAL', integer: 'INTEGER', flag: 'INTEGER', text: 'TEXT', cell: 'BLOB' } as const;
@@ -236,20 +246,21 @@ export class IndexFile {
     return this.#page.get(rowOf(run, kind, number))?.body;
   }
 
-  /** Puts a chunk's index in the place of an older one; answers the run's number. */
-  put(content: RunContent): number {
-    return this.#database.transaction((): number => {
-      const { version, chunk, hash, salt, facts, indexed, flagged, rejected } = content;
+  /** Puts what `fill` makes in the place of an older index of the chunk; when `fill` throws, all is as before. */
+  put({ version, chunk, hash, salt }: RunHead, fill: (sink: RunSink) => RunTotals): Run {
+    return this.#database.transaction((): Run => {
       this.#drop(version, chunk);
-      const sql = `INSERT INTO runs (version, chunk_index, sha256, indexed, flagged, rejected, salt, facts)
-        VALUES (?, ?, ?, ?, ?, ?, ?, ?)`;
-      const values = [version, chunk, hash, indexed, flagged, rejected, salt, facts];
-      const run = Number(this.#database.prepare(sql).run(...values).lastInsertRowid);
+      const begin = `INSERT INTO runs (version, chunk_index, sha256, indexed, flagged, rejected, salt, facts)
+        VALUES (?, ?, ?, 0, 0, 0, ?, x'')`;
+      const run = Number(this.#database.prepare(begin).run(version, chunk, hash, salt).lastInsertRowid);
       const insert = this.#database.prepare('INSERT INTO pages VALUES (?, ?)');
-      for (const [at, body] of content.postings.entries()) insert.run(rowOf(run, 'postings', at), body);
-      for (const [at, body] of content.places.entries()) insert.run(rowOf(run, 'places', at), body);
-      if (this.#mode === 'plain') this.#putSystems(run, content.systems);
-      return run;
+      const { facts, indexed, flagged, rejected } = fill({
+        page: (kind, number, body) => void insert.run(rowOf(run, kind, number), body),
+        system: this.#mode === 'plain' ? this.#systemsOf(run) : () => undefined,
+      });
+      const end = 'UPDATE runs SET indexed = ?, flagged = ?, rejected = ?, facts = ? WHERE run = ?';
+      this.#database.prepare(end).run(indexed, flagged, rejected, facts, run);
+      return { run, version, chunk, hash, indexed, flagged, rejected };
     })();
   }
 
@@ -280,13 +291,13 @@ export class IndexFile {
     if (this.#mode === 'plain') this.#database.prepare('DELETE FROM systems WHERE run = ?').run(found);
   }
 
-  #putSystems(run: number, systems: ReadonlyMap<number, StarSystem>): void {
+  #systemsOf(run: number): RunSink['system'] {
     const places = Array.from({ length: fieldNames.length + 3 }, () => '?').join(', ');
     const insert = this.#database.prepare(`INSERT INTO systems VALUES (${places})`);
-    for (const [ordinal, { values, names }] of systems) {
+    return (ordinal, { values, names }) => {
       const others = names.filter((name) => name !== values.name);
       const row = fieldNames.map((name) => sqlValue(values[name]));
       insert.run(run, ordinal, ...row, others.length > 0 ? others.join('|') : null);
-    }
+    };
   }
 }

@@ -82,12 +82,8 @@ export class IndexWork {
   /** Indexes one chunk, in the place of an older index of it. */
   build(chunk: ChunkToIndex): Run {
     const catalogue = this.#catalogueOf(chunk.catalogue);
-    const { mode } = this.#options;
-    const options = { network: this.#network, indexKey: this.#key, mode, random: this.#random };
-    const content = buildRun(catalogue, chunk, options);
-    const run = this.#file.put(content);
-    const { version, hash, indexed, flagged, rejected } = content;
-    return { run, version, chunk: content.chunk, hash, indexed, flagged, rejected };
+    const options = { network: this.#network, indexKey: this.#key, random: this.#random };
+    return buildRun(catalogue, chunk, options, this.#file);
   }
 
   drop(chunks: readonly { readonly version: VersionId; readonly chunk: number }[]): void {
