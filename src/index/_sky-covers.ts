@@ -22,7 +22,8 @@ export interface CellRange {
 export const coverSky = (touches: Touches, most: number): readonly CellRange[] => {
   let cells = Array.from({ length: 12 }, (_, cell) => cell);
   let order = 0;
-  for (let next = 0; next <= skyOrder; next++) {
+  // Each order takes more than twice the cells of the one before, or nearly.
+  for (let next = 0; next <= skyOrder && 2 * cells.length <= most; next++) {
     const radius = cellRadius(next) + margin;
     const candidates =
       next === 0 ? cells : cells.flatMap((cell) => [4 * cell, 4 * cell + 1, 4 * cell + 2, 4 * cell + 3]);

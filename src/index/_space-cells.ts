@@ -56,7 +56,8 @@ export const coverSphere = (
     ) <= reach;
   let cubes: readonly Cube[] = [{ x: 0, y: 0, z: 0 }];
   let size = side;
-  while (size > 1) {
+  // Each size takes more than twice the cubes of the one before, or nearly.
+  while (size > 1 && 2 * cubes.length <= most) {
     const next = size / 2;
     const touched = cubes
       .flatMap((cube) =>

@@ -119,6 +119,8 @@ export const limits = {
    * groups, twice would write large bodies twice (WAL, then database).
    */
   storeInlineBytesMax: 64 * 1024 + 16,
+  /** Parts of files up to four segments are read where rows are read; longer ones would hold up rows. */
+  storeShortReadBytes: 4 * (64 * 1024 + 16),
   /** Calls that share one fsync, and their bytes: bounds how long a read waits behind a commit. */
   storeGroupCallsMax: 256,
   storeGroupBytesMax: 8 * 1024 * 1024,

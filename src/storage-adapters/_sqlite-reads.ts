@@ -1,5 +1,7 @@
 // The reads of a node's store as statements. Each is one snapshot; pages go by key, never by offset.
-// It opens no files: a chunk whose body is a file is answered with the file's name.
+// A chunk whose body is a file is answered with the file's name, and with a short part of it.
+import { closeSync, openSync, readSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { OperaError } from '../errors/errors.ts';
 import type { VersionId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
@@ -106,19 +108,40 @@ export class StoreReads {
     return row;
   }
 
-  /** The chunk with bytes [from, to) of its body if that lies in the database. */
+  /** The chunk with bytes [from, to) of its body if that lies in the database, or is short and in its file. */
   chunk(address: ChunkAddress, from: number, to: number): FoundChunk | undefined {
     const row = this.#statements.chunk.get(address.version, address.index);
     if (!row) return undefined;
     const info = chunkOfRow(row);
-    if (row.body_id === null) return { info, body: undefined, file: row.file ?? undefined };
     const start = Math.min(from, info.length);
     const length = Math.min(to, info.length) - start;
+    if (row.body_id === null) {
+      const file = row.file ?? undefined;
+      return { info, body: file === undefined ? undefined : this.#shortPart(file, start, length), file };
+    }
     const body = this.#statements.body.get(start + 1, length, row.body_id);
     if (body?.length !== length) {
       throw new OperaError('integrity', `${this.#database.name}: the body of a chunk is missing or short`);
     }
     return { info, body: ownBytes(body), file: undefined };
+  }
+
+  /**
+   * A few segments of a file are read here: outside they would cost three more ways through another thread each, four
+   * times as long. Undefined when they are longer, or not to be had: whoever asked reads them, and says why not.
+   */
+  #shortPart(file: string, start: number, length: number): Uint8Array | undefined {
+    if (length > limits.storeShortReadBytes) return undefined;
+    let opened: number | undefined;
+    try {
+      opened = openSync(join(dirname(this.#database.name), 'chunks', file), 'r');
+      const body = new Uint8Array(length);
+      return readSync(opened, body, 0, length, start) === length ? body : undefined;
+    } catch {
+      return undefined;
+    } finally {
+      if (opened !== undefined) closeSync(opened);
+    }
   }
 
   /** The facts of the chunk at each address, undefined where there is none. */
