@@ -19,6 +19,7 @@ import { createNode } from '../roles/node/app.ts';
 import { MemoryIndex, ThreadIndex } from '../roles/node/index-engine.ts';
 import { type KnownPeers, PeerBook } from '../roles/peer-book.ts';
 import { createSentinel } from '../roles/sentinel/app.ts';
+import { growHeapFreely } from '../runtime/heap.ts';
 import { createSecretFolder } from '../runtime/files.ts';
 import { errorFacts } from '../runtime/log.ts';
 import { formatHostPort } from '../identity/address.ts';
@@ -205,6 +206,7 @@ const aborted = (signal: AbortSignal): Promise<void> =>
 export const serveRole = async (options: ServeOptions): Promise<void> => {
   assertLimits();
   const { role, config, io } = options;
+  if (role === 'node') growHeapFreely();
   // A wrong preset is told before a join code is used up.
   const timing = timingOf(config.timing);
   const signal = endOf(options.signal);

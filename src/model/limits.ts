@@ -252,7 +252,7 @@ export const limits = {
   outcomeKeptMs: 24 * hour,
   /** Manifests that a node's index of names takes beyond twice those it was built with, 120 bytes each: 12 MB. */
   nameIndexSlack: 100_000,
-  /** Joins, losses and changes of capacity within this become one layout. */
+  /** Joins and changes of capacity within this become one layout; so do losses, while another node is silent. */
   layoutGatherMs: second,
   /** Unretired layouts at once. */
   layoutsUnretiredMax: 4,
@@ -268,6 +268,11 @@ export const limits = {
    * let one read in ten wait for a chunk.
    */
   backgroundBytesPerSecond: 16 * 1024 * 1024,
+  /**
+   * Background work beside clients goes in steps of this: 2 ms of one processor, while a full chunk keeps two for 20 and
+   * every read that comes meanwhile. Half would cost as much for requests as for bytes.
+   */
+  backgroundPieceBytes: 512 * 1024,
   /** Clients count as served until so long after their last request. */
   backgroundQuietMs: second,
   /** A former owner looks for what it may drop this often; nothing waits for it. */
@@ -332,8 +337,8 @@ export const limits = {
   catalogueTextMax: 256,
   /** Names of one system: the longest list of SIMBAD has about 150, and each is an entry of the index. */
   catalogueNamesMax: 200,
-  /** Cells of sky or space that one predicate is covered with: half would make cones twice as coarse. */
-  queryCellsMax: 256,
+  /** Cells of sky or space that one predicate is covered with, 0.2 ms; half would let half as many again be tested. */
+  queryCellsMax: 512,
   /** A put reads the records of smaller files itself, 40 ms at most: about what it takes to start a thread. */
   catalogueCheckInlineBytesMax: 512 * 1024,
   /** Faults of a put's records that its result carries; all of them go to a report. */

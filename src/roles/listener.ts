@@ -26,6 +26,7 @@ import { type ListenerKind, pathOf, type RouteName, routeFacts, routesOf } from 
 import { parseWith } from '../wire/schema.ts';
 import { checkRawRequest, parseErrorAnswer, probePaths } from './_raw-request.ts';
 import { BodyBudget, readBody } from './_request-body.ts';
+import { sendParts } from './_send-parts.ts';
 import type { RoleMetrics } from './metrics.ts';
 
 export type ListenerTimes = Record<
@@ -302,7 +303,7 @@ export class Listener {
         requestId,
       });
       if (response.destroyed) throw new OperaError('aborted', 'the caller is gone');
-      this.#answer(response, encodeFrame(reply.answer, reply.binary), held);
+      await this.#answer(response, encodeFrame(reply.answer, reply.binary), held);
       ended('ok');
     } catch (error) {
       ended(toOperaError(error).code);
@@ -324,7 +325,7 @@ export class Listener {
     return held;
   }
 
-  #answer(response: ServerResponse, parts: readonly Uint8Array[], held: { bytes: number }): void {
+  #answer(response: ServerResponse, parts: readonly Uint8Array[], held: { bytes: number }): Promise<void> {
     const length = frameLength(parts);
     // The role holds these bytes already; counting them keeps further requests out until they left.
     if (!this.#budget.take(length)) throw new OperaError('overloaded', 'too many answers are held');
@@ -336,8 +337,7 @@ export class Listener {
       'content-length': length,
       ...(kind === 'mesh' ? { [rosterHeader]: String(roster().number) } : {}),
     });
-    for (const part of parts) response.write(part);
-    response.end();
+    return sendParts(response, parts);
   }
 
   /** Before the first byte of any answer: marks the socket and bounds how long the answer may take to leave. */

@@ -145,13 +145,24 @@ export const countUnderReplicated = (newest: Layout, nodes: readonly NodeView[])
   return listUncovered([{ ...newest, writeCopies: 1 }], good).length;
 };
 
+/**
+ * So long changes are gathered. A death was watched for a whole grace, and what it took is missing: only a node that is
+ * silent as well, and may be out in a moment, is waited for.
+ */
+const gatherMsOf = ({ layouts, nodes }: LayoutsView, { reason, joining }: Wanted): number => {
+  const named = new Set(layouts.at(-1)?.nodes ?? []);
+  const mayFollow = nodes.some(({ standing, alive, keyHash }) => standing === 'in' && !alive && named.has(keyHash));
+  return reason === 'failure' && joining.length === 0 && !mayFollow ? 0 : limits.layoutGatherMs;
+};
+
 /** All actions that are due now; an empty list means that nothing is. Order matters: announce before covered. */
 export const dueActions = (view: LayoutsView): LayoutAction[] => {
   const { layouts, nodes, waitingSinceMs, nowMs } = view;
   const newest = layouts.at(-1);
   const wanted = wantedLayout(view);
-  const gathered = waitingSinceMs !== undefined && nowMs - waitingSinceMs >= limits.layoutGatherMs;
-  if (wanted && !wanted.blocked && gathered && wanted.nodes.length > 0) {
+  const isGathered = (changes: Wanted): boolean =>
+    waitingSinceMs !== undefined && nowMs - waitingSinceMs >= gatherMsOf(view, changes);
+  if (wanted && !wanted.blocked && isGathered(wanted) && wanted.nodes.length > 0) {
     const { leaving, reason } = wanted;
     return [{ kind: 'plan', nodes: wanted.nodes, leaving, reason, from: tableToPlanFrom(layouts, wanted.nodes) }];
   }

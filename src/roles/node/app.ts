@@ -187,6 +187,12 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
   const contact = new Contact(context, book);
   const rewrapper = new Rewrapper(core, dependencies.rewrap);
   const heart = new Heart(core, puller, contact, rewrapper, new IndexHealth(indexer, context.clock));
+  /** The leader waits for nothing but this node's word that it is complete. */
+  const roundAndTell = async (): Promise<void> => {
+    const before = memory.state.completeLayout;
+    await puller.round();
+    if (memory.state.completeLayout > before) await heart.beat();
+  };
   const report = (): void => {
     void puller
       .round()
@@ -223,7 +229,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
         book.run(),
         every(context, 'contact', contactTickMs, async () => contact.tick()),
         book.whenAnnounced.then(() => every(context, 'heartbeat', limits.heartbeatMs, () => heart.beat())),
-        every(context, 'pull', limits.heartbeatMs, () => puller.round()),
+        every(context, 'pull', limits.heartbeatMs, () => roundAndTell()),
         hygiene.run(),
         indexer.run(),
         every(context, 'rewrap', limits.rewrapMs, () => rewrapper.round()),

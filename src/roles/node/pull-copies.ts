@@ -85,12 +85,44 @@ export const copyChunks = (
   return runGroups(core, wanted, most, options.signal, (group) => copyGroup(core, group, options));
 };
 
+/** A group that was asked for; beside clients in messages so short that nobody has to wait for one. */
 const copyGroup = async (
   core: NodeCore,
   { source, items }: PullGroup<WantedChunk>,
-  { layoutNumber, signal, onCopied, checksHashes = true }: CopyOptions,
+  options: CopyOptions,
 ): Promise<GroupResult<WantedChunk>> => {
-  const { context, storage, memory, barrier, throttle } = core;
+  const again: WantedChunk[] = [];
+  const failed: WantedChunk[] = [];
+  for (let at = 0; at < items.length; ) {
+    const batch = nextBatch(items.slice(at), core.throttle.isBusy);
+    const result = await copyBatch(core, { source, items: batch }, options);
+    again.push(...result.again);
+    failed.push(...result.failed);
+    at += batch.length;
+  }
+  return { again, failed };
+};
+
+/** All of them, or beside clients the first ones that fit a piece, at least one. */
+const nextBatch = (items: readonly WantedChunk[], busy: boolean): WantedChunk[] => {
+  if (!busy) return [...items];
+  let bytes = 0;
+  const end = items.findIndex((item) => {
+    bytes += item.bytes;
+    return bytes > limits.backgroundPieceBytes;
+  });
+  return items.slice(0, end < 0 ? items.length : Math.max(end, 1));
+};
+
+/** What a source answered for the first of the items; null where it has none. */
+type Given = readonly (Uint8Array | null)[];
+
+const readBatch = async (
+  core: NodeCore,
+  { source, items }: PullGroup<WantedChunk>,
+  signal: AbortSignal,
+): Promise<Given> => {
+  const { context, throttle } = core;
   await throttle.take(
     items.reduce((sum, { bytes }) => sum + bytes, 0),
     signal,
@@ -98,18 +130,61 @@ const copyGroup = async (
   const request = { chunks: items.map(({ chunk: { version, index } }) => ({ version, index })) };
   const to = destinationOfNode(core, source);
   const { answer, binary } = await context.transport.call(to, 'chunk.read', request, { signal });
-  const failed: WantedChunk[] = [];
   let at = 0;
-  const writes = answer.chunks.flatMap((found, position) => {
-    const item = items[position];
-    if (!item) return [];
+  return answer.chunks.map((found) => {
     const body = binary.subarray(at, at + (found?.length ?? 0));
     at += body.length;
+    return found && body;
+  });
+};
+
+/**
+ * A chunk piece by piece, each paid for by itself. Undefined when the source has not all of it, or not the right bytes:
+ * then it is asked for the whole chunk, because pieces are given unchecked, and so hears of what it has.
+ */
+const readInPieces = async (
+  core: NodeCore,
+  source: KeyHash,
+  { chunk, bytes }: WantedChunk,
+  { signal, checksHashes = true }: CopyOptions,
+): Promise<Uint8Array | undefined> => {
+  const { context, throttle } = core;
+  const { version, index, hash } = chunk;
+  const body = new Uint8Array(bytes);
+  for (let from = 0; from < bytes; ) {
+    const to = throttle.isBusy ? Math.min(from + limits.backgroundPieceBytes, bytes) : bytes;
+    await throttle.take(to - from, signal);
+    const request = { chunks: [{ version, index, from, to }] };
+    const { binary } = await context.transport.call(destinationOfNode(core, source), 'chunk.read', request, { signal });
+    if (binary.length !== to - from) return undefined;
+    body.set(binary, from);
+    from = to;
+  }
+  return !checksHashes || equalBytes(sha256(body), hash) ? body : undefined;
+};
+
+const copyBatch = async (
+  core: NodeCore,
+  group: PullGroup<WantedChunk>,
+  options: CopyOptions,
+): Promise<GroupResult<WantedChunk>> => {
+  const { context, storage, memory, barrier, throttle } = core;
+  const { source, items } = group;
+  const { layoutNumber, signal, onCopied, checksHashes = true } = options;
+  const [first] = items;
+  const isLong = first !== undefined && items.length === 1 && first.bytes > limits.backgroundPieceBytes;
+  const whole = isLong && throttle.isBusy ? await readInPieces(core, source, first, options) : undefined;
+  const given = whole ? [whole] : await readBatch(core, group, signal);
+  const failed: WantedChunk[] = [];
+  const writes = given.flatMap((body, position) => {
+    const item = items[position];
+    if (!item) return [];
     const { version, index, partition, hash, servedHour } = item.chunk;
-    if (body.length > 0 && (!checksHashes || equalBytes(sha256(body), hash))) {
+    const isRight = body === whole || !checksHashes || (body !== null && equalBytes(sha256(body), hash));
+    if (body !== null && body.length > 0 && isRight) {
       return [{ version, index, partition, hash, servedHour, layoutNumber, body }];
     }
-    if (found) context.log.warn('bad-copy', { from: source, version, index });
+    if (body) context.log.warn('bad-copy', { from: source, version, index });
     failed.push(item);
     return [];
   });
@@ -128,9 +203,9 @@ const copyGroup = async (
       writes.reduce((sum, { body }) => sum + body.length, 0),
     );
   }
-  const rest = items.slice(answer.chunks.length);
+  const rest = items.slice(given.length);
   // A source that gives nothing at all would be asked for ever.
-  return answer.chunks.length > 0 ? { again: rest, failed } : { again: [], failed: rest };
+  return given.length > 0 ? { again: rest, failed } : { again: [], failed: rest };
 };
 
 /** Copies manifests; answers those that no source gave. */

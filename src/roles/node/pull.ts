@@ -94,10 +94,14 @@ export class Puller {
   async #round(number: number, signal: AbortSignal): Promise<void> {
     const { memory, soundness } = this.#core;
     if (memory.state.completeLayout < number) {
-      const progress = this.#progressOf(number);
-      if (!progress.whole && this.#core.context.clock.monotonicMs() >= progress.againMs) {
-        await this.#pull(progress, signal);
-      }
+      let progress: Progress;
+      do {
+        progress = this.#progressOf(number);
+        if (!progress.whole && this.#core.context.clock.monotonicMs() >= progress.againMs) {
+          await this.#pull(progress, signal);
+        }
+        // Often it is covered while the first copies are made; then the second listing need not wait for a timer.
+      } while (!progress.covered && this.#coveredLayout >= number);
       if (progress.whole && progress.covered) await this.#complete(progress);
     }
     // What completed a doubted store counted without it, and for every unretired layout.

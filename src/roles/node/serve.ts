@@ -104,12 +104,17 @@ const holdHandler =
     return { answer: { held, layoutNumber, ...(request.verified ? { verified } : {}) } };
   };
 
-/** The partitions still to be listed when a page ended in `after`. */
-const partitionsFrom = (partitions: readonly number[], after: number | undefined): readonly number[] => {
-  if (after === undefined) return partitions;
-  const at = partitions.indexOf(after);
+/** The partitions still to be listed when a page ended in `after`, without those that never held anything. */
+const partitionsFrom = async (
+  { storage }: NodeCore,
+  partitions: readonly number[],
+  after: number | undefined,
+): Promise<readonly number[]> => {
+  const at = after === undefined ? 0 : partitions.indexOf(after);
   if (at < 0) throw new OperaError('bad-request', 'the page before ended in a partition that is not asked for');
-  return partitions.slice(at);
+  // One question instead of thousands to a store that holds little.
+  const used = new Set(await storage.listPartitions());
+  return partitions.slice(at).filter((partition) => used.has(partition));
 };
 
 /** A listing says what was acknowledged before it began: of writes under lower layouts nothing is missing in it. */
@@ -121,7 +126,7 @@ const chunkListHandler =
     const { sound } = core.soundness;
     const chunks: AnswerOf<'chunk.list'>['chunks'] = [];
     let { after } = request;
-    for (const partition of partitionsFrom(partitions, after?.partition)) {
+    for (const partition of await partitionsFrom(core, partitions, after?.partition)) {
       const page = await core.storage.listChunks(partition, after, limit - chunks.length);
       for (const { version, index, length, hash, servedHour } of page.items) {
         chunks.push({ partition, version, index, length, hash, servedHour });
@@ -143,7 +148,7 @@ const manifestListHandler =
     const manifests: AnswerOf<'manifest.list'>['manifests'] = [];
     let { after } = request;
     let bytes = 0;
-    for (const partition of partitionsFrom(partitions, after?.partition)) {
+    for (const partition of await partitionsFrom(core, partitions, after?.partition)) {
       // A page of bodies must fit one answer; the first manifest always does.
       const page = await core.storage.listManifests(partition, after?.version, limit - manifests.length);
       for (const item of page.items) {
@@ -168,7 +173,7 @@ const manifestIndexHandler =
     const { sound } = core.soundness;
     const manifests: AnswerOf<'manifest.index'>['manifests'] = [];
     let { after } = request;
-    for (const partition of partitionsFrom(partitions, after?.partition)) {
+    for (const partition of await partitionsFrom(core, partitions, after?.partition)) {
       const page = await core.storage.listManifests(partition, after?.version, limit - manifests.length);
       for (const { version, sequence, wrapEpoch, record } of page.items) {
         manifests.push({ partition, version, sequence, wrapEpoch, length: record.length });

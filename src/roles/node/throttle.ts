@@ -39,8 +39,8 @@ export class Throttle {
     while (this.isBusy) {
       const now = this.#clock.monotonicMs();
       const filled = this.#tokens + ((now - this.#filledMs) / 1_000) * this.#bytesPerSecond;
-      // A tenth of a second is saved up at most: what was not used is no licence for a burst beside clients.
-      this.#tokens = Math.min(filled, this.#bytesPerSecond / 10);
+      // One step is saved up at most: what was not used is no licence for a burst beside clients.
+      this.#tokens = Math.min(filled, limits.backgroundPieceBytes);
       this.#filledMs = now;
       if (this.#tokens > 0) {
         this.#tokens -= bytes;

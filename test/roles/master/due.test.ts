@@ -113,6 +113,23 @@ describe('what is due', () => {
     assert.equal(wantedOf(full)?.blocked, 'layouts');
   });
 
+  test('is a layout without a dead node at once, unless another one is silent or joins', () => {
+    const before = layoutOf(1, [a, b, c, d]);
+    const dead = node(a, 1, { standing: 'out', alive: false });
+    const began = { layouts: [before], waitingSinceMs: 1_000, nowMs: 1_000 };
+    assert.deepEqual(kindsOf({ ...began, nodes: [dead, ...nodesAt([b, c, d], 1, 1)] }), ['plan']);
+    for (const other of [node(d, 1, { alive: false }), node(e, 0)]) {
+      const nodes: NodeView[] = [
+        dead,
+        ...nodesAt([b, c], 1, 1),
+        ...(other.keyHash === d ? [] : nodesAt([d], 1, 1)),
+        other,
+      ];
+      assert.ok(!kindsOf({ ...began, nodes }).includes('plan'));
+      assert.deepEqual(kindsOf({ ...began, nodes, nowMs: 1_000 + limits.layoutGatherMs }), ['plan']);
+    }
+  });
+
   test('is to say how many partitions lack a copy that is heard, sound and complete', () => {
     assert.equal(countUnderReplicated(one, nodesAt([a, b, c], 1, 1)), 0);
     assert.equal(countUnderReplicated(one, [...nodesAt([a, b], 1, 1), node(c, 1, { alive: false })]), partitionCount);
