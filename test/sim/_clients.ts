@@ -2,7 +2,10 @@
 // history, its outcome and what was seen. Contents are unlike any other, so that a read tells which put it saw.
 import { listFiles, removeFile, renameFile } from '../../src/client/names.ts';
 import type { Session } from '../../src/client/session.ts';
+import { sha256 } from '../../src/crypto/digest.ts';
 import { type ErrorCode, isOperaError, toOperaError } from '../../src/errors/errors.ts';
+import { bytesToHex } from '../../src/model/ids.ts';
+import { chunkBytesMax } from '../../src/crypto/geometry.ts';
 import { get, put } from '../support/cluster-client.ts';
 import type { Call, NameOperation } from '../support/linearizability.ts';
 import { SeededRandom } from '../support/seeded.ts';
@@ -34,13 +37,29 @@ const contentOf = (name: string, content: number, random: SeededRandom): string 
 /** Nobody waits for an index here: it is no part of what is acknowledged, and questions wait by themselves. */
 const catalogue = { wait: false };
 
-const textOf = (bytes: Uint8Array | undefined): string | undefined => bytes && Buffer.from(bytes).toString();
+/** What is longer than a chunk: its second one lies with others than the manifest. */
+const longBytes = chunkBytesMax + 1;
+const longOf = (name: string, content: number): Uint8Array => Buffer.alloc(longBytes, `${name} ${content} `);
+
+/** Stands for the bytes in the history, which compares and prints them. */
+const textOf = (bytes: Uint8Array | undefined): string | undefined => {
+  if (!bytes || bytes.length < longBytes) return bytes && Buffer.from(bytes).toString();
+  return `${Buffer.from(bytes.subarray(0, 60)).toString()} ${bytesToHex(sha256(bytes))}`;
+};
+
+export interface ClientOptions {
+  /** Files of their own are put, and nothing else is done. */
+  readonly putsOnly?: boolean | undefined;
+  /** Some files have two chunks. */
+  readonly long?: boolean | undefined;
+}
 
 export class Clients {
   readonly #sessions: readonly Session[];
   readonly #randoms: readonly SeededRandom[];
   readonly #trace: Trace;
   readonly #putsOnly: boolean;
+  readonly #long: boolean;
   readonly calls: Call[] = [];
   /** The names above, and those that were put once and are nobody else's. */
   readonly #names: string[] = groups.flat();
@@ -55,10 +74,12 @@ export class Clients {
   #place = 0;
   #contents = 0;
 
-  /** Each session does one thing after the other; `putsOnly` puts files of its own and nothing else. */
-  constructor(sessions: readonly Session[], seed: string | number, trace: Trace, putsOnly = false) {
+  /** Each session does one thing after the other. */
+  constructor(sessions: readonly Session[], seed: string | number, trace: Trace, options: ClientOptions = {}) {
+    const { putsOnly = false, long = false } = options;
     this.#sessions = sessions;
     this.#putsOnly = putsOnly;
+    this.#long = long;
     this.#randoms = this.#sessions.map((_, at) => new SeededRandom(`client ${at} ${seed}`));
     this.#trace = trace;
     for (const session of sessions) this.#questions.follow(session);
@@ -100,7 +121,8 @@ export class Clients {
     if (kind < 10) {
       const own = `own/${this.#names.length}`;
       this.#names.push(own);
-      return this.#put(session, at, { kind: 'put', name: own, value: content });
+      const bytes = this.#long && random.below(2) === 0 ? longOf(own, this.#contents) : Buffer.from(content);
+      return this.#put(session, at, { kind: 'put', name: own, value: textOf(bytes) ?? '' }, bytes);
     }
     if (kind < 30) return this.#put(session, at, { kind: 'put', name, value: content });
     if (kind < 38) return this.#put(session, at, { kind: 'put', name, value: content, ifAbsent: true });
@@ -115,12 +137,17 @@ export class Clients {
     );
   }
 
-  async #put(session: Session, at: number, operation: Extract<NameOperation, { kind: 'put' }>): Promise<void> {
+  async #put(
+    session: Session,
+    at: number,
+    operation: Extract<NameOperation, { kind: 'put' }>,
+    bytes: Uint8Array = Buffer.from(operation.value),
+  ): Promise<void> {
     const { name, value, ifAbsent = false } = operation;
     this.#questions.begins(session, value);
     await this.#change(at, operation, async () => {
       const options = { catalogue, ...(ifAbsent ? { condition: { ifAbsent } } : {}) };
-      const { version } = await put(session, name, Buffer.from(value), options);
+      const { version } = await put(session, name, bytes, options);
       await this.onPut({ name, version });
     });
   }

@@ -14,13 +14,16 @@ export const convergesWithinMs = 240_000;
 /** Simulated time of one pass over a store, ms. */
 const passMsMax = 120_000;
 
-const layoutReason = async ({ cluster, joined }: World, layout: Layout | undefined, layouts: number) => {
+const layoutReason = async ({ cluster, joined, gone }: World, layout: Layout | undefined, layouts: number) => {
   if (cluster.store.raisedUnder !== cluster.store.lifeId) return 'the database is not compared with the nodes yet';
   if (layouts !== 1 || !layout) return `${layouts} layouts are unretired`;
   // Who went and came too often waits for hours, in the layout if it cannot do without them; everyone else is in.
   const states = new Map([...cluster.store.members.values()].map(({ keyHash, state }) => [keyHash, state]));
-  const expected = [...joined].filter(({ member }) => states.get(member.signer.keyHash) !== 'quarantine').length;
-  const most = expected < layout.writeCopies ? joined.size : expected;
+  const present = [...joined].filter((node) => !gone.has(node));
+  const named = present.filter(({ member }) => layout.nodes.includes(member.signer.keyHash)).length;
+  if (named < layout.nodes.length) return 'the layout names a node that is gone for good';
+  const expected = present.filter(({ member }) => states.get(member.signer.keyHash) !== 'quarantine').length;
+  const most = expected < layout.writeCopies ? present.length : expected;
   const count = layout.nodes.length;
   if (count < expected || count > most) return `the layout has ${count} nodes of ${expected}`;
   if (cluster.store.pending.size > 0) return `${cluster.store.pending.size} changes are pending`;
@@ -47,13 +50,13 @@ const copiesReason = async ({ cluster }: World, layout: Layout) => {
 const sorted = (keys: ReadonlyMap<string, readonly string[]>): string =>
   JSON.stringify([...keys].map(([key, values]) => [key, [...values].sort()]).sort());
 
-const keysReason = async ({ cluster, joined }: World, layout: Layout) => {
+const keysReason = async ({ cluster, joined, gone }: World, layout: Layout) => {
   const expected = new Map<string, string[]>();
   const add = (key: string, value: string): void => {
     expected.set(key, [...(expected.get(key) ?? []), value]);
   };
   const addresses = new Map(cluster.nodes.map(({ member, address }) => [member.signer.keyHash, address]));
-  for (const { address } of joined) add('network:nodes', address);
+  for (const node of joined) if (!gone.has(node)) add('network:nodes', node.address);
   for (const [name, { record }] of cluster.store.names) {
     add('network:data', name);
     for (const node of nodesOfFile(layout, record.version, record.chunkCount)) {
@@ -68,9 +71,11 @@ const keysReason = async ({ cluster, joined }: World, layout: Layout) => {
 };
 
 /** Whatever a node holds is under the newest network key. */
-const wrapsReason = async ({ cluster, joined }: World): Promise<string | undefined> => {
+const wrapsReason = async ({ cluster, joined, gone }: World): Promise<string | undefined> => {
   const epoch = cluster.keyring.newestEpoch;
-  for (const { storage, address } of joined) {
+  for (const node of joined) {
+    if (gone.has(node)) continue;
+    const { storage, address } = node;
     const manifests = await storage.countManifestsBelow(epoch);
     if (manifests > 0) return `${address} has ${manifests} manifests under older keys`;
     for (const version of (await storage.listNotes(undefined, limits.batchEntriesMax)).items) {

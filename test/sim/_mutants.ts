@@ -1,5 +1,5 @@
 // Mutants: the network with one rule broken on purpose, through the options of the cluster or a wrapped seam. Each
-// breaks a promise; mutants.test.ts pins seeds that notice, README.md says where the rarest ones are tested directly.
+// breaks a promise, and mutants.test.ts pins a seed that notices it.
 import { encodeManifest } from '../../src/crypto/manifest.ts';
 import { wrapEpochOf } from '../../src/crypto/wrap.ts';
 import { keyHashOfSpki } from '../../src/crypto/signature.ts';
@@ -22,6 +22,7 @@ export interface Mutant {
   readonly demandedCopies?: number;
   readonly lanes?: number;
   readonly putsOnly?: boolean;
+  readonly long?: boolean;
   readonly messages?: Simulation['messages'];
   readonly slowDisksMs?: readonly number[];
   readonly tidies?: boolean;
@@ -182,17 +183,18 @@ export const mutants = {
     }),
   },
   'unknown is dead': {
-    story: 'a version of which a node knows nothing is deleted as if it were dead',
-    faults: ['partition', 'one-way', 'age', 'sweep', 'sweep'],
-    messages: { loss: 0.1 },
-    steps: 10,
-    settings: {},
+    story: 'a version of which a node knows nothing is deleted as if it were dead, while the one who knows is away',
+    faults: ['long-absence', 'join'],
+    steps: 6,
+    long: true,
+    putsOnly: true,
+    settings: { copies: 1, writeCopies: 1 },
     broken: () => ({ nodeWith: { hygieneFaults: { sweep: { unknownIsDead: true, unasked: true } } } }),
   },
   'tombstones dropped early': {
     story: 'a node that was away still holds the removed file when the last tombstone goes, and the database is lost',
-    faults: ['kill', 'kill', 'age', 'age', 'sweep', 'sweep', 'registry-emptied'],
-    steps: 14,
+    faults: ['long-absence', 'long-absence', 'registry-emptied'],
+    steps: 10,
     settings: {},
     broken: () => ({ nodeWith: { hygieneFaults: { sweep: { hasty: true, unasked: true } } } }),
   },

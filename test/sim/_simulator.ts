@@ -8,7 +8,7 @@ import { snapshotOf } from '../support/memory-registry-faults.ts';
 import { QuickRandom, SeededRandom } from '../support/seeded.ts';
 import { Clients } from './_clients.ts';
 import { convergesWithinMs, notConverged, notTidy, tidy } from './_converged.ts';
-import { resumeAll } from './_faults-orders.ts';
+import { removeGone, resumeAll } from './_faults-orders.ts';
 import { type FaultName, Nemesis } from './_nemesis.ts';
 import { Trace } from './_trace.ts';
 import { Watch } from './_watch.ts';
@@ -33,6 +33,8 @@ export interface Simulation {
   /** Sessions that each client has at once; 1 when absent. */
   readonly lanes?: number | undefined;
   readonly putsOnly?: boolean | undefined;
+  /** Some files have two chunks. */
+  readonly long?: boolean | undefined;
 }
 
 export interface Outcome {
@@ -102,7 +104,8 @@ class Run {
       const { lanes = 1 } = this.#simulation;
       const members = Array.from({ length: lanes }, () => [...cluster.clients.keys()]).flat();
       const sessions = await Promise.all(members.map((at) => cluster.session(at)));
-      const clients = new Clients(sessions, seed, this.trace, this.#simulation.putsOnly);
+      const { putsOnly, long } = this.#simulation;
+      const clients = new Clients(sessions, seed, this.trace, { putsOnly, long });
       this.clients = clients;
       clients.moments = watch.moments;
       if (faults.includes('clock-jump')) clients.excused = ['ticket-invalid'];
@@ -113,7 +116,7 @@ class Run {
         nemesis.act();
         await cluster.during(clients.act(), stepMsMax);
         await watch.look();
-        this.#check(watch);
+        this.#check(watch, world);
       }
       await nemesis.healAll();
       this.trace.add('healed');
@@ -121,7 +124,7 @@ class Run {
       await this.#tidy(world, watch);
       await watch.look();
       await cluster.during(clients.readAll(), stepMsMax);
-      this.#check(watch);
+      this.#check(watch, world);
       this.#checkHistory(clients);
     } finally {
       cluster.stopAll();
@@ -133,10 +136,10 @@ class Run {
     return this.#cluster;
   }
 
-  #check(watch: Watch): void {
+  #check(watch: Watch, world: World): void {
     const [strange] = this.#running().strange;
     if (strange !== undefined) throw strange;
-    const [finding] = watch.findings;
+    const [finding] = [...watch.findings, ...world.findings];
     if (finding !== undefined) throw new Error(finding);
   }
 
@@ -145,7 +148,7 @@ class Run {
     const untilMs = clock.monotonicMs() + convergesWithinMs;
     for (;;) {
       await clock.advance(1_000);
-      await world.cluster.during(resumeAll(world));
+      await world.cluster.during(resumeAll(world).then(() => removeGone(world)));
       const reason = await notConverged(world, watch);
       if (reason === undefined) return;
       if (clock.monotonicMs() > untilMs) throw new Error(`not well ${convergesWithinMs} ms after healing: ${reason}`);
@@ -159,7 +162,7 @@ class Run {
     if (!(tidies ?? (seed % 5 === 0 || damaged))) return;
     this.trace.add('every node looks at its store');
     await tidy(world);
-    const untidy = await notTidy(world, watch, faults.includes('age'));
+    const untidy = await notTidy(world, watch, faults.includes('age') || faults.includes('long-absence'));
     if (untidy !== undefined) throw new Error(`after every node looked at its store: ${untidy}`);
   }
 

@@ -25,8 +25,15 @@ export class World {
   readonly messages: MessageWeather = { loss: 0, late: 0, lateMs: 400, twice: 0 };
   /** Nodes that were ever started: these count when all is well again. */
   readonly joined = new Set<ClusterNode>();
-  /** Nodes that may be draining. */
+  /** Nodes that may be draining, or were removed until they are taken back. */
   readonly drained = new Set<ClusterNode>();
+  /** Nodes that burned down: never started again, and removed by force. */
+  readonly gone = new Set<ClusterNode>();
+  /** What orders were seen to break. */
+  readonly findings: string[] = [];
+  /** Served hours that passed since a node stopped or was paused, and nodes for which these were too many. */
+  readonly hoursAway = new Map<ClusterNode, number>();
+  readonly untrusted = new Set<ClusterNode>();
   /** States of the database from before, the newest last; one for each step. */
   readonly snapshots: { readonly atMs: number; readonly snapshot: RegistrySnapshot }[] = [];
   readonly #messageRandom: SeededRandom;
@@ -74,10 +81,13 @@ export class World {
   }
 
   async start(process: ClusterProcess): Promise<void> {
-    if (process.runs) return;
-    this.trace.add(`start ${process.address}`);
     const node = this.cluster.nodes.find((other) => other === process);
-    if (node) this.joined.add(node);
+    if (process.runs || (node && this.gone.has(node))) return;
+    this.trace.add(`start ${process.address}`);
+    if (node) {
+      this.joined.add(node);
+      this.hoursAway.delete(node);
+    }
     try {
       await this.cluster.start(process);
     } catch (error) {
@@ -98,7 +108,7 @@ export class World {
   mayDamage(): boolean {
     const { layouts } = this.cluster.store;
     const copies = [...layouts.values()].map(({ layout }) => parseLayout(layout.bytes).writeCopies);
-    const damaged = this.cluster.nodes.filter(({ disk }) => disk.damaged).length;
+    const damaged = this.cluster.nodes.filter((node) => node.disk.damaged || this.untrusted.has(node)).length;
     return copies.length > 0 && damaged < Math.min(...copies) - 1;
   }
 }
