@@ -222,8 +222,18 @@ const describe = (access: Access): string => {
   return `${ranges} ${looked} looked up, then each candidate is tested`;
 };
 
+/** Plans by guesses, which are asked for several times while a question is answered. */
+const guessed = new WeakMap<Query, Plan>();
+
 /** The plan of a query whose stars were looked up (bindQuery). */
-export const planQuery = (query: Query, estimate: EstimateShare = () => undefined): Plan => {
+export const planQuery = (query: Query, estimate?: EstimateShare): Plan => {
+  if (estimate) return makePlan(query, estimate);
+  const known = guessed.get(query) ?? makePlan(query, () => undefined);
+  guessed.set(query, known);
+  return known;
+};
+
+const makePlan = (query: Query, estimate: EstimateShare): Plan => {
   const planner = new Planner(estimate);
   const cover = query.where && planner.cover(pushNot(query.where));
   const access = query.where ? accessOf(cover) : { kind: 'scan' as const };
