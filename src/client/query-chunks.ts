@@ -239,7 +239,7 @@ class ChunkQuery {
     const why = this.#last ? `; ${this.#last.message}` : '';
     return new OperaError('unavailable', `no node answers for ${missingText(missing)}${why}`, {
       ...(this.#last ? { cause: this.#last } : {}),
-      hint: 'See opera status; --partial answers without them',
+      hint: 'See opera status and opera index ls; --partial answers without them',
       details: { chunks: this.#open.size, files: missing.length },
     });
   }

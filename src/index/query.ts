@@ -119,7 +119,8 @@ const parseOutput = ({ count, group, histogram }: QueryText): Output => {
 /** Flags of places are sugar: what they say is written as an expression, and read as every other one. */
 const placeExpression = (call: 'cone' | 'near', text: string): Expression => {
   const parts = text.split(',').map((part) => part.trim());
-  const isStar = call === 'near' || parts.length === 2;
+  // Two coordinates are a place without its radius, as the expression says.
+  const isStar = call === 'near' || (parts.length === 2 && !parts.every((part) => /^[-+]?[\d.:]+$/.test(part)));
   const star = parts.slice(0, -1).join(', ').replaceAll("'", "''");
   return parseExpression(isStar ? `${call}('${star}', ${parts.at(-1)})` : `${call}(${text})`);
 };

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { removeFile, renameFile } from '../../src/client/names.ts';
 import { queryStars } from '../../src/client/query.ts';
+import { isOperaError, OperaError } from '../../src/errors/errors.ts';
 import { recogniseCatalogue } from '../../src/index/catalogue.ts';
 import { matches } from '../../src/index/matcher.ts';
 import { parseRecords } from '../../src/index/parse-records.ts';
@@ -112,6 +113,46 @@ test('an altered note is asked of the other owners when it is met, and costs no 
   }
   assert.ok(cluster.lines.every((line) => !line.includes('index-damaged')));
   await check();
+  cluster.stopAll();
+});
+
+test('a damaged index without other owners is built anew by itself; until then a part is answered, or the cause', async () => {
+  let damaged = false;
+  let buildMs = 0;
+  const cluster = await MemoryCluster.start({
+    ...{ seed: 'damaged', nodes: 3 },
+    indexOf: (engine) => ({
+      ...engine,
+      search: async (...args) => {
+        if (damaged) throw new OperaError('integrity', 'index.db: the database is damaged');
+        return engine.search(...args);
+      },
+      discard: async () => {
+        damaged = false;
+        await engine.discard();
+      },
+      build: async (chunk) => {
+        await cluster.clock.sleep(buildMs);
+        return engine.build(chunk);
+      },
+    }),
+  });
+  const session = await cluster.session();
+  await cluster.during(put(session, 'stars', bytes));
+  const ask = (partial: boolean) => cluster.during(queryStars(session, { count: true }, { partial }), 60_000);
+  const { count } = await ask(false);
+  cluster.stopNode(1);
+  cluster.stopNode(2);
+  [damaged, buildMs] = [true, 50_000];
+  const part = await ask(true);
+  assert.deepEqual([part.count, part.missing.map(({ chunks }) => chunks)], [0, [[0]]]);
+  assert.ok(!damaged, 'it was dropped');
+  await assert.rejects(
+    ask(false),
+    (error) => isOperaError(error, 'unavailable') && /1 chunk of 1 file: stars/.test(error.message),
+  );
+  await cluster.clock.advance(buildMs);
+  assert.equal((await ask(false)).count, count);
   cluster.stopAll();
 });
 

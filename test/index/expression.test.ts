@@ -302,6 +302,7 @@ test('order, limit, columns and output are read and checked', () => {
   });
   assert.deepEqual(parseQuery({ group: 'class' }).output, { kind: 'groups', field: 'class' });
   const wrong: readonly (readonly [QueryText, RegExp])[] = [
+    [{ cone: '1, 2' }, /the radius is missing/],
     [{ sort: 'magg' }, /no field "magg"; the nearest is mag/],
     [{ sort: 'mag up' }, /no field with asc or desc/],
     [{ sort: 'separation' }, /there is none/],
