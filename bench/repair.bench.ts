@@ -25,7 +25,9 @@ const files = Math.max(1, Math.round(mib / fileMib));
 const readBytes = 65_536;
 /** A read begins so often, so that both phases have the same load. */
 const readEveryMs = 20;
-const quietMs = 8_000;
+/** The status is asked for so often after the last answer. */
+const watchEveryMs = 100;
+const quietMs = 20_000;
 const patienceMs = 180_000;
 
 const row = (what: string, value: string): void => void process.stdout.write(`${what.padEnd(44)} ${value}\n`);
@@ -125,9 +127,16 @@ const killAndWatch = async (connection: Connection, pid: number, address: string
     if (state === 'down') times.downMs ??= elapsed;
     if (state === 'out') times.outMs ??= elapsed;
     if (isFull(status, before)) times.fullMs = elapsed;
-    await wait(100);
+    await wait(watchEveryMs);
   }
   return times;
+};
+
+/** Asks for the status as `killAndWatch` does: what that costs must be in both phases. */
+const watchFor = async (connection: Connection, ms: number): Promise<void> => {
+  for (const until = performance.now() + ms; performance.now() < until; await wait(watchEveryMs)) {
+    await connection.call('network.status', {});
+  }
 };
 
 const report = (times: Times, lostMib: number, copyMs: number): void => {
@@ -177,7 +186,7 @@ try {
     report(await killAndWatch(connection, first.pid, first.address), lost, copyMs);
 
     const quiet = startReading(session);
-    await wait(quietMs);
+    await watchFor(connection, quietMs);
     await quiet.stop();
     const second = processOf('node-4');
     const lostNow = await heldMib(second.address);

@@ -256,8 +256,11 @@ export const limits = {
   layoutGatherMs: second,
   /** Unretired layouts at once. */
   layoutsUnretiredMax: 4,
-  /** Chunks a node pulls at once after a layout change. */
-  pullsInFlight: 4,
+  /**
+   * Groups of chunks, up to 4 MiB, that a node pulls at once after a layout change: one comes while another is written.
+   * Four are slower where nodes share a disk, because their fsyncs wait for each other.
+   */
+  pullsInFlight: 2,
   /** Entries of one page that a node lists at another: 150 bytes each, a third of a message. */
   pullPageChunks: 5_000,
   /** Listed chunks held in memory at once by one that pulls, about 300 bytes each; 20,000 full ones are 80 GB. */

@@ -139,10 +139,11 @@ const readBatch = async (
 };
 
 /**
- * A chunk piece by piece, each paid for by itself. Undefined when the source has not all of it, or not the right bytes:
- * then it is asked for the whole chunk, because pieces are given unchecked, and so hears of what it has.
+ * A long chunk as a range, which its source gives without hashing it as well; beside clients piece by piece, each paid
+ * for by itself. Undefined when the source has not all of it, or not the right bytes: asked for the whole chunk it
+ * looks at what it has.
  */
-const readInPieces = async (
+const readLong = async (
   core: NodeCore,
   source: KeyHash,
   { chunk, bytes }: WantedChunk,
@@ -150,17 +151,18 @@ const readInPieces = async (
 ): Promise<Uint8Array | undefined> => {
   const { context, throttle } = core;
   const { version, index, hash } = chunk;
-  const body = new Uint8Array(bytes);
+  let body: Uint8Array | undefined;
   for (let from = 0; from < bytes; ) {
     const to = throttle.isBusy ? Math.min(from + limits.backgroundPieceBytes, bytes) : bytes;
     await throttle.take(to - from, signal);
     const request = { chunks: [{ version, index, from, to }] };
     const { binary } = await context.transport.call(destinationOfNode(core, source), 'chunk.read', request, { signal });
     if (binary.length !== to - from) return undefined;
-    body.set(binary, from);
+    if (to - from === bytes) body = binary;
+    else (body ??= new Uint8Array(bytes)).set(binary, from);
     from = to;
   }
-  return !checksHashes || equalBytes(sha256(body), hash) ? body : undefined;
+  return body && (!checksHashes || equalBytes(sha256(body), hash)) ? body : undefined;
 };
 
 const copyBatch = async (
@@ -168,12 +170,12 @@ const copyBatch = async (
   group: PullGroup<WantedChunk>,
   options: CopyOptions,
 ): Promise<GroupResult<WantedChunk>> => {
-  const { context, storage, memory, barrier, throttle } = core;
+  const { context, storage, memory, barrier } = core;
   const { source, items } = group;
   const { layoutNumber, signal, onCopied, checksHashes = true } = options;
   const [first] = items;
   const isLong = first !== undefined && items.length === 1 && first.bytes > limits.backgroundPieceBytes;
-  const whole = isLong && throttle.isBusy ? await readInPieces(core, source, first, options) : undefined;
+  const whole = isLong ? await readLong(core, source, first, options) : undefined;
   const given = whole ? [whole] : await readBatch(core, group, signal);
   const failed: WantedChunk[] = [];
   const writes = given.flatMap((body, position) => {

@@ -71,6 +71,16 @@ describe('copying chunks', () => {
     for (const at of [0, 1, 2]) assert.ok(await held(at));
   });
 
+  test('asks for a long chunk as one range, which its source need not hash', async () => {
+    const { copy, asked, held } = await begin([3 * piece]);
+    assert.deepEqual(await copy(), []);
+    assert.deepEqual(
+      asked.flatMap((chunks) => chunks.map(({ from, to }) => [from, to])),
+      [[0, 3 * piece]],
+    );
+    assert.ok(await held(0));
+  });
+
   test('asks beside clients for no more than a piece at once, and takes the time that its bytes cost', async () => {
     const { cluster, copy, asked, held, throttle } = await begin([3 * piece + 7, 100, 200, piece]);
     serveFor(throttle);
