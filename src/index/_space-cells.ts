@@ -1,6 +1,6 @@
-// Space cells: cubes of 2 pc, 4,096 along each axis, numbered so that each cube of cells (an octant of an octant …) is one
-// range (Morton order). Beyond ±4,096 pc coordinates are clamped into the outermost cells: floor and clamp are monotone,
-// so a cover of an interval still holds every point of it.
+// Space cells: cubes of 2 pc, 4,096 along each axis, numbered so that each cube of cells (an octant of an octant …) is
+// one range (Morton order). Beyond ±4,096 pc coordinates are clamped into the outermost cells: floor and clamp are
+// monotone, so a cover of an interval still holds every point of it.
 import type { CellRange } from './_sky-covers.ts';
 
 /** Edge of a cell in pc. A sphere of 10 ly (3 pc) takes about 60. */

@@ -1,6 +1,8 @@
 // Every limit of the program in one table: value, unit in the name, and the reason. Relations between them are
 // checked at start by assertLimits. Sizes fixed by stored formats stand in crypto/geometry.ts, not here.
+// Limits of catalogues, indexes and queries are kept in _star-limits.ts, and used by this table as all others.
 import { OperaError } from '../errors/errors.ts';
+import { starLimits } from './_star-limits.ts';
 
 const second = 1_000;
 const minute = 60 * second;
@@ -331,58 +333,7 @@ export const limits = {
   sentinelLagMs: 500,
   sentinelTickMs: 200,
 
-  // ---- star systems
-  /** A catalogue's chunk, and so its longest record: 64 segments of 64 KiB, as every full chunk (design, section 2). */
-  catalogueChunkBytesMax: 4 * 1024 * 1024,
-  /** Records of one chunk: ordinals fit 16 bits, and what a node keeps in memory while it indexes one is bounded. */
-  catalogueChunkRecordsMax: 65_536,
-  /** Characters of one text of a record (name, spectral type); SIMBAD's longest have 60, and every name is indexed. */
-  catalogueTextMax: 256,
-  /** Names of one system: the longest list of SIMBAD has about 150, and each is an entry of the index. */
-  catalogueNamesMax: 200,
-  /** Cells of sky or space that one predicate is covered with, 0.2 ms; half would let half as many again be tested. */
-  queryCellsMax: 512,
-  /** A put reads the records of smaller files itself, 40 ms at most: about what it takes to start a thread. */
-  catalogueCheckInlineBytesMax: 512 * 1024,
-  /** Faults of a put's records that its result carries; all of them go to a report. */
-  catalogueFaultsKept: 100,
-  /** A put asks nodes how far their indexes are, after pauses that grow from the first to the second. */
-  indexPollMs: 25,
-  indexPollMaxMs: second,
-  /** Without any progress of the indexes for so long a put says that its records cannot be queried yet. */
-  indexPatienceMs: minute,
-  /** Characters of what a heartbeat says is wrong with an index: a line of a status. */
-  indexTroubleMax: 200,
-  /** Characters, terms and depth of one query: people write 100 and 5; more is generated, and work grows with them. */
-  queryLengthMax: 8 * 1024,
-  queryTermsMax: 500,
-  queryDepthMax: 32,
-  /** Catalogues that one query asks about; a snapshot names each in 150 bytes: 3 MB. */
-  cataloguesMax: 20_000,
-  /** Bytes of the catalogues in one snapshot: it is one step and one answer, with plan and tickets beside it. */
-  catalogueListBytes: 3 * 1024 * 1024,
-  /** Bytes of a query in its parsed form: a bound tree of queryTermsMax terms. */
-  queryBytesMax: 256 * 1024,
-  /** Opened segments of 64 KiB that a node's searches keep in memory: 32 MiB. Twice as many made no question faster. */
-  indexSegmentsKept: 512,
-  /** Opened pages of the index kept, about 4 KiB each: 32 MiB; and catalogues whose keys and columns are kept. */
-  indexPagesKept: 8_192,
-  indexCataloguesKept: 256,
-  /** Queries of one node at once; the others wait. One that is not gone on with for so long is forgotten. */
-  searchesMax: 64,
-  searchIdleMs: 60_000,
-  /** Chunks that could not be indexed are tried again this often. */
-  indexRoundMs: 60_000,
-  /** Rows that a query sorts and returns at once: 10,000 records of 1 KiB are 10 MB in the client. */
-  queryRowsMax: 10_000,
-  /** Nodes that one query waits for at once; more would only queue in the client. */
-  queriesInFlight: 16,
-  /** What nobody vouches for is asked again for so long when an answer without it will do; a sixth of a get's. */
-  queryPartialPatienceMs: 5 * second,
-  /** Stars of one query that are looked up before it runs; each is a question of its own. */
-  queryStarsMax: 16,
-  /** Groups or bins of one answer; beyond, the question was about another field. */
-  queryGroupsMax: 10_000,
+  ...starLimits,
 } as const;
 
 /** Relations that must hold between limits; called once at start, throws `internal` naming the broken one. */

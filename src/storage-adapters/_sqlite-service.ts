@@ -1,6 +1,7 @@
 // The worker service `storage`: the one connection to a node's node.db, in a thread of its own because better-sqlite3
 // blocks. It holds the lock of the data folder for as long as it lives; two processes on one folder would each take
-// the other's files for leftovers. Chunk files are written and read outside, in the store's own thread, but for short parts.
+// the other's files for leftovers. Chunk files are written and read outside, in the
+// store's own thread, but for short parts.
 import { closeSync, existsSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { OperaError } from '../errors/errors.ts';
