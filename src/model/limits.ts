@@ -268,14 +268,14 @@ export const limits = {
   /** Listed chunks held in memory at once by one that pulls, about 300 bytes each; 20,000 full ones are 80 GB. */
   pullWindowChunks: 20_000,
   /**
-   * Background bytes a second (pulled, given, scrubbed) while clients are served: four full chunks, each of which keeps
-   * the thread of a node some 15 ms (hash and TLS). Half would double the time of a repair beside clients, twice would
-   * let one read in ten wait for a chunk.
+   * Background bytes a second (pulled, given, scrubbed) while clients are served. With twice as many one read in a
+   * hundred took three times as long beside a repair on a machine of two processors; half would double the time of a
+   * repair beside clients, a minute and a half a GiB for three nodes.
    */
-  backgroundBytesPerSecond: 16 * 1024 * 1024,
+  backgroundBytesPerSecond: 8 * 1024 * 1024,
   /**
    * Background work beside clients goes in steps of this: 2 ms of one processor, while a full chunk keeps two for 20 and
-   * every read that comes meanwhile. Half would cost as much for requests as for bytes.
+   * every read that comes meanwhile. Half would cost as much for requests as for bytes, twice is felt by reads.
    */
   backgroundPieceBytes: 512 * 1024,
   /** Clients count as served until so long after their last request. */
