@@ -5,8 +5,15 @@ import { isOperaError } from '../errors/errors.ts';
 import { errorFacts } from '../runtime/log.ts';
 import type { RoleContext } from './context.ts';
 
-/** Handlers of `ping`, `roster.put` and `roster.since`. `notReady` says why the role cannot work yet, if it cannot. */
-export const commonHandlers = (context: RoleContext, notReady: () => string | undefined): Handlers => ({
+/**
+ * Handlers of `ping`, `roster.put` and `roster.since`. `notReady` says why the role cannot work yet, if it cannot;
+ * `nowMs` is what a ping answers as the clock, ms since 1970.
+ */
+export const commonHandlers = (
+  context: RoleContext,
+  notReady: () => string | undefined,
+  nowMs: () => number = () => context.clock.nowMs(),
+): Handlers => ({
   ping: async () => ({
     answer: {
       memberId: context.memberId,
@@ -14,7 +21,7 @@ export const commonHandlers = (context: RoleContext, notReady: () => string | un
       instance: context.instance,
       ready: notReady() === undefined,
       rosterNumber: context.rosters.roster.number,
-      nowMs: context.clock.nowMs(),
+      nowMs: nowMs(),
     },
   }),
   'roster.put': async ({ request }) => {

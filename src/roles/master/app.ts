@@ -15,6 +15,7 @@ import { type Heartbeat, MasterCore } from './core.ts';
 import { ManifestWriter } from './durable.ts';
 import { Judge, type JudgeOptions } from './judge.ts';
 import { Layouts, type LayoutsOptions } from './layouts.ts';
+import { followLeadersClock } from './masters-clock.ts';
 import { Leadership } from './leadership.ts';
 import { Names } from './names.ts';
 import { LifeWatch } from './life.ts';
@@ -118,7 +119,7 @@ const heartbeatHandler =
     const lease = leadership.lease;
     return {
       answer: {
-        nowMs: clock.nowMs(),
+        nowMs: core.ticketMs,
         epoch: leadership.epoch ?? 0n,
         servedHour: served.now(),
         // Settled means that a complete view was had in this incarnation.
@@ -167,13 +168,18 @@ export const createMaster = (context: RoleContext, dependencies: MasterDependenc
   context.metrics.gauge('opera_leads', '1 while this master leads.', () => (leadership.epoch === undefined ? 0 : 1));
 
   return {
-    handlers: { ...commonHandlers(context, notReady), ...nameHandlers(parts), ...memberHandlers(parts) },
+    handlers: {
+      ...commonHandlers(context, notReady, () => core.ticketMs),
+      ...nameHandlers(parts),
+      ...memberHandlers(parts),
+    },
     notReady,
     run: async () => {
       await Promise.all([
         book.run(),
         every(context, 'life', limits.lifeTickMs, () => lifeWatch.tick()),
         every(context, 'lease', limits.leaseRenewMs, () => leadership.tick()),
+        every(context, 'clock', limits.leaseRenewMs, () => followLeadersClock(core, leadership)),
         every(context, 'verdicts', limits.verdictTickMs, () => judge.tick()),
         every(context, 'served-hours', limits.verdictTickMs, async () => served.tick()),
         every(context, 'layouts', layoutsTickMs, () => layouts.tick()),

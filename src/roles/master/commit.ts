@@ -154,7 +154,7 @@ export class Committer {
       versions,
       incarnation,
       nowMs: context.clock.nowMs(),
-      clockOffsetMs: 0,
+      clockOffsetMs: this.#core.ticketOffsetMs,
     });
     const covered = new Set(versions);
     if (puts.some(({ sealed }) => !covered.has(sealed.version))) {

@@ -61,6 +61,9 @@ export class MasterCore {
   /** Why the registry is known to have gone back, until its incarnation was raised for it. */
   lag: string | undefined;
 
+  /** Masters' clock minus the own one: nothing for who leads first, then what masters-clock.ts heard of the leader. */
+  ticketOffsetMs = 0;
+
   /** The rule by which copies are counted; tests pass a broken one, to see that they notice. */
   readonly isDurable: typeof isDurable;
 
@@ -69,6 +72,11 @@ export class MasterCore {
     this.registry = registry;
     this.book = book;
     this.isDurable = durable;
+  }
+
+  /** What tickets are dated by, ms since 1970. */
+  get ticketMs(): number {
+    return this.context.clock.nowMs() + this.ticketOffsetMs;
   }
 
   /** The highest that any node was ever heard to know: a registry that knows less went back. */

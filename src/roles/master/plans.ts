@@ -26,7 +26,7 @@ export const planPart = (core: MasterCore, view: View, life: RegistryLife, haveL
     nodes: core.nodesOf(view),
     incarnation: life.incarnation,
     keyEpoch: life.keyEpoch,
-    nowMs: core.context.clock.nowMs(),
+    nowMs: core.ticketMs,
   };
 };
 
@@ -37,8 +37,8 @@ export const ticketFor = (
   versions: readonly VersionId[],
   at: { readonly layoutNumber: number; readonly incarnation: number },
 ): SignedRecord => {
-  const { clock, random, networkId, identity } = core.context;
-  const issuedMs = clock.nowMs();
+  const { random, networkId, identity } = core.context;
+  const issuedMs = core.ticketMs;
   return issueTicket(
     {
       operation,
@@ -105,7 +105,7 @@ const trustOf = (core: MasterCore, client: KeyHash, life: RegistryLife) => ({
   client,
   incarnation: life.incarnation,
   nowMs: core.context.clock.nowMs(),
-  clockOffsetMs: 0,
+  clockOffsetMs: core.ticketOffsetMs,
 });
 
 /** A new ticket on the old one alone, for the newest layout. */
