@@ -1,5 +1,6 @@
-// Star systems over real processes: whatever node is killed or stands still while questions are asked, the answers are
-// those of a full scan of the file; nothing readable lies on a disk in sealed mode; in plain mode `sqlite3` shows it.
+// Star systems over real processes: whatever node is drained, killed or stands still, or builds its index anew, while
+// questions are asked, the answers are those of a full scan of the file; nothing readable lies on a disk in sealed mode;
+// in plain mode `sqlite3` shows it.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -66,7 +67,7 @@ const askAll = async (session: Session): Promise<void> => {
   }
 };
 
-test('answers are those of a full scan while nodes are killed, stand still and come back', async () => {
+test('answers are those of a full scan while nodes are ordered about, killed, stand still and come back', async () => {
   assert.ok(expected.every((names) => names.length > 0));
   const net = await LocalNet.up(sandbox, ['--nodes', '4']);
   for (const name of copies) await net.ok(['put', file, '--name', name]);
@@ -86,7 +87,18 @@ test('answers are those of a full scan while nodes are killed, stand still and c
       await Promise.race([asking, new Promise((done) => setTimeout(done, 20))]);
     }
   };
+  /** The work ends while questions are asked and answered. */
+  const meanwhile = async (work: Promise<unknown>): Promise<void> => {
+    await Promise.race([asking, work]);
+    await work;
+    await rounds(1);
+  };
   await rounds(2);
+  await meanwhile(net.ok(['index', 'rebuild', net.named('node-1').id]));
+  await meanwhile(net.ok(['index', 'rebuild']));
+  await meanwhile(net.ok(['nodes', 'drain', net.named('node-4').id]));
+  await meanwhile(net.ok(['nodes', 'resume', net.named('node-4').id]));
+  await meanwhile(net.healthy());
   net.kill('node-2');
   await rounds(3);
   net.kill('node-3', 'SIGSTOP');
