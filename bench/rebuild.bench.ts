@@ -1,7 +1,7 @@
-// How long a registry takes to be put back from the nodes: a local network of three nodes whose stores are filled, while
-// they are off, with manifests of small files as if those had been put; then `opera registry rebuild`, with the embedded
-// registry and with Redis (when redis-server is installed). `OPERA_TEST_BENCH_NAMES` sets how many (default 20,000; the
-// claim is for 1,000,000). The chunks are not there: a rebuild looks at manifests alone.
+// How long a registry takes to be put back from the nodes: a local network of three nodes whose stores are filled,
+// while they are off, with manifests of small files as if those had been put; then `opera registry rebuild`, with the
+// embedded registry and with Redis (when redis-server is installed). `OPERA_TEST_BENCH_NAMES` sets how many (default
+// 20,000; the claim is for 1,000,000). The chunks are not there: a rebuild looks at manifests alone.
 import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { mkdtemp, writeFile } from 'node:fs/promises';

@@ -274,8 +274,8 @@ export const limits = {
    */
   backgroundBytesPerSecond: 8 * 1024 * 1024,
   /**
-   * Background work beside clients goes in steps of this: 2 ms of one processor, while a full chunk keeps two for 20 and
-   * every read that comes meanwhile. Half would cost as much for requests as for bytes, twice is felt by reads.
+   * Background work beside clients goes in steps of this: 2 ms of one processor, while a full chunk keeps two for 20,
+   * and with them every read. Half would cost as much for requests as for bytes, twice is felt by reads.
    */
   backgroundPieceBytes: 512 * 1024,
   /** Clients count as served until so long after their last request. */

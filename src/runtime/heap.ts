@@ -1,6 +1,6 @@
-// How the heap of this process grows. V8 lets a heap of some 20 MB grow by 8 MiB between two full collections and counts
-// buffers in: a process that copies chunks would collect for every 17 MiB that pass through it, 25 ms each, in which it
-// answers nobody.
+// How the heap of this process grows. V8 lets a heap of some 20 MB grow by 8 MiB between two full collections, and
+// counts buffers in: a process that copies chunks would collect for every 17 MiB that pass through it, 25 ms each, in
+// which it answers nobody.
 import { setFlagsFromString } from 'node:v8';
 
 /**

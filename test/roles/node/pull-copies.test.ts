@@ -93,7 +93,7 @@ describe('copying chunks', () => {
     for (const at of [0, 1, 2, 3]) assert.ok(await held(at));
   });
 
-  test('asks for the whole of a chunk whose pieces were not the right ones, so that its source hears of it', async () => {
+  test('asks for the whole of a chunk whose pieces were wrong, so that its source hears of it', async () => {
     const { copy, asked, held, throttle } = await begin([2 * piece, 2 * piece], (at) =>
       at === 0 ? bodyOf(99, 2 * piece) : undefined,
     );
