@@ -37,9 +37,12 @@ export const starLimits = {
   queryBytesMax: 256 * 1024,
   /** Opened segments of 64 KiB that a node's searches keep in memory: 32 MiB. Twice as many made no question faster. */
   indexSegmentsKept: 512,
-  /** Opened pages of the index kept, about 4 KiB each: 32 MiB; and catalogues whose keys and columns are kept. */
-  indexPagesKept: 8_192,
-  indexCataloguesKept: 256,
+  /** Opened pages of the index kept: some 8,000, or fewer where a code is that of most records. */
+  indexPageBytesKept: 32 * 1024 * 1024,
+  /** Facts and directories of indexed chunks kept, 4 to 9 KiB each: those of some 30 GiB of catalogues. */
+  indexRunBytesKept: 64 * 1024 * 1024,
+  /** Keys and columns of catalogues kept, 3 KiB each: when a question is about more, none is found there again. */
+  indexCatalogueBytesKept: 16 * 1024 * 1024,
   /** Queries of one node at once; the others wait. One that is not gone on with for so long is forgotten. */
   searchesMax: 64,
   searchIdleMs: 60_000,

@@ -86,8 +86,8 @@ export const isWorkerThread = (): boolean =>
   !isMainThread && typeof workerData === 'object' && workerData !== null && 'service' in workerData;
 
 /**
- * V8 lets the young generation of every thread grow to 48 MiB and gives little of it back: most of what a node with four
- * threads would hold. Measured on building indexes, 12 cost no time, and 6 a tenth more.
+ * V8 lets the young generation of every thread grow to 48 MiB and gives little of it back: most of what a node with
+ * four threads would hold. Measured on building indexes, 12 cost no time, and 6 a tenth more.
  */
 const youngGenerationMb = 12;
 

@@ -1,5 +1,5 @@
-// Making the index of one chunk: opens it, reads its records, gathers their codes, and writes what the index keeps to its
-// file, sealed, as it is made. The same chunk gives the same postings; only the salt is random.
+// Making the index of one chunk: opens it, reads its records, gathers their codes, and writes what the index keeps to
+// its file, sealed, as it is made. The same chunk gives the same postings; only the salt is random.
 import { isOperaError } from '../../errors/errors.ts';
 import { indexSaltBytes, PageSealer } from '../../crypto/index-keys.ts';
 import { deriveFileKeys, type FileKeys, openChunk } from '../../crypto/sealing.ts';
@@ -23,6 +23,9 @@ export interface CatalogueKeys {
   readonly note: string;
 }
 
+/** Bytes that the keys of a catalogue, or what is made of them, take in memory: objects take more than their JSON. */
+export const bytesOf = ({ note }: Pick<CatalogueKeys, 'note'>): number => 1_024 + 4 * note.length;
+
 export interface ChunkToIndex {
   readonly catalogue: CatalogueKeys;
   readonly chunk: number;
@@ -42,6 +45,8 @@ export interface RunFacts {
 
 /** Reads records of one catalogue, and opens its chunks. */
 export class Catalogue {
+  /** In memory, roughly. */
+  readonly bytes: number;
   readonly keys: FileKeys;
   readonly reader: RecordReader;
   readonly dialect: ReturnType<typeof parseNote>['dialect'];
@@ -51,6 +56,7 @@ export class Catalogue {
     this.keys = deriveFileKeys(network, version, fileKey, header);
     this.reader = new RecordReader(dialect, bindings);
     this.dialect = dialect;
+    this.bytes = bytesOf({ note });
   }
 }
 

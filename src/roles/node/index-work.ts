@@ -40,8 +40,12 @@ interface OpenSearch {
 }
 
 interface OpenRun extends RunReader {
-  readonly version: VersionId;
+  /** In memory, roughly. */
+  readonly bytes: number;
 }
+
+/** What an opened run takes besides its directory: its summary and its key. */
+const runBytes = 4_096;
 
 export class IndexWork {
   readonly #options: IndexWorkOptions;
@@ -50,9 +54,9 @@ export class IndexWork {
   readonly #clock = new SystemClock();
   #indexKey: Uint8Array | undefined;
   #cache = new SegmentCache();
-  readonly #pages = new LruMap<string, Uint8Array>(limits.indexPagesKept);
-  readonly #runs = new LruMap<number, OpenRun>(limits.indexPagesKept);
-  readonly #catalogues = new LruMap<VersionId, Catalogue>(limits.indexCataloguesKept);
+  readonly #pages = new LruMap<string, Uint8Array>(limits.indexPageBytesKept, ({ length }) => length);
+  readonly #runs = new LruMap<number, OpenRun>(limits.indexRunBytesKept, ({ bytes }) => bytes);
+  readonly #catalogues = new LruMap<VersionId, Catalogue>(limits.indexCatalogueBytesKept, ({ bytes }) => bytes);
   readonly #searches = new Map<number, OpenSearch>();
   #nextId = 1;
 
@@ -182,7 +186,7 @@ export class IndexWork {
       this.#pages.set(key, body);
       return body;
     };
-    const reader: OpenRun = { version, facts, directory, sealer, page };
+    const reader: OpenRun = { facts, directory, sealer, page, bytes: runBytes + head.facts.length };
     this.#runs.set(run, reader);
     return reader;
   }

@@ -11,7 +11,7 @@ import { errorFacts } from '../../runtime/log.ts';
 import type { ChunkAddress, StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
 import type { AnswerOf } from '../../wire/routes.ts';
 import type { NodeCore } from './core.ts';
-import type { CatalogueKeys } from './index-build.ts';
+import { bytesOf, type CatalogueKeys } from './index-build.ts';
 import type { IndexEngine } from './index-engine.ts';
 import type { Run } from './index-file.ts';
 import { LruMap } from './lru-map.ts';
@@ -32,7 +32,7 @@ export class Indexer {
   readonly #catalogues = new Set<VersionId>();
   readonly #waiting = new Map<string, ChunkAddress>();
   readonly #failed = new Map<string, { readonly address: ChunkAddress; readonly why: string }>();
-  readonly #keys = new LruMap<VersionId, CatalogueKeys>(limits.indexCataloguesKept);
+  readonly #keys = new LruMap<VersionId, CatalogueKeys>(limits.indexCatalogueBytesKept, bytesOf);
   /** Drops under way or to be done; they are the index's alone, nobody waits for them. */
   #dropping: ChunkAddress[] = [];
   #state: 'closed' | 'opening' | 'open' = 'closed';

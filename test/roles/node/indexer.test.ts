@@ -370,3 +370,19 @@ test('a sealed index shows no name and no value', async () => {
     for (const text of ['Star 2', 'star2', 'spect', 'dist_pc']) assert.equal(bytes.includes(text), false, text);
   });
 });
+
+test('the keys of thousands of small catalogues stay open: a question about all of them opens none again', async () => {
+  const keyring = newKeyring();
+  const storage = await openStore();
+  const rig = new Rig(storage, new MemoryIndex(), keyring);
+  const versions: VersionId[] = [];
+  for (let at = 0; at < 3_000; at++) {
+    const { version, note } = makeCatalogue(keyring.current, 0);
+    await storage.putNote(version, note);
+    versions.push(version);
+  }
+  const first = await Promise.all(versions.map((version) => rig.indexer.keysOf(version)));
+  const again = await Promise.all(versions.map((version) => rig.indexer.keysOf(version)));
+  assert.equal(again.filter((keys, at) => keys !== first[at]).length, 0);
+  await rig.stop();
+});
