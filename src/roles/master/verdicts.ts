@@ -77,21 +77,6 @@ export const massFailureOf = (nodes: readonly Evidence[]): MassFailure | undefin
   return gone > missingMax(count) ? { gone, nodes: count } : undefined;
 };
 
-const flaps = ({ state, downs, sentenced }: Evidence): boolean =>
-  (state === 'up' || state === 'suspect' || state === 'down') && downs >= limits.flapDownsMax && !sentenced;
-
-/**
- * Those of the nodes that flap for whom there is room in quarantine. When many flap it is the network that does, and
- * emptying all of them would cost what quarantine is there to save.
- */
-const toQuarantine = (nodes: readonly Evidence[]): ReadonlySet<MemberId> => {
-  if (massFailureOf(nodes)) return new Set();
-  const missing = nodes.filter((node) => node.state === 'quarantine' || (isGone(node) && !flaps(node))).length;
-  const room = Math.max(0, Math.floor(missingMax(countOf(nodes))) - missing);
-  const flapping = nodes.filter(flaps).slice(0, room);
-  return new Set(flapping.map(({ memberId }) => memberId));
-};
-
 const isDead = ({ ping, sentinels }: Evidence): boolean =>
   sentinels !== undefined && (ping === 'refused' || ping === 'silent');
 
@@ -116,6 +101,25 @@ const lasted = (sinceMs: number | undefined, ms: number, now: number): boolean =
 /** How long a node that was quarantined so often must stay up. */
 export const quarantineMsOf = (timing: Timing, quarantines: number): number =>
   Math.min(limits.quarantineMaxMs, timing.quarantineMs * 2 ** Math.max(0, Math.min(quarantines, 30) - 1));
+
+/** Who stayed up since for as long as quarantine would demand has served it where it is. */
+const flaps = (node: Evidence, watch: Watch | undefined, timing: Timing, now: number): boolean => {
+  const { state, downs, sentenced, quarantines } = node;
+  if (sentenced || downs < limits.flapDownsMax) return false;
+  if (state !== 'up' && state !== 'suspect' && state !== 'down') return false;
+  return !lasted(watch?.aliveSinceMs, quarantineMsOf(timing, quarantines + 1), now);
+};
+
+/**
+ * Those of the nodes that flap for whom there is room in quarantine. When many flap it is the network that does, and
+ * emptying all of them would cost what quarantine is there to save.
+ */
+const toQuarantine = (nodes: readonly Evidence[], flapping: readonly Evidence[]): ReadonlySet<MemberId> => {
+  if (massFailureOf(nodes)) return new Set();
+  const missing = nodes.filter((node) => node.state === 'quarantine' || (isGone(node) && !flapping.includes(node)));
+  const room = Math.max(0, Math.floor(missingMax(countOf(nodes))) - missing.length);
+  return new Set(flapping.slice(0, room).map(({ memberId }) => memberId));
+};
 
 const seconds = (ms: number): string => `${Math.round(ms / 1_000)} s`;
 
@@ -165,13 +169,14 @@ export const stepVerdicts = (
   const known: VerdictState['watches'] = slept ? new Map() : before.watches;
   const watches = new Map(nodes.map((node) => [node.memberId, watchOf(known.get(node.memberId), node, now)]));
   const massFailure = massFailureOf(nodes);
-  const quarantined = toQuarantine(nodes);
+  const flapping = nodes.filter((node) => flaps(node, watches.get(node.memberId), timing, now));
+  const quarantined = toQuarantine(nodes, flapping);
   const judging = { mayPutOut: mayPutOut && !massFailure, quarantined, timing, now };
   const verdicts = nodes.flatMap((node) => {
     const watch = watches.get(node.memberId);
     return (watch && judge(node, watch, judging)) ?? [];
   });
-  const restless = nodes.filter((node) => flaps(node) && !quarantined.has(node.memberId)).length;
+  const restless = flapping.length - quarantined.size;
   return { state: { watches, massFailure, restless, lastMs: now }, verdicts };
 };
 

@@ -229,6 +229,19 @@ describe('many nodes at once', () => {
     assert.deepEqual(new Set(put), new Set(group(2, 2).map(({ memberId }) => memberId)));
   });
 
+  test('that flapped and stayed up since are not quarantined when there is room at last', () => {
+    const flapping = group(4, 4, { downs: limits.flapDownsMax });
+    const full = [...flapping, node('x', { state: 'quarantine', sentenced: true })];
+    let state = noVerdicts;
+    for (let atMs = 0; atMs < timings.local.quarantineMs; atMs += 1_000) {
+      const next = stepVerdicts(state, full, timings.local, true, atMs);
+      state = next.state;
+      assert.deepEqual([next.verdicts, state.restless], [[], 4]);
+    }
+    const next = stepVerdicts(state, flapping, timings.local, true, timings.local.quarantineMs);
+    assert.deepEqual([next.verdicts, next.state.restless], [[], 0]);
+  });
+
   test('are not all quarantined when all flap: no more than may be gone, and the rest is an alarm', () => {
     const flapping = { downs: limits.flapDownsMax } as const;
     const sentenced = { ...flapping, state: 'quarantine', sentenced: true, ping: 'answered' } as const;
