@@ -81,6 +81,12 @@ interface ReadyLine {
 const readyTimeoutMs = 30_000;
 const stopTimeoutMs = 10_000;
 
+/**
+ * For glibc: bodies of chunks go back to the system when they are freed. Without this it learns from the first of them
+ * to keep up to 64 MiB, in each of several places: a node holds a sixth less with it.
+ */
+const returnMemory = { MALLOC_MMAP_THRESHOLD_: '1048576', MALLOC_TRIM_THRESHOLD_: '1048576' };
+
 const factsPath = (dir: string): string => join(dir, 'up.json');
 
 /** What the last `up` of a folder wrote; undefined when there was none. */
@@ -277,7 +283,7 @@ export class LocalNetwork {
       {
         stdio: ['ignore', 'pipe', logFile, 'ipc'],
         // A URL with a password goes through the environment of the child, never through its arguments.
-        env: { ...env, ...(redis ? { OPERA_REGISTRY: redis } : {}) },
+        env: { ...returnMemory, ...env, ...(redis ? { OPERA_REGISTRY: redis } : {}) },
         detached: true,
       },
     );

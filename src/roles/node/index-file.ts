@@ -4,7 +4,7 @@
 //   runs          one row for each indexed chunk: which, of which bytes, how many records; sealed facts about it
 //   pages         sealed postings and places (src/index/postings.ts); id = run · 2^22 + kind · 2^21 + number
 //   systems       plain mode only: a row a record, columns by the names of the field table; view star_systems
-import { closeSync, openSync, rmSync } from 'node:fs';
+import { closeSync, openSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { OperaError } from '../../errors/errors.ts';
 import { fieldNames, fieldTable, fieldTableVersion } from '../../index/fields.ts';
@@ -183,6 +183,8 @@ export const removeIndexFile = (folder: string): void => {
 const isEmpty = (database: SqliteDatabase): boolean =>
   database.prepare<[], number>('SELECT count(*) FROM sqlite_schema').pluck().get() === 0;
 
+const bytesOfFile = (path: string): number => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+
 export class IndexFile {
   readonly #database: SqliteDatabase;
   readonly #mode: IndexMode;
@@ -270,10 +272,13 @@ export class IndexFile {
     })();
   }
 
-  /** Bytes on disk. */
+  /** Bytes on disk, with those of the log beside it; in memory without a folder. */
   get bytes(): number {
+    // Asked in any case, since it reads the file: damage shows.
     const pages = Number(this.#database.pragma('page_count', { simple: true }));
-    return pages * Number(this.#database.pragma('page_size', { simple: true }));
+    const { name, memory } = this.#database;
+    if (memory) return pages * Number(this.#database.pragma('page_size', { simple: true }));
+    return bytesOfFile(name) + bytesOfFile(`${name}-wal`);
   }
 
   close(): void {

@@ -1,8 +1,11 @@
 // The tables of a node's index: a chunk's index is there as a whole or as it was before, and never beside an older one.
 import assert from 'node:assert/strict';
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { versionIdFromBytes } from '../../../src/model/ids.ts';
 import { IndexFile, type IndexMode, type RunSink, type RunTotals } from '../../../src/roles/node/index-file.ts';
+import { withFolder } from '../../support/sqlite-store.ts';
 
 const version = versionIdFromBytes(new Uint8Array(16).fill(7));
 const system = { values: { name: 'Vega', ra: 279 }, names: ['Vega'], nameKeys: ['vega'], derived: {}, odd: [] };
@@ -62,3 +65,20 @@ for (const mode of ['sealed', 'plain'] satisfies IndexMode[]) {
     file.close();
   });
 }
+
+test('an index is as large as its files, the log of the last writes among them', async () => {
+  await withFolder(async (folder) => {
+    const file = await IndexFile.open(folder, 'plain');
+    put(file, 10, fillWith(10, 100));
+    const sizes = ['index.db', 'index.db-wal'].map((name) => statSync(join(folder, name)).size);
+    assert.ok(sizes.every((size) => size > 0));
+    assert.equal(
+      file.bytes,
+      sizes.reduce((sum, size) => sum + size),
+    );
+    file.close();
+    const reopened = await IndexFile.open(folder, 'plain');
+    assert.ok(reopened.bytes >= statSync(join(folder, 'index.db')).size);
+    reopened.close();
+  });
+});
