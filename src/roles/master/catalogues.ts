@@ -32,9 +32,9 @@ export const listCatalogues = async (
   client: KeyHash,
   { haveLayout, prefix = '' }: RequestOf<'catalogue.list'>,
 ): Promise<Answer> => {
-  // Layouts only say whom to ask first: they need not be of the same instant as the names.
+  // Layouts only say whom to ask first: they need not be of the same instant as the names, and are long to read.
   const [view, life, found] = await Promise.all([
-    core.view(),
+    core.recentView(),
     core.life(),
     core.registry.listCatalogues({ prefix, max: limits.cataloguesMax }),
   ]);

@@ -58,6 +58,8 @@ export class MasterCore {
 
   #known: Known = { sequence: 0n, incarnation: 0, epoch: 0n, layoutNumber: 0 };
   #last: MasterCore['last'] = { view: undefined, life: undefined };
+  /** When `last.view` was read, monotonic. */
+  #viewedMs = Number.NEGATIVE_INFINITY;
   /** Why the registry is known to have gone back, until its incarnation was raised for it. */
   lag: string | undefined;
 
@@ -149,8 +151,18 @@ export class MasterCore {
     if (!newest) throw new OperaError('no-nodes', 'the network has no nodes yet');
     const view = { layouts, newest, retiredUpTo, members };
     // A registry that is being put back knows less than it did.
-    if (this.safety.mode === 'normal') this.#last = { ...this.#last, view };
+    if (this.safety.mode === 'normal') {
+      this.#last = { ...this.#last, view };
+      this.#viewedMs = this.context.clock.monotonicMs();
+    }
     return view;
+  }
+
+  /** The view as it is, or as it was within the last second: for plans, which only say whom to ask first. */
+  async recentView(): Promise<View> {
+    const { view } = this.#last;
+    const ageMs = this.context.clock.monotonicMs() - this.#viewedMs;
+    return view && this.safety.mode === 'normal' && ageMs < limits.memberCacheMs ? view : this.view();
   }
 
   /** Members of the registry; kept for a second, since every request needs addresses. */
@@ -164,6 +176,7 @@ export class MasterCore {
 
   forgetMembers(): void {
     this.#members = undefined;
+    this.#viewedMs = Number.NEGATIVE_INFINITY;
   }
 
   /** Nodes of the given layouts that can be dialled, with their states; revoked ones are left out. */
