@@ -50,8 +50,8 @@ const refusal = (error: Error, compression: Compression, isFirst: boolean): Oper
 };
 
 /**
- * The content of a compressed source. Reading throws `usage` when it is not compressed like that, `integrity` when it is
- * cut off or damaged.
+ * The content of a compressed source. Reading throws `usage` when it is not compressed like that, `integrity` when it
+ * is cut off or damaged.
  */
 export const decompressed = (source: ByteSource, compression: Compression): ByteSource => {
   const begin = (): ByteSource => {

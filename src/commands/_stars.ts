@@ -183,7 +183,8 @@ const explainLines = ({ catalogues, chunks, plan, places, steps, snapshotMs, tot
     ...nodes.map(
       ({ address, chunks: vouched, asked, candidates, records, access, nodeMs, ms: waitedMs }) =>
         `  ${address}: ${vouched} of ${formatCount(asked, 'chunk')}, ${access || 'index'}, ` +
-        `${formatCount(candidates, 'candidate')}, ${formatCount(records, 'record')} read, ${milliseconds(nodeMs)} there, ${milliseconds(waitedMs)} in all`,
+        `${formatCount(candidates, 'candidate')}, ${formatCount(records, 'record')} read, ` +
+        `${milliseconds(nodeMs)} there, ${milliseconds(waitedMs)} in all`,
     ),
   ]),
   `total: ${milliseconds(totalMs)}`,

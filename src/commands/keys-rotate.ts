@@ -23,7 +23,8 @@ export const command = defineVerb({
       const { keyEpoch: fromEpoch, manifests, files } = before;
       const next = fromEpoch + 1;
       if (flags.dryRun) {
-        const line = `would begin key epoch ${next} and rewrap ${formatCount(files, 'file')} (${formatCount(manifests, 'manifest')} on nodes)`;
+        const found = `${formatCount(files, 'file')} (${formatCount(manifests, 'manifest')} on nodes)`;
+        const line = `would begin key epoch ${next} and rewrap ${found}`;
         await io.record({ fromEpoch, epoch: next, rotated: false, manifests, files }, line, String(next));
         return;
       }

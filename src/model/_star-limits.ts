@@ -35,7 +35,7 @@ export const starLimits = {
   catalogueListBytes: 3 * 1024 * 1024,
   /** Bytes of a query in its parsed form: a bound tree of queryTermsMax terms. */
   queryBytesMax: 256 * 1024,
-  /** Opened segments of 64 KiB that a node's searches keep in memory: 64 MiB, a million records. Half costs 2 ms a cone. */
+  /** Opened segments of 64 KiB that searches keep in memory: 64 MiB, a million records. Half costs 2 ms a cone. */
   indexSegmentsKept: 1_024,
   /** Opened pages of the index kept: some 8,000, or fewer where a code is that of most records. */
   indexPageBytesKept: 32 * 1024 * 1024,

@@ -116,7 +116,7 @@ test('an altered note is asked of the other owners when it is met, and costs no 
   cluster.stopAll();
 });
 
-test('a damaged index without other owners is built anew by itself; until then a part is answered, or the cause', async () => {
+test('a damaged index without other owners is built anew; until then a part is answered, or why', async () => {
   let damaged = false;
   let buildMs = 0;
   const cluster = await MemoryCluster.start({

@@ -1,6 +1,6 @@
 // Star systems over real processes: whatever node is drained, killed or stands still, or builds its index anew, while
-// questions are asked, the answers are those of a full scan of the file; nothing readable lies on a disk in sealed mode;
-// in plain mode `sqlite3` shows it.
+// questions are asked, the answers are those of a full scan of the file; nothing readable lies on a disk in sealed
+// mode; in plain mode `sqlite3` shows it.
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join, resolve } from 'node:path';

@@ -33,7 +33,7 @@ const order = async (
 const stateOf = ({ cluster: { store } }: World, { member }: ClusterNode): string | undefined =>
   store.members.get(member.memberId)?.state;
 
-/** Nodes that are still drained or removed are taken back, as often as it takes, but for those that are gone for good. */
+/** Nodes that are still drained or removed are taken back, as often as it takes; those gone for good are not. */
 export const resumeAll = async (world: World): Promise<void> => {
   const { drained } = world;
   for (const node of drained) {

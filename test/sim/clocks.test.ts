@@ -31,7 +31,7 @@ describe('of two masters', () => {
     ['behind', -dayMs],
   ] as const) {
     for (const leads of [true, false]) {
-      test(`one is a day ${title} and ${leads ? 'leads' : 'does not lead'}: files are put, read and removed`, async () => {
+      test(`one is a day ${title} and ${leads ? 'leads' : 'does not lead'}: files are put and read`, async () => {
         const cluster = await watched({ masters: 2, gateways: 2, sentinels: 3 });
         const leader = leaderOf(cluster);
         const wrong = cluster.masters[leads ? leader : 1 - leader];

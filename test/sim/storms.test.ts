@@ -42,7 +42,7 @@ const isWhole = async (cluster: MemoryCluster, versions: readonly VersionId[]): 
 const kindsOf = async (cluster: MemoryCluster): Promise<string[]> => (await eventsOf(cluster)).map(({ kind }) => kind);
 
 describe('a node', () => {
-  test('that is up for 3 s and down for 3 s for minutes moves next to nothing, and files are put meanwhile', async () => {
+  test('that is up for 3 s and down for 3 s for minutes moves next to nothing, and files are put', async () => {
     const cluster = await watched({ nodes: 5, sentinels: 3 });
     const versions = await fill(cluster);
     const copied = countCopies(cluster);

@@ -1,6 +1,6 @@
-// The clock that tickets are dated by. Nodes know one clock of the masters, as the leader's heartbeats show it; a master
-// that does not lead asks the leader what that clock says, and goes on with it when it leads itself. So it is the same
-// by whichever master a ticket comes, however far apart the machines' own clocks are.
+// The clock that tickets are dated by. Nodes know one clock of the masters, as the leader's heartbeats show it; a
+// master that does not lead asks the leader what that clock says, and goes on with it when it leads itself. So it is
+// the same by whichever master a ticket comes, however far apart the machines' own clocks are.
 // It dates tickets and nothing else: order comes from the registry, leases and graces from monotonic clocks.
 import { limits } from '../../model/limits.ts';
 import { destinationOf } from '../peer-book.ts';

@@ -1,8 +1,8 @@
 // Reading back what is stored, all of it, over and over at a bounded rate: disks lose bits that nobody reads. No key is
 // needed, because the hash of each sealed chunk stands beside it. An altered copy is set aside and fetched again from
 // another owner at once; readers that meet one report it here and are not kept waiting. Manifests are checked by their
-// signatures, notes of catalogues by opening them, the database itself by SQLite's own check. Kept: a cursor a page, and when a pass began, so that "last
-// verified" of any chunk is known without a note for each.
+// signatures, notes of catalogues by opening them, the database itself by SQLite's own check. Kept: a cursor a page,
+// and when a pass began, so that "last verified" of any chunk is known without a note for each.
 import * as v from 'valibot';
 import { equalBytes, sha256 } from '../../crypto/digest.ts';
 import { isOperaError } from '../../errors/errors.ts';
