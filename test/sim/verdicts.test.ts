@@ -151,7 +151,7 @@ describe('a verdict', () => {
       const draw = cluster.random.fraction();
       return draw < 0.1 ? { [draw < 0.05 ? 'lost' : 'answerLost']: true } : undefined;
     };
-    await cluster.clock.advance(3 * 60_000);
+    await cluster.clock.advance(2 * 60_000);
     const kinds = await kindsOf(cluster);
     assert.deepEqual(
       kinds.filter((kind) => kind.startsWith('member-')),
