@@ -18,9 +18,9 @@ import { foundNetwork } from '../roles/gateway/found-network.ts';
 import { createSecretFolder, systemErrorCode, writeFileDurably } from '../runtime/files.ts';
 import { acquireFileLock, isSqliteBusy } from '../runtime/sqlite.ts';
 import { redactSecrets } from '../errors/redact.ts';
-import type { AnswerOf } from '../wire/routes.ts';
 import { chooseAddresses } from './_addresses.ts';
 import { createRegistry, type Seams } from './_compose.ts';
+import { waitSettled } from './_settled.ts';
 
 export interface LocalOptions {
   readonly dir: string;
@@ -181,7 +181,12 @@ export class LocalNetwork {
         ...Array.from({ length: nodes }, (_, at) => ({ name: `node-${at + 1}`, role: 'node' as const })),
       ];
       await Promise.all(members.map((member) => this.#startMember(connection, member)));
-      await this.#waitHealthy(connection, nodes, signal);
+      await waitSettled({
+        ask: () => connection.call('network.status', {}).catch(() => undefined),
+        ...{ nodes, signal, clock: this.#options.seams.clock, patienceMs: readyTimeoutMs },
+        note: this.#options.note,
+        hint: `Read the logs in ${join(dir, 'logs')}.`,
+      });
     } finally {
       await connection.close();
     }
@@ -324,27 +329,4 @@ export class LocalNetwork {
     const { id, address } = await ready;
     return { name, role, id, address, pid: child.pid ?? 0, folder: join(this.#options.dir, name), log };
   }
-
-  /** Healthy: every node is in the newest layout and has acknowledged it. */
-  async #waitHealthy(connection: Connection, nodes: number, signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options.seams;
-    const deadline = clock.monotonicMs() + readyTimeoutMs;
-    for (;;) {
-      const status = await connection.call('network.status', {}).catch(() => undefined);
-      if (status && isSettled(status, nodes)) return;
-      if (clock.monotonicMs() > deadline) {
-        throw new OperaError('unavailable', 'the network did not become healthy in time', {
-          hint: `Read the logs in ${join(this.#options.dir, 'logs')}.`,
-        });
-      }
-      await clock.sleep(50, { signal });
-    }
-  }
 }
-
-const isSettled = (status: AnswerOf<'network.status'>, nodes: number): boolean =>
-  status.layoutNumber > 0 &&
-  status.placementsLayout === status.layoutNumber &&
-  status.nodes.filter(
-    ({ layoutNumber, completeLayout }) => Math.min(layoutNumber, completeLayout) === status.layoutNumber,
-  ).length >= nodes;
