@@ -1,5 +1,6 @@
 // A node whose disk is full: writes that need it are refused as such, reads go on, and it recovers by itself when there
 // is space again. The disk is a small tmpfs in a mount namespace of its own, so this needs root.
+// It takes half a minute, so it runs with OPERA_TEST_LONG=1, as in continuous integration, or when asked for by name.
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
 import { after, test } from 'node:test';
