@@ -16,6 +16,7 @@ import {
 } from './codes.ts';
 import { bucketsOf } from './_buckets.ts';
 import { limits } from '../model/limits.ts';
+import { formatCount } from '../model/units.ts';
 import { type Expression, expressionText, type Operator } from './expression.ts';
 import { type FieldName, fieldTable } from './fields.ts';
 import type { Centre, Query } from './query.ts';
@@ -126,8 +127,6 @@ const nothing: Cover = { ranges: [], share: 0 };
 /** Ranges of codes that one question may take: more are no faster than reading everything. */
 const rangesMax = 4 * limits.queryCellsMax;
 
-const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
-
 class Planner {
   readonly #estimate: EstimateShare;
   readonly notes: string[] = [];
@@ -147,8 +146,9 @@ class Planner {
   }
 
   #note(what: string, cover: Candidates): Candidates {
+    const share = ((cover?.share ?? 0) * 100).toPrecision(2);
     const found = cover
-      ? `${plural(cover.ranges.length, 'range')} of codes, about ${(cover.share * 100).toPrecision(2)} % of the records`
+      ? `${formatCount(cover.ranges.length, 'range')} of codes, about ${share} % of the records`
       : 'no index';
     this.notes.push(`${what}: ${found}`);
     return cover;
@@ -218,7 +218,7 @@ const describe = (access: Access): string => {
   const ids = new Set(access.ranges.map(({ from }) => fieldOf(from)));
   const fields = Object.entries(fieldTable).flatMap(([name, { id }]) => (ids.has(id) ? [name] : []));
   const looked = access.ranges.length === 1 ? 'is' : 'are';
-  const ranges = `${plural(access.ranges.length, 'range')} of codes of ${fields.join(', ')}`;
+  const ranges = `${formatCount(access.ranges.length, 'range')} of codes of ${fields.join(', ')}`;
   return `${ranges} ${looked} looked up, then each candidate is tested`;
 };
 

@@ -13,6 +13,7 @@ import type { MasterCore } from './core.ts';
 import type { Leadership } from './leadership.ts';
 import { nodeViews } from './node-views.ts';
 import { incompleteOwners, type NodeView } from './state.ts';
+import { formatCount } from '../../model/units.ts';
 import type { Timeline } from './timeline.ts';
 
 type Order = RequestOf<'node.drain'>;
@@ -25,8 +26,6 @@ interface Sight {
 }
 
 const refused = (message: string, hint: string): OperaError => new OperaError('refused', message, { hint });
-
-const plural = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;
 
 /** What the owners of the newest layout still have to copy, as they last said. */
 const leftToCopy = (core: MasterCore, layouts: readonly Layout[]): { chunks: number; bytes: number } => {
@@ -81,7 +80,7 @@ export class NodeOrders {
     const left = views.filter(({ standing, keyHash }) => standing === 'in' && keyHash !== member.keyHash).length;
     if (left < copies && !force) {
       throw refused(
-        `${plural(left, 'node')} would be left for ${plural(copies, 'copy').replace('copys', 'copies')} of each chunk`,
+        `${formatCount(left, 'node')} would be left for ${formatCount(copies, 'copy', 'copies')} of each chunk`,
         'join another node first, or say --force to live with fewer copies',
       );
     }
@@ -107,7 +106,7 @@ export class NodeOrders {
     const { member, answer } = await this.#look(node);
     if (member.state === 'removed') return answer;
     if (!answer.safeToRemove && !force) {
-      const left = answer.chunksLeft > 0 ? `${plural(answer.chunksLeft, 'chunk')} still to be copied` : undefined;
+      const left = answer.chunksLeft > 0 ? `${formatCount(answer.chunksLeft, 'chunk')} still to be copied` : undefined;
       const why = left ?? (answer.inLayout ? 'it still is in the layout' : 'the layout without it is not complete yet');
       throw refused(
         `${member.memberId} is ${member.state}: ${why}`,

@@ -10,6 +10,10 @@ import { wrapFileKey } from '../../../src/crypto/wrap.ts';
 import { checkTicket } from '../../../src/identity/ticket.ts';
 import { bytesToHex, parseOperationId, parseVersionId } from '../../../src/model/ids.ts';
 import { limits } from '../../../src/model/limits.ts';
+import type { Registry } from '../../../src/registry/registry.ts';
+import type { RoleContext } from '../../../src/roles/context.ts';
+import { MasterCore } from '../../../src/roles/master/core.ts';
+import type { PeerBook } from '../../../src/roles/peer-book.ts';
 import type { RestoredName } from '../../../src/registry/restore.ts';
 import type { WireNameChange } from '../../../src/wire/messages-names.ts';
 import type { AnswerOf } from '../../../src/wire/routes.ts';
@@ -106,6 +110,31 @@ const plant = async (cluster: MemoryCluster, names: readonly string[]): Promise<
 };
 
 describe('the snapshot of catalogues', () => {
+  test('is planned by layouts of the last second, and by no older ones', async () => {
+    const { cluster } = await start();
+    cluster.stopAll();
+    const registry = cluster.registry();
+    let reads = 0;
+    const counted: Registry = Object.create(registry, {
+      readLayouts: { value: () => ((reads += 1), registry.readLayouts()) },
+      listMembers: { value: () => registry.listMembers() },
+    });
+    const context = { clock: cluster.clock, networkId: cluster.networkId } as unknown as RoleContext;
+    const core = new MasterCore(context, counted, {} as PeerBook);
+    const view = await core.recentView();
+    await cluster.clock.advance(limits.memberCacheMs - 1);
+    assert.equal(await core.recentView(), view);
+    assert.equal(reads, 1);
+    await cluster.clock.advance(1);
+    await core.recentView();
+    assert.equal(reads, 2);
+    core.forgetMembers();
+    await core.recentView();
+    core.safety = { mode: 'safe', reason: 'a test' };
+    await core.recentView();
+    assert.equal(reads, 4, 'neither a change of members nor safe mode is answered from memory');
+  });
+
   test('names every live catalogue in byte order, with a plan and a ticket that nodes accept', async () => {
     const { cluster, session } = await start();
     const work = async () => {
