@@ -125,13 +125,11 @@ test('whatever is killed or stopped, what clients saw has one order and nothing 
   };
   for (const fault of long ? await eachRole() : someOfThem) await run(fault);
   while (clock.monotonicMs() < until) await run(someFault(random));
+  // However slow the machine is: clients go on until enough was changed for the checks to mean something.
+  await eventually(() => workload.acknowledgedMs.length > (long ? 100 : 40), 120_000);
   await settle(workload);
   tell(t, `seed ${seed}: ${workload.summary}; longest gap ${Math.round(longestGapMs(workload.acknowledgedMs))} ms`);
   if (long) await many.checkAtRest(held);
-  assert.ok(
-    workload.acknowledgedMs.length > (long ? 100 : 40),
-    `only ${workload.acknowledgedMs.length} changes were acknowledged`,
-  );
 });
 
 test('a leader killed under load is replaced within 15 s, and nothing is lost or done twice', async (t) => {
