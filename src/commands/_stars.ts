@@ -1,5 +1,6 @@
 // What the verbs about star systems share: flags, asking, and the answer in the shape that was asked for. On a terminal
-// numbers are rounded and columns have units; everywhere else they are exact. Values are data of the catalogues.
+// numbers are rounded and columns have units; everywhere else they are as records have them. Values are data of the
+// catalogues.
 import {
   type FoundRow,
   type MissingChunks,
@@ -100,11 +101,14 @@ const fieldColumn = (field: FieldName, pretty: boolean): Column<FoundRow> => {
   };
 };
 
-const separationColumn = ({ centre }: Query, pretty: boolean): Column<FoundRow> => ({
+/** As derived values are (src/index/_derive.ts); answers are ordered by the exact one. */
+const shownSeparation = (value: number): number => Number(value.toPrecision(7));
+
+const separationColumn = ({ centre }: Query): Column<FoundRow> => ({
   key: 'separation',
   title: titleOf('separation', centre?.kind === 'sky' ? 'deg' : 'pc'),
   kind: 'number',
-  value: ({ separation }) => (separation === null ? undefined : pretty ? rounded(separation) : separation),
+  value: ({ separation }) => (separation === null ? undefined : shownSeparation(separation)),
 });
 
 /** With `all`: the fields that any row has, what it is apart from the centre, and its file. */
@@ -117,7 +121,7 @@ const columnsOf = ({ query, rows }: StarAnswer, pretty: boolean): Column<FoundRo
         ]
       : query.columns;
   const columns = fields.map((column) =>
-    column === 'separation' ? separationColumn(query, pretty) : fieldColumn(column, pretty),
+    column === 'separation' ? separationColumn(query) : fieldColumn(column, pretty),
   );
   return query.columns === 'all' ? [...columns, { key: 'file', value: ({ file }) => file }] : columns;
 };
@@ -125,7 +129,7 @@ const columnsOf = ({ query, rows }: StarAnswer, pretty: boolean): Column<FoundRo
 /** A whole record as JSON: what is known, and where that is from. */
 export const wholeObject = ({ system, separation, file, id }: FoundRow): Readonly<Record<string, unknown>> => ({
   ...toJson(system),
-  ...(separation === null ? {} : { separation }),
+  ...(separation === null ? {} : { separation: shownSeparation(separation) }),
   file,
   version: id.version,
   chunk: id.chunk,

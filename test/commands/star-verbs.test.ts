@@ -195,7 +195,7 @@ test('everything known of a system is a block that says where it is from', async
   for (const line of [
     /^55 Cnc\n {2}systems\.ndjson, record 1\n {2}also HD 75732/,
     /^ {2}ra: +133\.15 deg$/m,
-    /^ {2}abs_mag: .* mag {2}\(mag_v \+ 5 − 5 log10\(dist_pc\)\)$/m,
+    /^ {2}abs_mag: +5\.500474 mag {2}\(mag_v \+ 5 − 5 log10\(dist_pc\)\)$/m,
     /^ {2}mass: +0\.9 Msun {2}\(stars\[0\]\.mass_msun\)$/m,
     /^ {2}star 2:\n {4}name: 55 Cnc B\n/m,
     /^ {2}planet 1:\n {4}name: b\n {4}a_au: 0\.11\n/m,
@@ -207,6 +207,26 @@ test('everything known of a system is a block that says where it is from', async
   const whole = JSON.parse(json) as Record<string, unknown>;
   assert.deepEqual([whole.v, whole.file, whole.chunk, whole.ordinal], [1, 'systems.ndjson', 0, 0]);
   assert.deepEqual(whole.planets, [{ name: 'b', a_au: 0.11 }]);
+});
+
+test('derived values and separations have seven digits in every shape, and come in their exact order', async () => {
+  const question = { near: 'Sirius,20pc', columns: 'name,abs_mag,x_pc,separation', sort: 'separation' };
+  const { stdout } = await asked(question, { flags: { format: 'csv' } });
+  assert.equal(
+    stdout,
+    [
+      'name,abs_mag,x_pc,separation\n',
+      'Sirius,1.454449,-0.494313,0\n',
+      'Vega,0.603194,0.960661,10.17122\n',
+      '55 Cnc,5.500474,-7.40458,10.98413\n',
+    ].join(''),
+  );
+  const { stdout: json } = await asked({ ...question, columns: 'all' }, { json: true });
+  const separations = json
+    .trim()
+    .split('\n')
+    .map((line) => (JSON.parse(line) as { separation: number }).separation);
+  assert.deepEqual(separations, [0, 10.17122, 10.98413]);
 });
 
 test('all columns are those that a row has a value for', async () => {

@@ -121,8 +121,38 @@ test('cartesian coordinates, direction and absolute magnitude follow and say how
   const turned = one('name,x_pc,y_pc,z_pc\na,0,-1,1\n').values;
   near(turned.ra, 270, 1e-12);
   near(turned.dec, 45, 1e-12);
-  near(turned.dist_pc, Math.SQRT2, 1e-12);
+  assert.equal(turned.dist_pc, 1.414214);
   assert.equal(one('name,x_pc,y_pc,z_pc\na,1,-1e-20,0\n').values.ra, 0);
+});
+
+test('derived values have the digits that catalogues know of them, given ones are as they were read', () => {
+  const { values } = one('name,ra,dec,parallax,parallax_error,mag_v\na,101.28715533333333,-16.716,77,1,6.0681\n');
+  assert.deepEqual([values.dist_pc, values.abs_mag], [12.98701, 5.500554]);
+  assert.deepEqual([values.x_pc, values.y_pc, values.z_pc], [-2.43448, 12.19763, -3.73543]);
+  assert.equal(values.ra, 101.28715533333333);
+  const exact = one('name,ra,dec,dist_pc\na,90,0,12.987012987012987\n').values;
+  assert.deepEqual([exact.dist_pc, exact.x_pc, exact.y_pc, exact.z_pc], [12.987012987012987, 0, 12.98701, 0]);
+  const turned = one('name,x_pc,y_pc,z_pc\na,1.5,-0.7,0.3\n').values;
+  assert.deepEqual([turned.dist_pc, turned.ra, turned.dec], [1.68226, 334.983107, 10.272589]);
+  // Values of the primary are the record's own, though the system does not say them.
+  const nested = one('{"name":"a","ra":1,"dec":2,"stars":[{"mass_msun":0.123456789012}]}\n').values;
+  assert.equal(nested.mass, 0.123456789012);
+});
+
+test('a derived value is at most half of its last digit off', () => {
+  const number = fc.double({ min: 1e-3, max: 1e3, noNaN: true });
+  fc.assert(
+    fc.property(number, fc.double({ min: 0, max: 359, noNaN: true }), (parallax, ra) => {
+      const { values } = one(`name,ra,dec,parallax,parallax_error,mag_v\na,${ra},33,${parallax},1e-9,4\n`);
+      const distance = 1000 / parallax;
+      near(values.dist_pc, distance, 5.1e-7 * distance);
+      near(values.abs_mag, 9 - 5 * Math.log10(distance), 7e-6);
+      for (const field of ['dist_pc', 'x_pc', 'y_pc', 'z_pc', 'abs_mag'] as const) {
+        const digits = String(values[field]).replace(/e.*$/, '').replace(/[-.]/g, '').replace(/^0+/, '');
+        assert.ok(digits.length <= 7 || /^\d{7}0+$/.test(digits), `${field} ${values[field]}`);
+      }
+    }),
+  );
 });
 
 test('the Sun is at distance 0 and breaks no formula', () => {

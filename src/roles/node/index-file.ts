@@ -17,7 +17,8 @@ export type IndexMode = 'sealed' | 'plain';
 
 /** "OPRI" in ASCII. */
 export const indexApplicationId = 0x4f_50_52_49;
-const formatVersion = 2;
+/** Raised with what codes are made of: 3 rounds derived values, and codes of other values would miss records. */
+const formatVersion = 3;
 
 export const pageKinds = { postings: 0, places: 1 } as const;
 export type PageKind = keyof typeof pageKinds;
