@@ -4,8 +4,10 @@ import assert from 'node:assert/strict';
 import { test as register } from 'node:test';
 import { openUploads } from '../../src/client/upload.ts';
 import { sha256 } from '../../src/crypto/digest.ts';
+import { isOperaError } from '../../src/errors/errors.ts';
 import type { VersionId } from '../../src/model/ids.ts';
 import { limits } from '../../src/model/limits.ts';
+import { openNoteKeys } from '../../src/roles/node/note-keys.ts';
 import type { StorageAdapter } from '../../src/storage-adapters/storage-adapter.ts';
 import { newestLayoutOf, ownerNodes, put } from '../support/cluster-client.ts';
 import { type ClusterNode, type ClusterOptions, MemoryCluster } from '../support/memory-cluster.ts';
@@ -236,8 +238,8 @@ describe('an altered note', () => {
 
   test('is found by a scrub, wherever the bit turned, and taken from an owner that has a good one', async () => {
     const { cluster, version, good } = await placed(3);
-    // Format, version, header, wrap, nonce, length, content.
-    const places = [0, 5, 17, 60, 128, 132, 150, 204, 230, -1];
+    // Format, version, header, epoch from its highest byte to its lowest, wrap, length, content.
+    const places = [0, 5, 17, 60, 128, 129, 131, 132, 150, 204, 230, -1];
     for (const [count, place] of places.entries()) {
       await alter(cluster, 0, version, place);
       const { scrub } = hygieneOf(cluster, 0);
@@ -245,6 +247,24 @@ describe('an altered note', () => {
       assert.deepEqual([scrub.altered, scrub.repaired], [count + 1, count + 1], `byte ${place}`);
       assert.deepEqual(await cluster.node(0).storage.getNote(version), good);
     }
+    cluster.stopAll();
+  });
+
+  test('under an epoch that nobody knows is said to be odd, and is no damage while no copy opens', async () => {
+    const { cluster, version, good } = await placed(2);
+    for (const at of [0, 1]) await alter(cluster, at, version, 129);
+    const { scrub, core } = hygieneOf(cluster, 0);
+    await cluster.during(scrub.pass());
+    assert.deepEqual([scrub.altered, scrub.repaired], [0, 0]);
+    const record = (await core.storage.getNote(version)) ?? new Uint8Array();
+    const open = () => openNoteKeys(cluster.keyring, cluster.networkId, version, record);
+    assert.throws(
+      open,
+      (error) => isOperaError(error, 'unknown-key') && /altered, or that key has/.test(error.message),
+    );
+    await cluster.node(1).storage.replaceNote(version, good);
+    await cluster.during(scrub.pass());
+    assert.deepEqual([scrub.altered, scrub.repaired], [1, 1]);
     cluster.stopAll();
   });
 

@@ -4,7 +4,8 @@
 import { OperaError } from '../../src/errors/errors.ts';
 import { type NetworkId, networkIdFromBytes, type VersionId } from '../../src/model/ids.ts';
 import type { ChunkToIndex } from '../../src/roles/node/index-build.ts';
-import { type IndexContents, type IndexEngine, MemoryIndex } from '../../src/roles/node/index-engine.ts';
+import { type IndexEngine, MemoryIndex } from '../../src/roles/node/index-engine.ts';
+import type { IndexContents } from '../../src/roles/node/index-work.ts';
 import type { IndexMode, Run } from '../../src/roles/node/index-file.ts';
 import type { Clock } from '../../src/runtime/clock.ts';
 import type { SeededRandom } from './seeded.ts';
@@ -120,7 +121,7 @@ export class MemoryIndexFile {
       this.#content = content;
     }
     const { key, runs } = this.#content;
-    return { key, runs: [...runs.values()] };
+    return { key, runs: [...runs.values()], replaced: undefined };
   }
 
   /** The file is what its first `writes` writes had made of it. */

@@ -6,15 +6,9 @@ import { startWorker, type WorkerClient } from '../../runtime/worker.ts';
 import type { ChunkToIndex } from './index-build.ts';
 import { type IndexMode, removeIndexFile, type Run } from './index-file.ts';
 import type { AskedChunk, Need, SearchResult } from './index-search.ts';
-import { type Ask, IndexWork, type IndexWorkOptions, type Step } from './index-work.ts';
+import { type Ask, type IndexContents, IndexWork, type IndexWorkOptions, type Step } from './index-work.ts';
 
 const notOpen = (): OperaError => new OperaError('not-ready', 'the index is not open');
-
-export interface IndexContents {
-  /** The sealed index key; undefined in a new index and in plain mode. */
-  readonly key: Uint8Array | undefined;
-  readonly runs: readonly Run[];
-}
 
 /** Sealed bytes of each need, in order; undefined for what cannot be read. */
 export type Supply = (needs: readonly Need[]) => Promise<readonly (Uint8Array | undefined)[]>;

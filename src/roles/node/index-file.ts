@@ -190,15 +190,19 @@ export class IndexFile {
   readonly #database: SqliteDatabase;
   readonly #mode: IndexMode;
   readonly #page: SqliteStatement<[number], { body: Buffer }>;
+  /** Why the file that was there had to go when this one was opened; undefined when it was of use, or none was there. */
+  readonly replaced: string | undefined;
 
-  private constructor(database: SqliteDatabase, mode: IndexMode) {
+  private constructor(database: SqliteDatabase, mode: IndexMode, replaced?: string) {
     this.#database = database;
     this.#mode = mode;
+    this.replaced = replaced;
     this.#page = database.prepare('SELECT body FROM pages WHERE id = ?');
   }
 
   /** Opens the file in `folder`, or makes it when it is absent, damaged or of another kind; memory without a folder. */
   static async open(folder: string | undefined, mode: IndexMode): Promise<IndexFile> {
+    let replaced: string | undefined;
     for (let attempt = 1; ; attempt++) {
       const path = folder === undefined ? ':memory:' : join(folder, 'index.db');
       const options = { busyTimeoutMs: limits.storeBusyTimeoutMs, derived: true };
@@ -207,12 +211,14 @@ export class IndexFile {
         if (folder !== undefined) closeSync(openSync(path, 'a', 0o600));
         const database = await openSqlite(path, options);
         if (isEmpty(database)) create(database, mode);
-        if (isCurrent(database, mode)) return new IndexFile(database, mode);
+        if (isCurrent(database, mode)) return new IndexFile(database, mode, replaced);
         database.close();
+        replaced = `${path}: an index of another format or mode`;
         if (attempt > 1) throw new OperaError('internal', `${path}: the index cannot be made`);
       } catch (error) {
-        const code = toSqliteError(error, path).code;
+        const { code, message } = toSqliteError(error, path);
         if (attempt > 1 || code !== 'integrity') throw toSqliteError(error, path);
+        replaced = message;
       }
       if (folder !== undefined) removeIndexFile(folder);
     }

@@ -23,6 +23,15 @@ export interface IndexWorkOptions {
   readonly readonly: boolean;
 }
 
+export interface IndexContents {
+  /** The sealed index key; undefined in a new index and in plain mode. */
+  readonly key: Uint8Array | undefined;
+  /** Of the chunks that are indexed. */
+  readonly runs: readonly Run[];
+  /** Why a file that was there was thrown away; undefined when it was kept, or none was there. */
+  readonly replaced: string | undefined;
+}
+
 export interface Ask {
   readonly query: Query;
   readonly chunks: readonly AskedChunk[];
@@ -72,9 +81,9 @@ export class IndexWork {
     return new IndexWork(options, file);
   }
 
-  /** What the file holds: its sealed key, if it has one, and the chunks that are indexed. */
-  contents(): { readonly key: Uint8Array | undefined; readonly runs: readonly Run[] } {
-    return { key: this.#file.key, runs: this.#file.runs() };
+  /** What the file holds, and what had to go for it. */
+  contents(): IndexContents {
+    return { key: this.#file.key, runs: this.#file.runs(), replaced: this.#file.replaced };
   }
 
   /** Takes the index key, and keeps its sealed record when one is given. */

@@ -98,7 +98,7 @@ export class Indexer {
       this.#keys.set(version, opened);
       return opened;
     } catch (error) {
-      if (isOperaError(error, 'integrity', 'wrong-network')) copies.reportNote(version);
+      if (isOperaError(error, 'integrity', 'wrong-network', 'unknown-key')) copies.reportNote(version);
       throw error;
     }
   }
@@ -258,7 +258,9 @@ export class Indexer {
     if (!keys.hasKeys) return;
     this.#state = 'opening';
     const { indexMode } = context.rosters.roster.settings;
-    const { key, runs } = await this.#engine.open(context.networkId, indexMode);
+    const { key, runs, replaced } = await this.#engine.open(context.networkId, indexMode);
+    if (replaced !== undefined)
+      context.log.warn('index-replaced', { why: replaced, now: 'built anew from the chunks' });
     const kept = await this.#useKey(indexMode, key);
     await this.#compare(kept ? runs : []);
     this.#state = 'open';

@@ -5,7 +5,9 @@
 // and when a pass began, so that "last verified" of any chunk is known without a note for each.
 import * as v from 'valibot';
 import { equalBytes, sha256 } from '../../crypto/digest.ts';
-import { isOperaError } from '../../errors/errors.ts';
+import { parseManifest } from '../../crypto/manifest.ts';
+import { parseNote } from '../../crypto/note.ts';
+import { isOperaError, type OperaError } from '../../errors/errors.ts';
 import type { KeyHash, VersionId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { readersOf } from '../../placement/coverage.ts';
@@ -17,7 +19,7 @@ import { integer, milliseconds, parseWith } from '../../wire/schema.ts';
 import { destinationOfNode, type NodeCore } from './core.ts';
 import { fetchChunk } from './fetch-chunk.ts';
 import { openShown } from './manifest-facts.ts';
-import { openNoteKeys } from './note-keys.ts';
+import { isBeyond, openNoteKeys } from './note-keys.ts';
 import { manifestToStore } from './serve.ts';
 import { newestLayout } from './state.ts';
 
@@ -270,38 +272,52 @@ export class Scrub {
     const { throttle, context, notes } = this.#core;
     const record = await notes.get(version);
     await throttle.take(record?.length ?? 0, context.stopping);
-    if (!record || this.#faults.trusting || this.#isNote(version, record)) return;
-    this.altered++;
-    context.log.error('note-altered', { version });
-    if (await notes.replace(version, (other) => this.#isNote(version, other))) {
+    if (!record || this.#faults.trusting) return;
+    const fault = this.#noteFault(version, record);
+    if (!fault) return;
+    if (fault.code !== 'unknown-key') {
+      this.altered++;
+      context.log.error('note-altered', { version });
+    }
+    if (await notes.replace(version, (other) => this.#noteFault(version, other) === undefined)) {
+      // A copy that opens shows that no key is missing.
+      if (fault.code === 'unknown-key') this.altered++;
       this.repaired++;
       context.log.info('note-repaired', { version });
-    } else context.log.error('note-without-copy', { version });
+    } else if (fault.code === 'unknown-key') context.log.warn('note-unopened', { version, ...errorFacts(fault) });
+    else context.log.error('note-without-copy', { version });
   }
 
-  /** False for a note that is altered; a key that is not held says nothing about it. */
-  #isNote(version: VersionId, record: Uint8Array): boolean {
+  /** What is wrong with a note, or odd: `unknown-key` beyond all keys. Another key that is not held says nothing. */
+  #noteFault(version: VersionId, record: Uint8Array): OperaError | undefined {
     const { keys, context } = this.#core;
     try {
       if (keys.hasKeys) openNoteKeys(keys.keyring, context.networkId, version, record);
-      return true;
+      return undefined;
     } catch (error) {
-      return !isOperaError(error, 'integrity', 'wrong-network');
+      if (isOperaError(error, 'integrity', 'wrong-network')) return error;
+      if (!isOperaError(error, 'unknown-key')) return undefined;
+      return isBeyond(keys.keyring, parseNote(record).wrapEpoch) ? error : undefined;
     }
   }
 
   async #verifyManifest(stored: StoredManifest): Promise<void> {
-    const { context, memory, self, storage } = this.#core;
+    const { context, memory, self, storage, keys } = this.#core;
     const { version, sequence } = stored;
+    let odd = false;
     try {
       openShown(this.#core, { bytes: stored.record, signerSpki: stored.signerSpki });
       return;
     } catch (error) {
-      // A key that is not held yet says nothing about the record.
-      if (!isOperaError(error, 'integrity', 'bad-request', 'wrong-network')) return;
+      // A key that is not held says nothing about the record; one beyond all that are known may be bits that turned.
+      odd = isOperaError(error, 'unknown-key') && isBeyond(keys.keyring, parseManifest(stored.record).wrapEpoch);
+      if (!odd && !isOperaError(error, 'integrity', 'bad-request', 'wrong-network')) return;
+      if (odd) context.log.warn('manifest-unopened', { version, ...errorFacts(error) });
     }
-    this.altered++;
-    context.log.error('manifest-altered', { version });
+    if (!odd) {
+      this.altered++;
+      context.log.error('manifest-altered', { version });
+    }
     const newestFirst = memory.state.layouts.map(({ layout }) => layout).reverse();
     for (const owner of readersOf(newestFirst, stored.partition)) {
       const good = owner === self ? undefined : await this.#fetchManifest(owner, version);
@@ -309,6 +325,7 @@ export class Scrub {
       // Only with a good one in hand: the altered one has the same order and would be kept.
       await storage.deleteManifests([version]);
       await storage.putManifests([good]);
+      if (odd) this.altered++;
       this.repaired++;
       return;
     }

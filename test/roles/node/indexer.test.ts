@@ -20,6 +20,7 @@ import type { NodeCore } from '../../../src/roles/node/core.ts';
 import { type IndexEngine, MemoryIndex, ThreadIndex } from '../../../src/roles/node/index-engine.ts';
 import { Indexer } from '../../../src/roles/node/indexer.ts';
 import { SystemClock } from '../../../src/runtime/clock.ts';
+import type { LogFacts } from '../../../src/runtime/log.ts';
 import { SystemRandom } from '../../../src/runtime/random.ts';
 import { MemoryStorage } from '../../../src/storage-adapters/memory.ts';
 import type { ChunkWrite, StorageAdapter } from '../../../src/storage-adapters/storage-adapter.ts';
@@ -63,11 +64,14 @@ class Rig {
   readonly #stop = new AbortController();
   readonly #ended: Promise<void>;
   readonly reported: string[] = [];
+  /** Event and reason of each warning. */
+  readonly warned: string[] = [];
 
   constructor(inner: StorageAdapter, engine: IndexEngine, keyring: { current: Keyring }, mode = 'sealed') {
     this.indexer = new Indexer(engine);
     this.storage = this.indexer.watch(inner);
-    const log = { warn: () => undefined, error: () => undefined, info: () => undefined, debug: () => undefined };
+    const warn = (event: string, facts?: LogFacts): void => void this.warned.push(`${event} ${facts?.why ?? ''}`);
+    const log = { warn, error: () => undefined, info: () => undefined, debug: () => undefined };
     const core = {
       context: {
         networkId: network,
@@ -271,11 +275,17 @@ test('on disk: kept over restarts and rotations, made anew when deleted, damaged
       const right = async (): Promise<boolean> =>
         (await rig.count(made.version, { where: 'dist < 150 and class = G' })) === 150;
       await eventually(right);
+      // Said once, with the file and what is wrong with it; the page shows only when it is read, and is said then.
+      const said = rig.warned.filter((line) => line.startsWith('index-replaced'));
+      assert.deepEqual(said.length, harm === 'truncate' || harm === 'garbage' ? 1 : 0, `${harm}: ${said.join()}`);
+      for (const line of said)
+        assert.match(line, /index\.db: the (database is damaged|file is not a SQLite database)$/);
       await rig.stop();
     }
 
     rig = begin('plain');
     await check(rig);
+    assert.match(rig.warned.join(), /^index-replaced .*index\.db: an index of another format or mode$/);
     rig.indexer.rebuild();
     await check(rig);
     await rig.stop();
