@@ -2,7 +2,7 @@
 // Invariant: a durable write is whole or absent: temporary file, fsync, rename, fsync of the folder, in this order;
 // a reader never sees half of it. Secret files are refused when others could have read them.
 import { randomBytes } from 'node:crypto';
-import { constants, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { constants, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { OperaError } from '../errors/errors.ts';
 
@@ -20,19 +20,41 @@ export const syncFolder = async (folder: string): Promise<void> => {
   }
 };
 
+/** No write takes so long: what is older was left by a process that was killed. */
+const leftoverAgeMs = 3_600_000;
+
+/** Removes temporary files of earlier writes of `path`, by the clock of the file system. Never fails a write. */
+const removeLeftovers = async (path: string, nowMs: number): Promise<void> => {
+  const folder = dirname(path);
+  const begin = `.${basename(path)}.`;
+  const names = await readdir(folder).catch(() => []);
+  for (const name of names) {
+    if (!name.startsWith(begin) || !/^[0-9a-f]{16}\.tmp$/.test(name.slice(begin.length))) continue;
+    const leftover = join(folder, name);
+    const madeMs = await stat(leftover).then(
+      ({ mtimeMs }) => mtimeMs,
+      () => nowMs,
+    );
+    if (nowMs - madeMs > leftoverAgeMs) await rm(leftover, { force: true }).catch(() => undefined);
+  }
+};
+
 /**
  * Creates or replaces `path` with `bytes`, durably. `mode` such as 0o600 is set before the first byte is written.
  * Concurrent writers do not mix: the last rename wins. On error (`no-space` or the system's own) the old file stays.
+ * What a killed process left of such a write of `path` is removed once it is an hour old.
  */
 export const writeFileDurably = async (path: string, bytes: Uint8Array | string, mode: number): Promise<void> => {
   const folder = dirname(path);
   const temporary = join(folder, `.${basename(path)}.${randomBytes(8).toString('hex')}.tmp`);
+  let writtenMs = 0;
   try {
     const handle = await open(temporary, 'wx', mode);
     try {
       await handle.chmod(mode);
       await handle.writeFile(bytes);
       await handle.sync();
+      writtenMs = (await handle.stat()).mtimeMs;
     } finally {
       await handle.close();
     }
@@ -45,6 +67,7 @@ export const writeFileDurably = async (path: string, bytes: Uint8Array | string,
     throw cause;
   }
   await syncFolder(folder);
+  await removeLeftovers(path, writtenMs);
 };
 
 /** Creates `folder` (and missing parents) as 0700; an existing one is left as it is. `config` where a file stands. */

@@ -1,6 +1,6 @@
 // Durable and secret files.
 import assert from 'node:assert/strict';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
@@ -32,6 +32,30 @@ test('a durable write replaces the whole file, sets its mode and leaves nothing 
   await Promise.all(Array.from({ length: 8 }, (_, i) => writeFileDurably(path, `${i}`.repeat(100), 0o600)));
   assert.match(await readFile(path, 'utf8'), /^(\d)\1{99}$/);
   assert.deepEqual(await readdir(folder), ['a']);
+});
+
+test('what killed writers left is removed by a later write of the same file, once it is an hour old', async () => {
+  const folder = join(root, 'leftovers');
+  await mkdir(folder);
+  const hourAgo = Date.now() / 1000 - 3_700;
+  const make = async (name: string, old: boolean): Promise<void> => {
+    await writeFile(join(folder, name), 'half');
+    if (old) await utimes(join(folder, name), hourAgo, hourAgo);
+  };
+  const end = '0123456789abcdef.tmp';
+  await make(`.seen.json.${end}`, true);
+  await make(`.seen.json.f${end.slice(1)}`, false);
+  await make(`.keys.json.${end}`, true);
+  await make(`.seen.json.mine.tmp`, true);
+  await make('seen.json.old', true);
+  await writeFileDurably(join(folder, 'seen.json'), 'whole', 0o600);
+  assert.deepEqual((await readdir(folder)).sort(), [
+    `.keys.json.${end}`,
+    `.seen.json.f${end.slice(1)}`,
+    '.seen.json.mine.tmp',
+    'seen.json',
+    'seen.json.old',
+  ]);
 });
 
 test('a failed durable write leaves the old file and no temporary one', async () => {

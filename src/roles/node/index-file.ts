@@ -190,7 +190,7 @@ export class IndexFile {
   readonly #database: SqliteDatabase;
   readonly #mode: IndexMode;
   readonly #page: SqliteStatement<[number], { body: Buffer }>;
-  /** Why the file that was there had to go when this one was opened; undefined when it was of use, or none was there. */
+  /** Why the file that was there had to go for this one; undefined when it was of use, or none was there. */
   readonly replaced: string | undefined;
 
   private constructor(database: SqliteDatabase, mode: IndexMode, replaced?: string) {

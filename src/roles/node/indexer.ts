@@ -259,8 +259,7 @@ export class Indexer {
     this.#state = 'opening';
     const { indexMode } = context.rosters.roster.settings;
     const { key, runs, replaced } = await this.#engine.open(context.networkId, indexMode);
-    if (replaced !== undefined)
-      context.log.warn('index-replaced', { why: replaced, now: 'built anew from the chunks' });
+    if (replaced !== undefined) context.log.warn('index-replaced', { why: replaced, now: 'it is built anew' });
     const kept = await this.#useKey(indexMode, key);
     await this.#compare(kept ? runs : []);
     this.#state = 'open';
