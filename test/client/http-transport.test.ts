@@ -11,9 +11,10 @@ import { limits } from '../../src/model/limits.ts';
 import type { Role } from '../../src/model/roles.ts';
 import type { Listener } from '../../src/roles/listener.ts';
 import { encodeFrame } from '../../src/wire/frame.ts';
+import { eventually, patienceMs } from '../support/eventually.ts';
 import { liveBytes } from '../support/garbage.ts';
 import { createTestMember } from '../support/identity-network.ts';
-import { clock, credentialsOf, dayMs, eventually, failure, Mesh } from '../support/mesh.ts';
+import { clock, credentialsOf, dayMs, failure, Mesh } from '../support/mesh.ts';
 
 let mesh: Mesh;
 let foreign: Mesh;
@@ -139,10 +140,13 @@ test('a connection that was opened before its peer was revoked is not used again
 });
 
 test('calls under way with a member that is revoked are cut', async () => {
-  const to = await hostile(() => undefined);
+  let asked = false;
+  const to = await hostile(() => {
+    asked = true;
+  });
   const transport = await mesh.dial('client');
-  const call = failure(ping(transport, to, { timeoutMs: 10_000 }));
-  await clock.sleep(50);
+  const call = failure(ping(transport, to, { timeoutMs: patienceMs }));
+  await eventually(() => asked);
   mesh.change({ revoke: [mesh.network.members.node.signer.keyHash] });
   assert.equal(await transport.dropRevoked(), 1);
   assert.equal((await call).code, 'revoked');
@@ -209,9 +213,7 @@ test('nobody listening, a hang-up and a silent server are unavailable, unavailab
   const hangsUp = await hostile((socket) => socket.destroy());
   assert.equal((await failure(ping(transport, hangsUp))).code, 'unavailable');
   const silent = await hostile(() => undefined);
-  const start = clock.monotonicMs();
   assert.equal((await failure(ping(transport, silent, { timeoutMs: 80 }))).code, 'timeout');
-  assert.ok(clock.monotonicMs() - start < 1_000);
 });
 
 test('a call ends as soon as its signal aborts: before it begins, while it waits, while the answer comes', async () => {
@@ -222,7 +224,7 @@ test('a call ends as soon as its signal aborts: before it begins, while it waits
   const half = await hostile((socket) => socket.write(http('200 OK', frame(pong)).subarray(0, 60)));
   for (const slow of [silent, half]) {
     const caller = new AbortController();
-    const call = failure(ping(transport, slow, { signal: caller.signal, timeoutMs: 5_000 }));
+    const call = failure(ping(transport, slow, { signal: caller.signal, timeoutMs: patienceMs }));
     await clock.sleep(40);
     caller.abort();
     assert.equal((await call).code, 'aborted');
@@ -232,7 +234,11 @@ test('a call ends as soon as its signal aborts: before it begins, while it waits
 
 test('a call ends with its deadline or signal while a machine that stands still takes the connection', async (t) => {
   const taken: Socket[] = [];
-  const still = createTcpServer((socket) => void taken.push(socket)).listen(0, '127.0.0.1');
+  let given = 0;
+  const still = createTcpServer((socket) => {
+    taken.push(socket);
+    socket.on('close', () => given++);
+  }).listen(0, '127.0.0.1');
   t.after(() => {
     for (const socket of taken) socket.destroy();
     still.close();
@@ -241,13 +247,12 @@ test('a call ends with its deadline or signal while a machine that stands still 
   const { port } = still.address() as AddressInfo;
   const to = { address: `127.0.0.1:${port}`, expect: { role: 'node' } } as const;
   const transport = await mesh.dial('client');
-  const began = clock.monotonicMs();
   assert.equal((await failure(ping(transport, to, { timeoutMs: 50 }))).code, 'timeout');
   const stop = new AbortController();
   const call = failure(ping(transport, to, { signal: stop.signal }));
   stop.abort();
   assert.equal((await call).code, 'aborted');
-  assert.ok(clock.monotonicMs() - began < limits.connectTimeoutMs / 2);
+  assert.equal(given, 0, 'the call waited until its connection was given up');
 });
 
 test('an answer that is too large ends the call and its connection, stated or not', async () => {
@@ -265,7 +270,7 @@ test('an answer that is too large ends the call and its connection, stated or no
     socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n');
     for (let i = 0; i < 14; i++) socket.write(part);
   });
-  assert.equal((await failure(ping(transport, unstated, { timeoutMs: 5_000 }))).code, 'too-large');
+  assert.equal((await failure(ping(transport, unstated, { timeoutMs: patienceMs }))).code, 'too-large');
   await eventually(() => closed === 2);
 });
 
@@ -287,7 +292,7 @@ const garbage: Readonly<Record<string, Buffer>> = {
 for (const [what, bytes] of Object.entries(garbage)) {
   test(`garbage from the right member is unavailable, never a crash: ${what}`, async () => {
     const to = await hostile((socket) => socket.end(bytes));
-    const error = await failure(ping(await mesh.dial('client'), to, { timeoutMs: 2_000 }));
+    const error = await failure(ping(await mesh.dial('client'), to, { timeoutMs: patienceMs }));
     assert.equal(error.code, 'unavailable', error.message);
     assert.doesNotMatch(error.message, /hello|stack|evil/);
   });
@@ -354,16 +359,19 @@ test('a peer with a bad certificate, dialled again and again, leaves no sockets'
 
 test('drop destroys what leads to one address and nothing else', async () => {
   const transport = await mesh.dial('client');
-  const silent = await hostile(() => undefined);
+  let asked = 0;
+  let answer = (): void => undefined;
+  const silent = await hostile(() => void asked++);
   const other = await hostile((socket) => {
-    void clock
-      .sleep(100)
-      .then(() => socket.end(http('200 OK', frame({ ...pong, memberId: mesh.network.members.node.memberId }))));
+    asked++;
+    const { memberId } = mesh.network.members.node;
+    answer = () => socket.end(http('200 OK', frame({ ...pong, memberId })));
   });
-  const doomed = failure(ping(transport, silent));
-  const kept = ping(transport, other);
-  await clock.sleep(40);
+  const doomed = failure(ping(transport, silent, { timeoutMs: patienceMs }));
+  const kept = ping(transport, other, { timeoutMs: patienceMs });
+  await eventually(() => asked === 2);
   await transport.drop(silent.address);
   assert.equal((await doomed).code, 'unavailable');
+  answer();
   assert.equal((await kept).answer.ready, true);
 });

@@ -11,7 +11,7 @@ assert.ok(existsSync(executable), `${executable} is not built: node build.mjs`);
 
 const env = { PATH: process.env.PATH ?? '', HOME: '/nonexistent' };
 const opera = (...args: readonly string[]) =>
-  spawnSync(process.execPath, [executable, ...args], { encoding: 'utf8', env, timeout: 20_000 });
+  spawnSync(process.execPath, [executable, ...args], { encoding: 'utf8', env, timeout: 120_000 });
 
 test('a transcript: version, unknown verb, unknown flag, help', () => {
   const version = opera('--version');

@@ -59,7 +59,7 @@ export const testFiles = (net: () => LocalNet, small: number): void => {
       printed.every((line) => /^[23]$/.test(line.split('\t')[2] ?? '')),
       printed.join('\n'),
     );
-    await net().ok(['get', '-r', 'sizes', '-o', path('sizes-back')], { deadlineMs: 120_000 });
+    await net().ok(['get', '-r', 'sizes', '-o', path('sizes-back')]);
     sameTrees(path('sizes-back', 'sizes'), from);
     const listed = parseLines<Listed>(await net().ok(['ls', 'sizes/', '--json']));
     assert.equal(listed.find(({ name }) => name === 'sizes/three chunks')?.size, 2 * chunk + 12_345);

@@ -9,7 +9,7 @@ import { listFiles } from '../../src/client/names.ts';
 import { closeSession, createSession } from '../../src/client/session.ts';
 import { verifyFiles } from '../../src/client/verify.ts';
 import { SystemClock } from '../../src/runtime/clock.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually, processPatienceMs } from '../support/eventually.ts';
 import { exits, type HowToRun, LocalNet, parseLine, parseLines } from '../support/local-net.ts';
 import type { Sandbox } from '../support/sandbox.ts';
 
@@ -77,7 +77,7 @@ export class ManyRoles {
     }
     const code = (await net.ok(['token', 'create', '--role', 'client', '-q'])).trim();
     exits(await sandbox.opera(['join', code, '--home', guest]), 0);
-    await net.until(({ members }) => members.filter(({ state }) => state === 'up').length >= 12, 60_000);
+    await net.until(({ members }) => members.filter(({ state }) => state === 'up').length >= 12);
     return many;
   }
 
@@ -98,7 +98,7 @@ export class ManyRoles {
       const holder = this.net.facts.processes.find(({ id }) => id === lease?.holder);
       if (lease && holder) found = { name: holder.name, instance: lease.instance, epoch: BigInt(lease.epoch) };
       return found !== undefined;
-    }, 30_000);
+    }, processPatienceMs);
     assert.ok(found);
     return found;
   }
@@ -169,7 +169,7 @@ export class ManyRoles {
       const names: string[] = [];
       for await (const { name } of listFiles(session)) names.push(name);
       await verifyFiles(session, names, {
-        signal: AbortSignal.timeout(60_000),
+        signal: AbortSignal.timeout(processPatienceMs),
         onName: (name, error) => assert.fail(`${name}: ${error.message}`),
         onCopy: ({ name, index, state, memberId }) => {
           assert.ok(state === 'good' || state === 'missing', `${name} chunk ${index} at ${memberId} is ${state}`);

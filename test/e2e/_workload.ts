@@ -14,6 +14,7 @@ import { isOperaError, toOperaError } from '../../src/errors/errors.ts';
 import type { VersionId } from '../../src/model/ids.ts';
 import { SystemClock } from '../../src/runtime/clock.ts';
 import { startDeadline } from '../../src/runtime/deadline.ts';
+import { patienceMs } from '../support/eventually.ts';
 import { type Call, checkLinearizable, describeCall, type NameOperation } from '../support/linearizability.ts';
 import { SeededRandom } from '../support/seeded.ts';
 
@@ -35,9 +36,6 @@ const inexcusable = [
 const pairs = 12;
 /** Names change this often, so that no history becomes too long to be checked. */
 const eraMs = 30_000;
-/** A client gives up an operation after so long. */
-const patienceMs = 20_000;
-
 /** Aborts an operation that takes too long; what became of it is then unknown. */
 const deadline = (): AbortSignal => startDeadline(patienceMs).signal;
 

@@ -35,7 +35,7 @@ test('after a month without power everything comes back by its keys', { skip }, 
   assert.equal(await net.ok(['ls'], { env: later }), 'month\n');
   await net.ok(['put', '-', '--name', 'after'], { input: 'a month later', env: later });
   assert.equal(await net.ok(['cat', 'after'], { env: later }), 'a month later');
-  await net.ok(['status', '--wait', 'healthy', '--timeout', '30s'], { env: later });
+  await net.ok(['status', '--wait', 'healthy', '--timeout', '180s'], { env: later });
   const clock = new SystemClock();
   for (const folder of [sandbox.path('laptop'), net.home, ...net.facts.processes.map((entry) => entry.folder)]) {
     const { certificateExpires, expired } = await whoami(folder);

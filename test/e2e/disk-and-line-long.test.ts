@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { after, before, test, type TestContext } from 'node:test';
 import { SystemClock } from '../../src/runtime/clock.ts';
 import { ChaosProxy } from '../support/chaos-proxy.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually, processPatienceMs } from '../support/eventually.ts';
 import { bytesOf } from '../support/file-tree.ts';
 import { exits, LocalNet } from '../support/local-net.ts';
 import { requiresAll, Sandbox } from '../support/sandbox.ts';
@@ -50,7 +50,7 @@ test('a node whose fsync fails acknowledges nothing more, the others take over, 
   await eventually(async () => {
     await put();
     return isReadOnly();
-  }, 20_000);
+  }, processPatienceMs);
   await put();
   assert.equal(await net.ok(['cat', 'fsync/before']), 'before', 'it still serves what it has');
   // What was acknowledged is on the two others.

@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { SystemClock } from '../../src/runtime/clock.ts';
+import { eventually, processPatienceMs } from '../support/eventually.ts';
 import { bytesOf, largeBytes, listTree, sameTrees, writeTree } from '../support/file-tree.ts';
 import { exits, LocalNet, parseLine } from '../support/local-net.ts';
 import { kill, Sandbox, type Started } from '../support/sandbox.ts';
@@ -24,6 +25,16 @@ const journal = (): string[] => {
   return existsSync(folder) ? readdirSync(folder) : [];
 };
 
+/** None when the file is gone by now. */
+const linesOf = (path: string): number => {
+  try {
+    return readFileSync(path, 'utf8').split('\n').length;
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return 0;
+    throw error;
+  }
+};
+
 const long = process.env.OPERA_TEST_LONG === '1';
 /** Points of a put at which the client is killed; each costs a start of the program or two. */
 const killPoints = long ? 50 : 6;
@@ -38,18 +49,22 @@ test('kill -9 of the client at any point of a put leaves the file whole, as it w
   await net.ok(['put', '-r', old]);
   const started = clock.monotonicMs();
   await net.ok(['put', join(new_, 'f0'), '--name', 'measured']);
-  const tookMs = clock.monotonicMs() - started;
+  let tookMs = clock.monotonicMs() - started;
   const seed = Number(process.env.OPERA_TEST_SEED ?? clock.nowMs() % 1_000);
   let acknowledged = 0;
   for (const [at, name] of names.entries()) {
     // Spread over the whole put, with a little noise that the seed decides.
     const noise = ((seed * 7_919 + at * 104_729) % 100) / 100;
     const put = net.start(['put', join(new_, name), '--name', `kill/${name}`]);
+    const startedMs = clock.monotonicMs();
     const cancel = clock.after((tookMs * (at + noise)) / names.length, () => put.child.kill('SIGKILL'));
     const { code } = await sandbox.finish(put, 'put');
     cancel();
-    if (code === 0) acknowledged++;
-    else assert.equal(code, null, 'the client was killed, and did not fail');
+    if (code === 0) {
+      acknowledged++;
+      // The machine was slower before: the points that are left lie within the time it takes now.
+      tookMs = Math.min(tookMs, clock.monotonicMs() - startedMs);
+    } else assert.equal(code, null, 'the client was killed, and did not fail');
   }
   assert.ok(acknowledged < names.length, 'some puts were killed');
 
@@ -67,7 +82,7 @@ test('kill -9 of the client at any point of a put leaves the file whole, as it w
     assert.ok(isNew || isOld, `${name} is neither its old nor its new content (seed ${seed})`);
   }
 
-  await net.ok(['put', '-r', new_], { deadlineMs: 120_000 });
+  await net.ok(['put', '-r', new_]);
   await net.ok(['get', '-r', 'kill', '-o', sandbox.path('resumed')]);
   sameTrees(sandbox.path('resumed', 'kill'), new_);
   assert.deepEqual(journal(), [], 'a finished put leaves no journal');
@@ -81,6 +96,14 @@ test('kill -9 of the client at any point of a put leaves the file whole, as it w
 
 /** Starts a put and kills it when more chunks are noted than are under way at once: some are durable then. */
 const killedPut = async (path: string, name: string): Promise<void> => {
+  for (let left = 20; !(await wasKilled(path, name)); left--) {
+    assert.ok(left > 0, 'puts end before they can be killed');
+    await net.ok(['rm', name, '--yes']);
+  }
+};
+
+/** False when the put ended before this process came to it. */
+const wasKilled = async (path: string, name: string): Promise<boolean> => {
   const put = net.start(['put', path, '--name', name]);
   let done = false;
   void put.ended.then(() => {
@@ -89,14 +112,13 @@ const killedPut = async (path: string, name: string): Promise<void> => {
   const noted = (): boolean =>
     journal().some((file) => {
       if (!file.endsWith('.jsonl')) return false;
-      return readFileSync(join(net.home, 'journal', file), 'utf8').split('\n').length > 8;
+      return linesOf(join(net.home, 'journal', file)) > 8;
     });
-  while (!noted()) {
-    assert.ok(!done, 'the put ended before it could be killed');
-    await clock.sleep(1);
-  }
+  while (!noted() && !done) await clock.sleep(1);
   put.child.kill('SIGKILL');
-  await put.ended;
+  const { code } = await put.ended;
+  assert.ok(code === 0 || code === null, 'the client was killed, and did not fail');
+  return code === null;
 };
 
 test('a put that goes on sends less; after the file was edited it sends a new version', async () => {
@@ -175,14 +197,6 @@ const load = (prefix: string): { readonly end: () => Promise<Map<string, Buffer>
   };
 };
 
-const until = async (holds: () => boolean): Promise<void> => {
-  const deadline = clock.monotonicMs() + 60_000;
-  while (!holds()) {
-    assert.ok(clock.monotonicMs() < deadline, 'a minute passed');
-    await clock.sleep(20);
-  }
-};
-
 const allThere = async (expected: ReadonlyMap<string, Buffer>, prefix: string): Promise<void> => {
   const folder = sandbox.path(`all-${prefix}`);
   await net.ok(['get', '-r', prefix, '-o', folder]);
@@ -191,10 +205,10 @@ const allThere = async (expected: ReadonlyMap<string, Buffer>, prefix: string): 
 
 test('a node killed under puts and gets costs neither a file nor a command; started again it is healthy', async () => {
   const { rounds, end } = load('node-killed');
-  await until(() => rounds() >= 2);
+  await eventually(() => rounds() >= 2, processPatienceMs);
   net.kill('node-2');
   const killedAt = rounds();
-  await until(() => rounds() >= killedAt + 5);
+  await eventually(() => rounds() >= killedAt + 5, processPatienceMs);
   const acknowledged = await end();
   await net.restart('node-2');
   await net.healthy();
@@ -204,10 +218,9 @@ test('a node killed under puts and gets costs neither a file nor a command; star
 test('without a master names are not answered, with it again everything is there', async () => {
   await net.ok(['put', '-', '--name', 'master/a'], { input: 'before' });
   net.kill('master');
-  const started = clock.monotonicMs();
-  const refused = await net.opera(['put', '-', '--name', 'master/b', '--timeout', '60s'], { input: 'x' });
+  // 124 if it did not give up by itself.
+  const refused = await net.opera(['put', '-', '--name', 'master/b', '--timeout', '180s'], { input: 'x' });
   assert.equal(refused.code, 5, refused.stderr);
-  assert.ok(clock.monotonicMs() - started < 45_000, 'a command gives up in time');
   await net.restart('master');
   await net.healthy();
   assert.equal(await net.ok(['cat', 'master/a']), 'before');
@@ -240,7 +253,6 @@ test('a fourth node joins by hand: data moves to it, all stays readable, also wh
       layoutNumber > before &&
       retiredUpTo === layoutNumber - 1 &&
       health === 'healthy',
-    60_000,
   );
   assert.match(await net.ok(['nodes', 'ls']), new RegExp(`${id}\\t${address}\\tup`));
   const titles = readFileSync(`/proc/${node.pid}/cmdline`, 'latin1');
@@ -248,7 +260,7 @@ test('a fourth node joins by hand: data moves to it, all stays readable, also wh
   await net.ok(['get', '-r', 'moving', '-o', sandbox.path('moved')]);
   sameTrees(sandbox.path('moved', 'moving'), sandbox.path('moving'));
   net.kill('node-1');
-  await net.ok(['get', '-r', 'moving', '-o', sandbox.path('moved-again')], { deadlineMs: 90_000 });
+  await net.ok(['get', '-r', 'moving', '-o', sandbox.path('moved-again')]);
   sameTrees(sandbox.path('moved-again', 'moving'), sandbox.path('moving'));
   kill(node.pid, 'SIGTERM');
   exits(await sandbox.finish(node, 'node'), 0, 'a drained node');

@@ -113,7 +113,7 @@ test('inspect opens the files of a running node, and Ctrl-C ends a statement tha
   assert.equal(await net.ok(own), 'sealed\n');
   const endless = 'WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c) SELECT count(*) FROM c';
   const running = net.start(['inspect', folder, `${endless} -- not files_open`]);
-  const ended = sandbox.finish(running, 'inspect', 30_000);
+  const ended = sandbox.finish(running, 'inspect');
   // What is said once the statement is known to be one that runs.
   await once(running.child.stderr ?? assert.fail(), 'data');
   running.child.kill('SIGINT');

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, test, type TestContext } from 'node:test';
 import { SystemClock } from '../../src/runtime/clock.ts';
-import { eventually } from '../support/eventually.ts';
+import { eventually, processPatienceMs } from '../support/eventually.ts';
 import { exits, parseLine, type Status } from '../support/local-net.ts';
 import { Namespaces } from '../support/namespaces.ts';
 import { executable, type Ran, requiresAll, type RunOptions, Sandbox, type Started } from '../support/sandbox.ts';
@@ -43,6 +43,13 @@ const status = async (): Promise<Status | undefined> => {
 const stateOf = (seen: Status | undefined, machine: string): string | undefined =>
   seen?.members.find(({ memberId }) => memberId === ids.get(machine))?.state;
 
+/** Waits until all of them are: a machine that is busy for a moment is suspected for a moment. */
+const areUp = (machines: readonly string[]): Promise<void> =>
+  eventually(async () => {
+    const seen = await status();
+    return machines.every((machine) => stateOf(seen, machine) === 'up');
+  }, processPatienceMs);
+
 const run = async (machine: string, args: readonly string[]): Promise<void> => {
   const { id } = parseLine<{ readonly id: string }>(await start(machine, [...args, '--json']).line());
   ids.set(machine, id);
@@ -67,7 +74,7 @@ before(async () => {
     );
   };
   await Promise.all([joinAll('master', masters), joinAll('sentinel', sentinels), joinAll('node', nodes)]);
-  await ok(['status', '--wait', 'healthy', '--timeout', '60s']);
+  await ok(['status', '--wait', 'healthy', '--timeout', '180s']);
 });
 after(async () => {
   await sandbox.close();
@@ -84,7 +91,7 @@ const tell = (t: TestContext, text: string): void => {
 const healed = async (): Promise<number> => {
   lines.heal();
   const started = clock.monotonicMs();
-  await ok(['status', '--wait', 'healthy', '--timeout', '60s']);
+  await ok(['status', '--wait', 'healthy', '--timeout', '180s']);
   return Math.round(clock.monotonicMs() - started);
 };
 
@@ -97,7 +104,8 @@ test('a client that does not reach a node puts and gets by the others', { skip }
     read,
     names.map((name) => `content of ${name}`),
   );
-  assert.equal(stateOf(await status(), 'node-1'), 'up', 'what one client sees is no verdict');
+  // What one client sees is no verdict.
+  await areUp(['node-1']);
   tell(t, `healed after ${await healed()} ms`);
 });
 
@@ -112,10 +120,10 @@ test('a leader that reaches no node gives way to one that does, and files are pu
   await eventually(async () => {
     const now = await status();
     return now?.leader !== null && now?.leader?.memberId !== before?.leader?.memberId;
-  }, 30_000);
+  }, processPatienceMs);
   tell(t, `another leader after ${Math.round(clock.monotonicMs() - started)} ms`);
   assert.equal(await ok(['cat', 'master/a']), 'put while the leader is cut off');
-  for (const node of nodes) assert.equal(stateOf(await status(), node), 'up', `${node} is not dead for that`);
+  await areUp(nodes);
   tell(t, `healed after ${await healed()} ms`);
 });
 
@@ -124,16 +132,12 @@ test('a sentinel that is cut off decides nothing; a node that nobody hears is do
 }, async (t) => {
   lines.cut('sentinel-3', ['gateway', ...masters, ...nodes, 'sentinel-1', 'sentinel-2']);
   for (const other of ['gateway', 'client', ...roles]) if (other !== 'node-2') lines.cutOneWay('node-2', other);
-  await eventually(async () => stateOf(await status(), 'node-2') === 'down', 30_000);
+  await eventually(async () => stateOf(await status(), 'node-2') === 'down', processPatienceMs);
   await ok(['put', '-', '--name', 'sentinel/a'], 'two of three');
   assert.equal(await ok(['cat', 'sentinel/a']), 'two of three');
-  const seen = await status();
-  assert.ok(seen);
-  for (const machine of ['gateway', ...masters, 'node-1', 'node-3', 'sentinel-1', 'sentinel-2']) {
-    assert.equal(stateOf(seen, machine), 'up', machine);
-  }
+  await areUp(['gateway', ...masters, 'node-1', 'node-3', 'sentinel-1', 'sentinel-2']);
   tell(t, `healed after ${await healed()} ms`);
-  assert.equal(stateOf(await status(), 'node-2'), 'up');
+  await areUp(['node-2']);
 });
 
 test('the smaller side errs and says so; afterwards it has what the other side did', { skip }, async (t) => {

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { after, test } from 'node:test';
-import { eventually } from '../support/eventually.ts';
+import { eventually, processPatienceMs } from '../support/eventually.ts';
 import { LocalNet } from '../support/local-net.ts';
 import { startRedisServer } from '../support/redis-server.ts';
 import { Sandbox, type Started } from '../support/sandbox.ts';
@@ -50,7 +50,7 @@ const answers = async (port: number, command: string, expected: RegExp): Promise
   await eventually(async () => {
     const ran = await sandbox.run('redis-cli', ['-p', String(port), ...command.split(' ')]);
     return expected.test(ran.stdout);
-  }, 20_000);
+  });
 };
 
 test('no acknowledged file is lost when Sentinel fails over under load', { skip }, async () => {
@@ -79,11 +79,11 @@ test('no acknowledged file is lost when Sentinel fails over under load', { skip 
       else assert.equal(ran.code, 5, ran.stderr);
     }
   })();
-  await eventually(() => acknowledged.length >= 3, 30_000);
+  await eventually(() => acknowledged.length >= 3, processPatienceMs);
   first.child.kill('SIGKILL');
   const before = acknowledged.length;
   // Five seconds on a quiet machine; a Sentinel whose timer was held up does nothing for half a minute.
-  await eventually(() => acknowledged.length >= before + 3, 90_000);
+  await eventually(() => acknowledged.length >= before + 3, processPatienceMs);
   startRedis('primary', primary);
   await answers(primary, 'INFO replication', /role:slave/);
   stop = true;

@@ -5,6 +5,7 @@ import { copyFileSync, readdirSync, renameSync, rmSync, statSync, writeFileSync 
 import { basename, dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { SystemClock } from '../../src/runtime/clock.ts';
+import { processPatienceMs } from '../support/eventually.ts';
 import { LocalNet } from '../support/local-net.ts';
 import { startRedisServer } from '../support/redis-server.ts';
 import { Sandbox } from '../support/sandbox.ts';
@@ -21,12 +22,12 @@ after(async () => {
 
 /** Verbs are repeated while they say that a retry may help: exit 5. */
 const patiently = async (net: LocalNet, args: readonly string[], input?: string): Promise<string> => {
-  const deadline = performance.now() + 40_000;
+  const deadline = clock.monotonicMs() + processPatienceMs;
   for (;;) {
     const ran = await net.opera(args, input === undefined ? {} : { input });
     if (ran.code === 0) return ran.stdout;
     assert.equal(ran.code, 5, `opera ${args.join(' ')}: ${ran.stderr}`);
-    assert.ok(performance.now() < deadline, `opera ${args.join(' ')} goes on failing: ${ran.stderr}`);
+    assert.ok(clock.monotonicMs() < deadline, `opera ${args.join(' ')} goes on failing: ${ran.stderr}`);
     await clock.sleep(100);
   }
 };

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { eventually } from '../support/eventually.ts';
+import { eventually, processPatienceMs } from '../support/eventually.ts';
 import { largeBytes, writeTree } from '../support/file-tree.ts';
 import { LocalNet, parseLines } from '../support/local-net.ts';
 import { Sandbox } from '../support/sandbox.ts';
@@ -55,8 +55,8 @@ test('a node that is killed for good is replaced by copies, and comes back with 
   for (const name of names) await net.ok(['put', join(from, name), '--name', name]);
   const { layoutNumber } = await net.status();
   net.kill('node-2');
-  await net.until((status) => status.layoutNumber > layoutNumber && status.retiredUpTo >= layoutNumber, 90_000);
-  await eventually(async () => (await fewestCopies(net)) >= 3, 60_000, 250);
+  await net.until((status) => status.layoutNumber > layoutNumber && status.retiredUpTo >= layoutNumber);
+  await eventually(async () => (await fewestCopies(net)) >= 3, processPatienceMs, 250);
   await readAll(net, from);
 
   const { folder } = net.named('node-2');
@@ -66,11 +66,11 @@ test('a node that is killed for good is replaced by copies, and comes back with 
   const back = await net.restart('node-2');
   await net.until((status) => {
     return status.layoutNumber > layoutNumber + 1 && status.retiredUpTo === status.layoutNumber - 1;
-  }, 90_000);
-  await eventually(async () => (await fewestCopies(net)) >= 3, 60_000, 250);
+  });
+  await eventually(async () => (await fewestCopies(net)) >= 3, processPatienceMs, 250);
   await readAll(net, from);
   back.child.kill('SIGTERM');
-  const { stderr } = await sandbox.finish(back, 'node-2', 30_000);
+  const { stderr } = await sandbox.finish(back, 'node-2');
   assert.match(stderr, /"event":"store-unknown"[\s\S]*"event":"store-sound"/);
   await net.down();
 });

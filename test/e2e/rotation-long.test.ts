@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
-import { eventually } from '../support/eventually.ts';
+import { eventually, processPatienceMs } from '../support/eventually.ts';
 import { largeBytes } from '../support/file-tree.ts';
 import { exits, LocalNet, parseLine, parseLines } from '../support/local-net.ts';
 import { Sandbox } from '../support/sandbox.ts';
@@ -52,16 +52,16 @@ test('a rotation under load loses nothing, and goes on after a node was killed i
     }
   };
   const workers = [load(1), load(2)];
-  await eventually(() => names.length >= 2, 20_000);
+  await eventually(() => names.length >= 2, processPatienceMs);
   const rotation = net.ok(['keys', 'rotate', '--yes', '--json', '--no-wait']);
   const { epoch, rotated } = parseLine<{ readonly epoch: number; readonly rotated: boolean }>(await rotation);
   assert.deepEqual([epoch, rotated], [2, true]);
   net.kill('node-2');
-  await eventually(() => names.length >= 6, 30_000);
+  await eventually(() => names.length >= 6, processPatienceMs);
   rotating = false;
   await Promise.all(workers);
   await net.restart('node-2');
-  await eventually(async () => (await epochs()).at(-1)?.oldWraps === 0, 30_000);
+  await eventually(async () => (await epochs()).at(-1)?.oldWraps === 0, processPatienceMs);
 
   const listed = await epochs();
   assert.deepEqual(

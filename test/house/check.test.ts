@@ -8,7 +8,7 @@ const run = (tool: string, ...args: string[]): Promise<void> =>
   new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [`node_modules/${tool}`, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: 120_000,
+      timeout: 300_000,
     });
     let output = '';
     child.stdout.on('data', (part: Buffer) => void (output += part.toString()));

@@ -36,7 +36,7 @@ const runOver = (
       cwd: root,
       env: { ...outer, ...env },
       encoding: 'utf8',
-      timeout: 60_000,
+      timeout: 120_000,
     });
     return { status, output: stdout + stderr };
   } finally {

@@ -7,13 +7,14 @@ import { RedisRegistry } from '../../src/registry/redis.ts';
 import { SystemClock } from '../../src/runtime/clock.ts';
 import { SystemRandom } from '../../src/runtime/random.ts';
 import { testRegistry } from '../acceptance/registry.ts';
+import { eventually, patienceMs } from '../support/eventually.ts';
 import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
 import * as build from '../support/registry-builders.ts';
 
 const server = await startRedisServer();
 after(() => server?.stop());
 
-const connect = (url: string, readyPatienceMs = 2500): Registry =>
+const connect = (url: string, readyPatienceMs = patienceMs): Registry =>
   new RedisRegistry({ url, clock: new SystemClock(), random: new SystemRandom(), readyPatienceMs });
 
 testRegistry('redis', async () => {
@@ -30,12 +31,12 @@ testRegistry('redis', async () => {
 const withServer = (
   name: string,
   body: (registry: Registry, running: RedisServer) => Promise<void>,
-  patienceMs = 2500,
+  readyPatienceMs = patienceMs,
 ): void =>
   void test(name, { skip: server ? false : 'redis-server is not on this machine' }, async () => {
     if (!server) return;
     await server.command('FLUSHALL');
-    const registry = connect(server.url, patienceMs);
+    const registry = connect(server.url, readyPatienceMs);
     try {
       await build.createNetwork(registry);
       await body(registry, server);
@@ -64,7 +65,11 @@ withServer(
     await running.kill();
     await assert.rejects(registry.getNames(['a']), { code: 'registry-unavailable' });
     await running.start();
-    const life = await registry.readLife();
+    let life = before;
+    await eventually(async () => {
+      life = await registry.readLife().catch(() => before);
+      return life !== before;
+    });
     assert.notEqual(life.lifeId, before.lifeId);
     assert.equal(life.raisedUnder, before.lifeId);
     await assert.rejects(registry.getNames(['a']), { code: 'stale-incarnation' });

@@ -6,23 +6,23 @@ import { startDeadline } from '../../src/runtime/deadline.ts';
 import { rejects } from '../support/refuses.ts';
 
 const clock = new SystemClock();
+const hours = 7_200_000;
 const timers = (): number => process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length;
 
 test('a sleep takes its time, and monotonic time never goes back', async () => {
   const start = clock.monotonicMs();
   await clock.sleep(20);
   const took = clock.monotonicMs() - start;
-  assert.ok(took >= 18 && took < 2_000, `${took} ms`);
+  assert.ok(took >= 18, `${took} ms`);
 });
 
 test('a sleep ends with aborted as soon as its signal aborts, and at once when it was aborted before', async () => {
   const caller = new AbortController();
-  const start = clock.monotonicMs();
-  const sleep = clock.sleep(60_000, { signal: caller.signal });
+  // A sleep that went on would outlast the test.
+  const sleep = clock.sleep(hours, { signal: caller.signal });
   caller.abort();
   await rejects(sleep, 'aborted');
-  await rejects(clock.sleep(60_000, { signal: caller.signal }), 'aborted');
-  assert.ok(clock.monotonicMs() - start < 2_000);
+  await rejects(clock.sleep(hours, { signal: caller.signal }), 'aborted');
 });
 
 test('a sleep that was aborted leaves no timer', async () => {

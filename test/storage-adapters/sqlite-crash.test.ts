@@ -138,7 +138,7 @@ const declareTests = (): void => {
       const script = `mount -t tmpfs -o size=3m tmpfs "$1" && exec "$2" "$3" fill "$1"`;
       const args = ['-m', 'sh', '-c', script, 'sh', folder, process.execPath, self];
       if (spawnSync('unshare', ['-m', 'true']).status !== 0) return t.skip('needs root and unshare');
-      const run = spawnSync('unshare', args, { encoding: 'utf8', timeout: 30_000 });
+      const run = spawnSync('unshare', args, { encoding: 'utf8', timeout: 120_000 });
       assert.equal(run.status, 0, run.stderr + run.stdout);
     }));
 
@@ -155,7 +155,7 @@ const declareTests = (): void => {
         '-e',
         `inject=${mode}:error=EIO:when=${after}`,
       ].concat([process.execPath, self, 'sync', folder, String(length)]),
-      { encoding: 'utf8', timeout: 30_000 },
+      { encoding: 'utf8', timeout: 120_000 },
     );
   const hasStrace = spawnSync('strace', ['-V']).status === 0;
 

@@ -5,7 +5,7 @@ import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { openProfile } from '../../src/client/connection.ts';
 import { judge } from '../../src/client/verdict.ts';
-import { eventually } from './eventually.ts';
+import { eventually, processPatienceMs } from './eventually.ts';
 import { executable, kill, type Ran, type RunOptions, Sandbox, type Started } from './sandbox.ts';
 
 export interface LocalProcess {
@@ -138,12 +138,12 @@ export class LocalNet {
     return parseLine<Status>(ran.stdout);
   }
 
-  async healthy(deadline = '60s'): Promise<void> {
-    await this.ok(['status', '--wait', 'healthy', '--timeout', deadline], { deadlineMs: 90_000 });
+  async healthy(): Promise<void> {
+    await this.ok(['status', '--wait', 'healthy', '--timeout', '180s']);
   }
 
   /** Waits until the status says so. */
-  async until(holds: (status: Watched) => boolean, deadlineMs = 30_000): Promise<void> {
+  async until(holds: (status: Watched) => boolean, deadlineMs = processPatienceMs): Promise<void> {
     const connection = await openProfile(this.home);
     const look = async (): Promise<boolean> => {
       const signal = AbortSignal.timeout(10_000);
@@ -201,7 +201,7 @@ export class LocalNet {
   /** Ends it with Ctrl-C. */
   async down(signal: NodeJS.Signals = 'SIGINT'): Promise<Ran> {
     this.up.child.kill(signal);
-    return this.sandbox.finish(this.up, 'up', 30_000);
+    return this.sandbox.finish(this.up, 'up');
   }
 
   /** Brings it up again in the same folder. */

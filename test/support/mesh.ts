@@ -30,15 +30,6 @@ export const credentialsOf = async (
   authorities: bundlePem(network.authority.bundle),
 });
 
-/** Waits until `holds` answers true; fails after `deadlineMs`. */
-export const eventually = async (holds: () => boolean, deadlineMs = 5_000): Promise<void> => {
-  const until = clock.monotonicMs() + deadlineMs;
-  while (!holds()) {
-    if (clock.monotonicMs() > until) throw new Error(`not within ${deadlineMs} ms: ${holds.toString()}`);
-    await clock.sleep(5);
-  }
-};
-
 export class Mesh {
   readonly network: TestNetwork;
   roster: Roster;

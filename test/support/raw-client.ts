@@ -2,6 +2,7 @@
 import { connect, type TLSSocket } from 'node:tls';
 import type { TlsCredentials } from '../../src/client/http-transport.ts';
 import { encodeFrame } from '../../src/wire/frame.ts';
+import { patienceMs } from './eventually.ts';
 import { clock } from './mesh.ts';
 
 export interface RawAnswer {
@@ -69,14 +70,14 @@ export class RawClient {
   }
 
   /** Waits until the other side closed, or `ms` passed without that; answers whether it closed. */
-  async waitForClose(ms = 2_000): Promise<boolean> {
+  async waitForClose(ms = patienceMs): Promise<boolean> {
     const until = clock.monotonicMs() + ms;
     while (!this.closed && clock.monotonicMs() < until) await clock.sleep(5);
     return this.closed;
   }
 
   /** Waits until `count` whole answers came, the other side closed, or `ms` passed. */
-  async waitForAnswers(count: number, ms = 2_000): Promise<readonly RawAnswer[]> {
+  async waitForAnswers(count: number, ms = patienceMs): Promise<readonly RawAnswer[]> {
     const until = clock.monotonicMs() + ms;
     while (!this.closed && clock.monotonicMs() < until && !this.#has(count)) await clock.sleep(5);
     return this.answers;

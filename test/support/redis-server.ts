@@ -7,6 +7,7 @@ import { createConnection } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SystemClock } from '../../src/runtime/clock.ts';
+import { patienceMs } from './eventually.ts';
 
 export interface RedisServer {
   readonly url: string;
@@ -20,7 +21,6 @@ export interface RedisServer {
 }
 
 const clock = new SystemClock();
-const startDeadlineMs = 5000;
 
 const ask = (path: string, line: string): Promise<string> =>
   new Promise((resolve, reject) => {
@@ -42,7 +42,7 @@ const exists = async (): Promise<boolean> => {
 };
 
 const answers = async (path: string): Promise<void> => {
-  const deadline = clock.monotonicMs() + startDeadlineMs;
+  const deadline = clock.monotonicMs() + patienceMs;
   for (;;) {
     const reply = await ask(path, 'PING').catch(() => '');
     if (reply.startsWith('+PONG')) return;

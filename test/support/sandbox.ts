@@ -17,6 +17,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { SystemClock } from '../../src/runtime/clock.ts';
+import { patienceMs } from './eventually.ts';
 
 export const executable = process.env.OPERA_TEST_EXECUTABLE ?? resolve('dist/opera.cjs');
 export const requiresAll = process.env.OPERA_TEST_REQUIRE_ALL === '1';
@@ -137,7 +138,7 @@ export class Sandbox {
   }
 
   /** Waits for the end with a deadline, after which the process is killed and the test fails. */
-  async finish({ child, ended }: Started, what: string, deadlineMs = 60_000): Promise<Ran> {
+  async finish({ child, ended }: Started, what: string, deadlineMs = 240_000): Promise<Ran> {
     let late = false;
     const cancel = clock.after(deadlineMs, () => {
       late = true;
@@ -165,7 +166,7 @@ export class Sandbox {
   }
 
   async close(): Promise<void> {
-    const deadline = clock.monotonicMs() + 10_000;
+    const deadline = clock.monotonicMs() + patienceMs;
     for (let pids = this.processes(); pids.length > 0; pids = this.processes()) {
       for (const pid of pids) kill(pid, 'SIGKILL');
       if (clock.monotonicMs() > deadline) throw new Error(`processes ${pids.join()} do not end`);

@@ -37,15 +37,15 @@ test('__proto__ is no key, and nothing is polluted', () => {
   assert.equal(({} as Record<string, unknown>)['polluted'], undefined);
 });
 
-test('depth is bounded, and 50,000 levels are refused within 50 ms', () => {
+test('depth is bounded, and a million levels are refused without work that grows with their square', () => {
   const nested = (depth: number): string => '['.repeat(depth) + ']'.repeat(depth);
   assert.ok(parseJson(nested(limits.jsonDepthMax)));
   refused(nested(limits.jsonDepthMax + 1));
-  for (const text of ['['.repeat(50_000), '{"a":'.repeat(50_000), nested(50_000), `{"a":${'[{"b":'.repeat(25_000)}`]) {
-    const start = performance.now();
-    refused(text);
-    assert.ok(performance.now() - start < 50);
-  }
+  const many = 1_000_000;
+  refused('['.repeat(many));
+  refused('{"a":'.repeat(many));
+  refused(nested(many));
+  refused(`{"a":${'[{"b":'.repeat(many)}`);
 });
 
 test('brackets and quotes inside strings count for nothing', () => {
@@ -157,11 +157,9 @@ test('any text is either parsed as JSON.parse does or refused with bad-request',
   );
 });
 
-test('a message of four megabytes is read within a fraction of a second', () => {
-  const text = JSON.stringify({ entries: Array.from({ length: 1_000 }, () => ({ body: 'A'.repeat(4_000) })) });
-  const start = performance.now();
-  parseJson(text);
-  assert.ok(performance.now() - start < 500);
+test('a message of forty megabytes is read without work that grows with its square', () => {
+  const text = JSON.stringify({ entries: Array.from({ length: 10_000 }, () => ({ body: 'A'.repeat(4_000) })) });
+  assert.deepEqual(parseJson(text), JSON.parse(text));
 });
 
 test('bytes travel as base64 and 64-bit numbers as decimal text, wherever they stand', () => {

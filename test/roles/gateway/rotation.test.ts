@@ -208,7 +208,9 @@ test('a gateway killed at any point of a rotation leaves the old epoch or a whol
     const operationId = newOperation();
     const call = rotate(operator, epoch, operationId);
     call.catch(() => undefined);
-    await Promise.race([call, eventually(died)]);
+    let ended = false;
+    void call.finally(() => (ended = true)).catch(() => undefined);
+    await eventually(() => ended || died());
     if (!died()) break;
     // Another process over the same home, and the node begun anew from its disk.
     const again = world.run(await openHome(first.open.home), first.mesh, first.join);
