@@ -121,9 +121,10 @@ export const startWorker = (service: string, options: unknown, entry?: URL): Wor
   };
   worker.on('message', (answer: Answer) => {
     const entry = waiting.get(answer.id);
+    // Nobody waits for it: the thread is being ended, and what waits for that end must keep this process.
+    if (!entry) return;
     waiting.delete(answer.id);
     if (waiting.size === 0) worker.unref();
-    if (!entry) return;
     if (!answer.error) return entry.resolve(answer.value);
     const { code, message, hint } = answer.error;
     const known: ErrorCode = isErrorCode(code) ? code : 'internal';

@@ -45,6 +45,19 @@ const defineTests = (): void => {
     await worker.close();
   });
 
+  test('an answer that comes while the thread is being ended does not keep its end from being seen', async () => {
+    // What holds this process then is the end of the thread alone.
+    for (let turn = 0; turn < 5; turn++) {
+      const worker = open();
+      await worker.call('echo', [0]);
+      const waiting = worker.call('echo', [turn]);
+      waiting.catch(() => undefined);
+      // The answer is there, and not read yet, when the thread is told to end.
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+      await worker.close();
+    }
+  });
+
   test('a transferred buffer is given away', async () => {
     const worker = open();
     const bytes = new Uint8Array([1, 2, 3]);
