@@ -225,7 +225,8 @@ class ChunkQuery {
   async #isGone(): Promise<boolean> {
     let live: ReadonlySet<string>;
     try {
-      live = new Set((await takeSnapshot(this.#session, this.#options)).map(({ version }) => version));
+      const { snapshot } = await takeSnapshot(this.#session, this.#options);
+      live = new Set(snapshot.map(({ version }) => version));
     } catch (error) {
       if (remedyOf(error) === 'none') throw error;
       this.#last = toOperaError(error);

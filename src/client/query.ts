@@ -10,7 +10,7 @@ import { limits } from '../model/limits.ts';
 import { askCatalogues, type MissingChunks, type NodeCost } from './query-chunks.ts';
 import { childSignal } from './parallel.ts';
 import type { Session } from './session.ts';
-import { commonPrefix, selectCatalogues, type Snapshot, takeSnapshot } from './snapshot.ts';
+import { commonPrefix, selectCatalogues, type Snapshot, type TakenSnapshot, takeSnapshot } from './snapshot.ts';
 import { findPlaces, type PlaceSource } from './star-places.ts';
 
 export { type MissingChunks, missingText, type NodeCost } from './query-chunks.ts';
@@ -67,21 +67,46 @@ export interface StarAnswer {
 /** How often a question begins anew because catalogues ended while it was asked. */
 const restartsMax = 20;
 
-interface Taken {
-  readonly snapshot: Snapshot;
+interface Taken extends TakenSnapshot {
   /** What its names begin with; empty when it has all catalogues. */
   readonly prefix: string;
+  /** When it was asked for, on both clocks. */
+  readonly askedMs: number;
+  readonly askedAtMs: number;
+  /** What the session had seen of names when it came. */
+  readonly learned: number;
 }
 
 /** All catalogues; where they are too many for one answer, those that the patterns can mean. */
 const takeFor = async (session: Session, { in: patterns, signal }: QueryOptions): Promise<Taken> => {
+  const { clock } = session.connection;
+  const asked = { askedMs: clock.monotonicMs(), askedAtMs: clock.nowMs() };
+  const take = async (prefix: string): Promise<Taken> => {
+    const taken = await takeSnapshot(session, { signal, prefix });
+    return { ...taken, ...asked, prefix, learned: session.seen.now };
+  };
   try {
-    return { snapshot: await takeSnapshot(session, { signal }), prefix: '' };
+    return await take('');
   } catch (error) {
     const prefix = commonPrefix(patterns);
     if (!isOperaError(error, 'too-large') || prefix === '') throw error;
-    return { snapshot: await takeSnapshot(session, { signal, prefix }), prefix };
+    return take(prefix);
   }
+};
+
+/**
+ * Whether a snapshot serves a question that comes now: every change acknowledged before is in it. One clock stands
+ * still while a machine sleeps, the other one may be set; and what this session has seen since is never missing.
+ */
+const isGoodNow = (
+  session: Session,
+  { prefix, askedMs, askedAtMs, goodForMs, learned }: Taken,
+  options: QueryOptions,
+) => {
+  const { clock } = session.connection;
+  const ageMs = Math.max(clock.monotonicMs() - askedMs, Math.abs(clock.nowMs() - askedAtMs));
+  const hasAll = prefix === '' || prefix === commonPrefix(options.in);
+  return ageMs < goodForMs && hasAll && session.seen.now === learned;
 };
 
 /** Thrown inside only: a version of the snapshot is live no more. */
@@ -180,8 +205,8 @@ class StarQuery {
   }
 }
 
-/** The last snapshot of a session's queries and when it was taken: most likely the next one is the same. */
-const lastTaken = new WeakMap<Session, { readonly taken: Taken; readonly atMs: number }>();
+/** The last snapshot of a session's queries: for a moment the next one shares it, later it most likely is the same. */
+const lastTaken = new WeakMap<Session, Taken>();
 
 const isSame = (a: Taken, b: Taken): boolean =>
   a.prefix === b.prefix &&
@@ -196,16 +221,16 @@ const takeAndGuess = async (session: Session, query: Query, options: QueryOption
   const { clock } = session.connection;
   const last = lastTaken.get(session);
   // Its tickets must be good for a while.
-  const isFresh = last !== undefined && clock.monotonicMs() - last.atMs < limits.ticketLifeMs / 2;
+  const isFresh = last !== undefined && clock.monotonicMs() - last.askedMs < limits.ticketLifeMs / 2;
   const { signal, abort, release } = childSignal(options.signal);
-  const run = async () => (isFresh ? new StarQuery(session, last.taken, { ...options, signal }).run(query) : undefined);
+  const run = async () => (isFresh ? new StarQuery(session, last, { ...options, signal }).run(query) : undefined);
   const guess = run().finally(release);
   // Whether its failure counts is not known yet.
   guess.catch(() => undefined);
   try {
     const taken = await takeFor(session, options);
-    lastTaken.set(session, { taken, atMs: clock.monotonicMs() });
-    if (isFresh && isSame(last.taken, taken)) return { taken, guess };
+    lastTaken.set(session, taken);
+    if (isFresh && isSame(last, taken)) return { taken, guess };
     abort();
     return { taken, guess: undefined };
   } catch (error) {
@@ -231,7 +256,10 @@ export const queryStars = async (
   const beganMs = clock.monotonicMs();
   for (let restart = 0; ; restart++) {
     const snapshotBeganMs = clock.monotonicMs();
-    const { taken, guess } = await takeAndGuess(session, query, options);
+    const last = lastTaken.get(session);
+    // One that is over is over for all who share it.
+    const isShared = restart === 0 && last !== undefined && isGoodNow(session, last, options);
+    const { taken, guess } = isShared ? { taken: last, guess: undefined } : await takeAndGuess(session, query, options);
     const snapshotMs = clock.monotonicMs() - snapshotBeganMs;
     try {
       const found = (await guess) ?? (await new StarQuery(session, taken, options).run(query));

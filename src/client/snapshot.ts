@@ -20,6 +20,12 @@ export interface Catalogue {
 /** By name, in byte order. */
 export type Snapshot = readonly Catalogue[];
 
+export interface TakenSnapshot {
+  readonly snapshot: Snapshot;
+  /** So long after it was asked for, no change that was acknowledged is missing in it. */
+  readonly goodForMs: number;
+}
+
 /** Names whose sequences are remembered: a longer list must not push all other names out of the memory. */
 const rememberedMax = limits.seenNamesMax / 2;
 
@@ -35,7 +41,7 @@ export interface SnapshotOptions {
  * The snapshot now. `too-large` when there are more catalogues than one answer names; `integrity` when what is answered
  * cannot be one, or is older than what this member has seen.
  */
-export const takeSnapshot = async (session: Session, options: SnapshotOptions = {}): Promise<Snapshot> => {
+export const takeSnapshot = async (session: Session, options: SnapshotOptions = {}): Promise<TakenSnapshot> => {
   const { connection, view, seen } = session;
   const asked = seen.now;
   const { signal, prefix = '' } = options;
@@ -67,7 +73,7 @@ export const takeSnapshot = async (session: Session, options: SnapshotOptions = 
       snapshot.push({ name, version, chunkCount, plan });
     }
   }
-  return snapshot;
+  return { snapshot, goodForMs: Math.min(answer.goodForMs ?? 0, limits.snapshotGoodMs) };
 };
 
 /**

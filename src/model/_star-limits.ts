@@ -33,6 +33,10 @@ export const starLimits = {
   cataloguesMax: 20_000,
   /** Bytes of the catalogues in one snapshot: it is one step and one answer, with plan and tickets beside it. */
   catalogueListBytes: 3 * 1024 * 1024,
+  /** For so long after it was asked for, questions of one session share a snapshot; dozens of them in a row. */
+  snapshotGoodMs: 100,
+  /** A change of catalogues is acknowledged so long after its step: longer, for clocks that do not run alike. */
+  catalogueSettleMs: 125,
   /** Bytes of a query in its parsed form: a bound tree of queryTermsMax terms. */
   queryBytesMax: 256 * 1024,
   /** Opened segments of 64 KiB that searches keep in memory: 64 MiB, a million records. Half costs 2 ms a cone. */

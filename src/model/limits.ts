@@ -355,6 +355,10 @@ export const assertLimits = (): void => {
       'a snapshot of catalogues fits an answer beside plan and tickets',
       limits.catalogueListBytes + 1024 * 1024 <= limits.messageBytesMax,
     ],
+    [
+      'a change of catalogues is acknowledged when every snapshot without it has ended',
+      limits.catalogueSettleMs >= 1.2 * limits.snapshotGoodMs,
+    ],
     ['a kept body fits a manifest', limits.manifestBodyBytesKept <= limits.manifestBodyBytesMax],
   ];
   for (const [relation, holds] of relations) {

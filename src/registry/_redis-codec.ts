@@ -119,13 +119,14 @@ export const decodeOutcome = (reply: unknown): contract.ChangeOutcome => {
     const [code, version, sequence] = rest;
     return { done: false, code: textOf(code) as contract.ChangeRefusal, current: decodeVersion(version, sequence) };
   }
-  const [sequence, incarnation, replacedVersion, replacedSequence, repeated] = rest;
+  const [sequence, incarnation, replacedVersion, replacedSequence, repeated, catalogues] = rest;
   return {
     done: true,
     sequence: bigintOf(sequence),
     incarnation: numberOf(incarnation),
     replaced: decodeVersion(replacedVersion, replacedSequence),
     repeated: textOf(repeated) === '1',
+    catalogues: textOf(catalogues) === '1',
   };
 };
 

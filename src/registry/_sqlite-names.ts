@@ -67,7 +67,7 @@ export const getOutcome = ({ rows, nowMs }: StepContext, operationId: OperationI
   if (!row) return undefined;
   const { replaced_version: version, replaced_sequence: replacedSequence, sequence, incarnation } = row;
   const replaced = version === null ? undefined : { version, sequence: BigInt(replacedSequence ?? 0) };
-  return { done: true, sequence: BigInt(sequence), incarnation, replaced, repeated: true };
+  return { done: true, sequence: BigInt(sequence), incarnation, replaced, repeated: true, catalogues: true };
 };
 
 const factsOf = (context: StepContext, change: NameChange): ChangeFacts => {
@@ -105,13 +105,15 @@ const carryOut = (context: StepContext, change: NameChange, sequence: bigint): C
   const { incarnation } = life;
   const { operationId } = change;
   const replaced = currentOf(rows, targetOf(change));
+  const isPut = change.kind === 'put' && change.catalogue === true;
+  const catalogues = isPut || namesOf(change).some((name) => currentRow(rows, name)?.catalogue === 1);
   moveName(context, change, sequence);
   rows.run('DELETE FROM uploads WHERE version = ?', change.sealed.version);
   notePending(context, change, sequence);
   const { version = null, sequence: replacedSequence = null } = replaced ?? {};
   const sql = 'INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?, ?, ?)';
   rows.run(sql, operationId, nowMs, sequence, incarnation, version, replacedSequence);
-  return { done: true, sequence, incarnation, replaced, repeated: false };
+  return { done: true, sequence, incarnation, replaced, repeated: false, catalogues };
 };
 
 type NameRow = Omit<RestoredName, 'body' | 'nodes'> & { readonly body: Uint8Array | null };

@@ -69,10 +69,15 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
     store.sequence = nextSequence(store.sequence, BigInt(Math.floor(this.clock.nowMs() * 1000)));
     const { sequence, incarnation } = store;
     const replaced = this.#current(targetOf(change));
+    const isPut = change.kind === 'put' && change.catalogue === true;
+    const catalogues = isPut || check.namesOf(change).some((name) => store.names.get(name)?.record.catalogue === true);
     this.#move(structuredClone(change), sequence);
     const done = { done: true, sequence, incarnation, replaced } as const;
-    store.outcomes.set(change.operationId, { atMs: this.clock.nowMs(), outcome: { ...done, repeated: true } });
-    return { ...done, repeated: false };
+    store.outcomes.set(change.operationId, {
+      atMs: this.clock.nowMs(),
+      outcome: { ...done, repeated: true, catalogues: true },
+    });
+    return { ...done, repeated: false, catalogues };
   }
 
   #move(change: NameChange, sequence: bigint): void {
@@ -228,7 +233,8 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
     }
     for (const { operationId, sequence, incarnation } of step.operations ?? []) {
       if (store.outcomes.has(operationId)) continue;
-      const outcome = { done: true, sequence, incarnation, replaced: undefined, repeated: true } as const;
+      const done = { done: true, sequence, incarnation, replaced: undefined } as const;
+      const outcome = { ...done, repeated: true, catalogues: true };
       store.outcomes.set(operationId, { atMs: this.clock.nowMs(), outcome });
     }
   }

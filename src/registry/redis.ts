@@ -288,7 +288,8 @@ export class RedisRegistry implements contract.Registry {
     const fields = ['sequence', 'incarnation', 'replaced_version', 'replaced_sequence'];
     const [kept] = await this.#commands(['HMGET', `${redisKeys.outcome}${operationId}`, ...fields]);
     const values = codec.listOf(kept);
-    return values[0] === null ? undefined : codec.decodeOutcome([1, ...values, Buffer.from('1')]);
+    const yes = Buffer.from('1');
+    return values[0] === null ? undefined : codec.decodeOutcome([1, ...values, yes, yes]);
   }
 
   async clearPending(sequences: readonly bigint[]): Promise<void> {

@@ -191,6 +191,8 @@ export type ChangeOutcome =
       readonly replaced: NameVersion | undefined;
       /** True when the operation id had been carried out before and this is its kept answer (24 h). */
       readonly repeated: boolean;
+      /** True when listCatalogues answers differently after it; of a kept answer always: it is not known any more. */
+      readonly catalogues: boolean;
     }
   | {
       readonly done: false;

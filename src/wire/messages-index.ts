@@ -22,6 +22,11 @@ export const catalogueListAnswer = v.object({
   ...plan,
   /** By name, in byte order. */
   catalogues: listOf(catalogue, limits.cataloguesMax),
+  /**
+   * A change of catalogues is acknowledged at least so long after its step: until that time after the request was sent,
+   * nothing acknowledged is missing here. Absent for none.
+   */
+  goodForMs: v.optional(count),
   /** For queries: the first is for the first ticketVersionsMax catalogues, the next for the next, and so on. */
   tickets: listOf(ticketRecord, Math.ceil(limits.cataloguesMax / limits.ticketVersionsMax)),
 });

@@ -80,6 +80,34 @@ export const testRegistryCatalogues = (it: RegistryTest): void => {
     assert.deepEqual(await namesOf(registry), ['a', 'b']);
   });
 
+  it('says of each change whether it is one of the catalogues', async ({ registry }) => {
+    await build.createNetwork(registry);
+    const put = async (name: string, follows: bigint, catalogue: boolean) => {
+      const version = await build.openUpload(registry, name);
+      const done = await build.commitDone(registry, build.put(name, version, { sealed: { follows }, catalogue }));
+      return { version, ...done };
+    };
+    const text = await put('text', 0n, false);
+    const stars = await put('stars', 0n, true);
+    assert.deepEqual([text.catalogues, stars.catalogues], [false, true]);
+    const over = await put('stars', stars.sequence, false);
+    const again = await put('stars', over.sequence, false);
+    assert.deepEqual([over.catalogues, again.catalogues], [true, false], 'a catalogue ended, then a file was replaced');
+    const rename = (name: string, to: string, from: typeof text, onto = 0n) =>
+      build.commitDone(registry, build.rename(name, to, from.version, from.sequence, onto));
+    const other = await put('other', 0n, true);
+    const plain = await rename('text', 'plain', text);
+    const moved = await rename('other', 'moved', other);
+    const onto = await rename('plain', 'moved', { ...text, ...plain }, moved.sequence);
+    assert.deepEqual([plain.catalogues, moved.catalogues, onto.catalogues], [false, true, true]);
+    const removed = build.remove('moved', text.version, onto.sequence);
+    assert.equal((await build.commitDone(registry, removed)).catalogues, false, 'what was moved there was none');
+    const last = await put('last', 0n, true);
+    const gone = await build.commitDone(registry, build.remove('last', last.version, last.sequence));
+    assert.equal(gone.catalogues, true);
+    assert.equal((await build.commitDone(registry, removed)).catalogues, true, 'of a kept answer it is not known');
+  });
+
   it('lists them in byte order and only those of a prefix, however odd the names', async ({ registry }) => {
     await build.createNetwork(registry);
     const names = [

@@ -2,7 +2,7 @@
 // is that of every record once, whatever nodes are there, silent, behind or wrong; or it says what it lacks.
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { removeFile } from '../../src/client/names.ts';
+import { removeFile, renameFile } from '../../src/client/names.ts';
 import { queryStars, type QueryOptions, type StarAnswer } from '../../src/client/query.ts';
 import type { Session } from '../../src/client/session.ts';
 import { commonPrefix } from '../../src/client/snapshot.ts';
@@ -96,6 +96,8 @@ const fullWorld = async () => {
   full ??= startFull();
   const world = await full;
   world.oracle.behave();
+  // What a test did before is not shared with the next one.
+  await world.cluster.clock.advance(limits.snapshotGoodMs);
   return { ...world, session: await world.cluster.session() };
 };
 after(async () => (await full)?.cluster.stopAll());
@@ -360,6 +362,7 @@ test('a later question is asked beside its snapshot, and answers what was put or
   const { cluster, session, ask, publish } = await startSmall();
   assert.equal((await ask({ find: 'Vega' })).count, 1);
   const { calls } = cluster.net;
+  await cluster.clock.advance(limits.snapshotGoodMs);
   calls.length = 0;
   assert.equal((await ask({ find: 'Vega' })).count, 1);
   const order = calls
@@ -377,6 +380,74 @@ test('a later question is asked beside its snapshot, and answers what was put or
   assert.equal((await ask({ find: 'F 3' })).count, 1);
   await cluster.during(removeFile(session, 'special.csv'));
   assert.equal((await ask({ find: 'Vega' })).count, 0);
+  cluster.stopAll();
+});
+
+const routesOf = ({ cluster: { net } }: World): readonly string[] =>
+  net.calls.flatMap(({ route }) => (route === 'index.query' || route === 'catalogue.list' ? [route] : []));
+
+test('questions in a row share a snapshot for a moment, unless the session has seen more or a clock jumped', async () => {
+  const world = await startSmall();
+  const { cluster, session, ask } = world;
+  const { clock, net } = cluster;
+  const asked = async (): Promise<readonly string[]> => {
+    net.calls.length = 0;
+    assert.equal((await ask({ find: 'Vega' })).count, 1);
+    return [...routesOf(world)].sort();
+  };
+  const both = ['catalogue.list', 'index.query'];
+  await ask({ find: 'Vega' });
+  await clock.advance(limits.snapshotGoodMs);
+  assert.deepEqual([await asked(), await asked()], [both, ['index.query']]);
+  await clock.advance(limits.snapshotGoodMs / 2);
+  assert.deepEqual(await asked(), ['index.query']);
+  await clock.advance(limits.snapshotGoodMs / 2);
+  assert.deepEqual([await asked(), await asked()], [both, ['index.query']], 'from when it was asked for');
+  session.seen.raise('another name', 2n ** 50n);
+  assert.deepEqual([await asked(), await asked()], [both, ['index.query']], 'it has seen what is newer');
+  // A machine that slept: only the wall clock knows.
+  const jump = 3_600_000;
+  const nowMs = clock.nowMs.bind(clock);
+  clock.nowMs = () => nowMs() + jump;
+  assert.deepEqual(await asked(), both);
+  cluster.stopAll();
+});
+
+test('who shares snapshots still sees every change that was acknowledged before the question', async () => {
+  const world = await startSmall();
+  const { cluster, session, oracle } = world;
+  const reader = await cluster.session();
+  /** Of acknowledged changes: what Vega is counted from then on, until the next change begins. */
+  let sure: number | undefined = 1;
+  let [shared, fresh, ended] = [0, 0, false];
+  const read = async (): Promise<void> => {
+    while (!ended) {
+      const expected = sure;
+      cluster.net.calls.length = 0;
+      const { count } = await queryStars(reader, { find: 'Vega' });
+      if (routesOf(world).includes('catalogue.list')) fresh++;
+      else shared++;
+      if (expected !== undefined && expected === sure) assert.equal(count, expected);
+      await cluster.clock.sleep(7);
+    }
+  };
+  const reading = read();
+  const change = async (count: number, work: Promise<unknown>): Promise<void> => {
+    sure = undefined;
+    await work;
+    sure = count;
+    await cluster.clock.sleep(40);
+  };
+  const changes = async (): Promise<void> => {
+    for (let turn = 0; turn < 3; turn++) {
+      await change(2, oracle.publish(session, 'more.csv', special));
+      await change(2, renameFile(session, { from: 'more.csv', to: 'moved.csv' }));
+      await change(1, removeFile(session, 'moved.csv'));
+    }
+    ended = true;
+  };
+  await cluster.during(Promise.all([changes(), reading]));
+  assert.ok(shared > fresh && fresh > 10, `${shared} of ${shared + fresh} shared`);
   cluster.stopAll();
 });
 

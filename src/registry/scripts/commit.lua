@@ -3,7 +3,8 @@
 --   change: kind (put, rename, remove), operation id, name, to ('' unless rename), '1' if absent or '', if version
 --   or '', version, follows, wrap epoch, body, wrap; for rename: tombstone version, follows, wrap epoch, body, wrap;
 --   for put: chunk count, '1' for a catalogue or '', number of nodes, nodes (without duplicates).
--- Reply: for each change {1, sequence, incarnation, replaced version or '', replaced sequence or '', '1' if repeated}
+-- Reply: for each change {1, sequence, incarnation, replaced version or '', replaced sequence or '', '1' if repeated,
+--   '1' if catalogues came, went or changed, and whenever it is repeated, or ''}
 --   or {0, code, current version or '', current sequence or ''}.
 -- Errors: registry-lost.
 if not known() then return fail('registry-lost') end
@@ -102,6 +103,10 @@ local function moveName(change, sequence)
   setNodes(change.target, nodes)
 end
 
+local function isCatalogue(name)
+  return redis.call('ZSCORE', K.catalogues, name) ~= false
+end
+
 local function carryOut(change)
   local version, sequence = currentOf(change.name)
   local targetVersion, targetSequence = version, sequence
@@ -111,6 +116,7 @@ local function carryOut(change)
   last = math.max(last + 1, now)
   local drawn = text(last)
   redis.call('HSET', K.life, 'sequence', drawn)
+  local catalogues = change.catalogue == '1' or isCatalogue(change.name) or isCatalogue(change.target)
   moveName(change, drawn)
   redis.call('ZREM', K.uploads, change.sealed.version)
   redis.call('HDEL', K.uploadNames, change.sealed.version)
@@ -119,7 +125,7 @@ local function carryOut(change)
   redis.call('HSET', K.outcome .. change.operation, 'sequence', drawn, 'incarnation', incarnation,
     'replaced_version', replacedVersion, 'replaced_sequence', replacedSequence)
   redis.call('EXPIRE', K.outcome .. change.operation, ARGV[5])
-  return { 1, drawn, incarnation, replacedVersion, replacedSequence, '' }
+  return { 1, drawn, incarnation, replacedVersion, replacedSequence, '', catalogues and '1' or '' }
 end
 
 local replies = {}
@@ -128,7 +134,7 @@ while at <= #ARGV do
   local kept = redis.call('HMGET', K.outcome .. change.operation,
     'sequence', 'incarnation', 'replaced_version', 'replaced_sequence')
   if kept[1] then
-    replies[#replies + 1] = { 1, kept[1], kept[2], kept[3], kept[4], '1' }
+    replies[#replies + 1] = { 1, kept[1], kept[2], kept[3], kept[4], '1', '1' }
   else
     replies[#replies + 1] = carryOut(change)
   end

@@ -47,5 +47,5 @@ export const listCatalogues = async (
     const versions = group.map(({ version }) => version);
     return { ...ticketFor(core, 'query', client, versions, at) };
   });
-  return { ...planPart(core, view, life, haveLayout), catalogues, tickets };
+  return { ...planPart(core, view, life, haveLayout), catalogues, goodForMs: limits.snapshotGoodMs, tickets };
 };

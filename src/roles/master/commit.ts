@@ -84,6 +84,7 @@ export class Committer {
   }
 
   async commit(client: KeyHash, request: RequestOf<'name.commit'>): Promise<{ outcomes: WireChangeOutcome[] }> {
+    const { clock } = this.#core.context;
     const [view, life] = await Promise.all([this.#core.view(), this.#core.life()]);
     const changes = request.changes.map((change) => toNameChange(this.#core, view, change));
     this.#checkTickets(client, changes, request, life.incarnation);
@@ -94,6 +95,7 @@ export class Committer {
       done: false,
       code: stuck(change) ? 'write-quorum' : 'chunks-missing',
     }));
+    let settledMs = 0;
     const ready = changes.flatMap((change, at) => (durable(change) && !stuck(change) ? [{ change, at }] : []));
     for (let from = 0; from < ready.length; from += limits.stepChangesMax) {
       const step = ready.slice(from, from + limits.stepChangesMax);
@@ -106,9 +108,13 @@ export class Committer {
       for (const [position, { at }] of step.entries()) {
         const result = results[position];
         if (result) outcomes[at] = toWire(result);
+        if (result?.done && result.catalogues) settledMs = clock.monotonicMs() + limits.catalogueSettleMs;
       }
     }
     await this.#finish(changes, outcomes, life.incarnation);
+    // Sessions share snapshots for a moment (goodForMs): none that lacks an acknowledged change may still be in use.
+    const leftMs = settledMs - clock.monotonicMs();
+    if (leftMs > 0) await clock.sleep(leftMs);
     return { outcomes };
   }
 
