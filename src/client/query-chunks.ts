@@ -8,7 +8,7 @@ import { parseAnswer } from '../index/answer-wire.ts';
 import { planQuery } from '../index/plan.ts';
 import type { Query } from '../index/query.ts';
 import { encodeQuery } from '../index/query-wire.ts';
-import type { VersionId } from '../model/ids.ts';
+import type { KeyHash, VersionId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import { formatCount } from '../model/units.ts';
 import { randomFraction } from '../runtime/random.ts';
@@ -60,6 +60,20 @@ export interface ChunkOptions extends SnapshotOptions {
   readonly onCost: (cost: NodeCost) => void;
 }
 
+/** What a session keeps of the nodes it asks. */
+interface Asking {
+  readonly turn: number;
+  readonly asked: Map<KeyHash, number>;
+}
+
+const askings = new WeakMap<Session, Asking>();
+
+const askingOf = (session: Session): Asking => {
+  const asking = askings.get(session) ?? { turn: randomFraction(session.connection.random), asked: new Map() };
+  askings.set(session, asking);
+  return asking;
+};
+
 /** Share of the records up to which a question is cheap: one round trip then costs more than the reading. */
 const cheapShareMax = 0.01;
 
@@ -87,7 +101,7 @@ class ChunkQuery {
   readonly #open = new Map<string, OpenChunk>();
   readonly #patience: Patience;
   readonly #spread: boolean;
-  readonly #turn: number;
+  readonly #asking: Asking;
   #answer: Answer = noAnswer;
   #last: OperaError | undefined;
   #renewed = false;
@@ -98,7 +112,7 @@ class ChunkQuery {
     this.#text = encodeQuery(query);
     this.#options = options;
     this.#spread = spread;
-    this.#turn = randomFraction(session.connection.random);
+    this.#asking = askingOf(session);
     const patienceMs = options.partial ? limits.queryPartialPatienceMs : limits.transferPatienceMs;
     this.#patience = new Patience(session.connection, patienceMs);
     const without = new Set(options.without.flatMap(({ version, chunks }) => chunks.map((at) => keyOf(version, at))));
@@ -129,12 +143,22 @@ class ChunkQuery {
   /** Asks until every open chunk was asked of all its owners. */
   async #askOwners(round: number): Promise<void> {
     const { view } = this.#session;
+    const { turn, asked } = this.#asking;
+    const options = { spread: this.#spread, turn, asked: (keyHash: KeyHash) => asked.get(keyHash) ?? 0 };
     for (;;) {
-      const shares = shareOut(view, this.#open.values(), { spread: this.#spread, turn: this.#turn });
+      const shares = shareOut(view, this.#open.values(), options);
       if (shares.length === 0) return;
-      await forEachAtOnce(shares, limits.queriesInFlight, this.#options.signal, (share, signal) =>
-        this.#tryShare(share, round, signal),
-      );
+      const count = (one: number): void => {
+        for (const { owner } of shares) asked.set(owner.keyHash, (asked.get(owner.keyHash) ?? 0) + one);
+      };
+      count(1);
+      try {
+        await forEachAtOnce(shares, limits.queriesInFlight, this.#options.signal, (share, signal) =>
+          this.#tryShare(share, round, signal),
+        );
+      } finally {
+        count(-1);
+      }
     }
   }
 

@@ -24,8 +24,10 @@ export interface Share {
 export interface ShareOptions {
   /** True for questions that read much of every chunk. */
   readonly spread: boolean;
-  /** Which of equally good nodes comes first, in [0, 1): not always the same for every client. */
+  /** Which of equally good nodes comes first, in [0, 1): the same for all questions of a session, and not of others. */
   readonly turn: number;
+  /** Questions of this session that a node has not answered yet. */
+  readonly asked: (keyHash: KeyHash) => number;
 }
 
 interface Choice {
@@ -63,8 +65,11 @@ const spreadOut = (choices: readonly Choice[], assign: Assign): void => {
   }
 };
 
-/** Again and again all that is left of the owner of most: at most a logarithm more nodes than the fewest possible. */
-const gatherUp = (choices: readonly Choice[], turn: number, assign: Assign): void => {
+/**
+ * Again and again all that is left of the owner of most: at most a logarithm more nodes than the fewest possible. Of
+ * equals the one with the least to do, and else always the same: it has in memory what questions before have read.
+ */
+const gatherUp = (choices: readonly Choice[], { turn, asked }: ShareOptions, assign: Assign): void => {
   let left = choices;
   while (left.length > 0) {
     const counts = new Map<KeyHash, number>();
@@ -72,7 +77,8 @@ const gatherUp = (choices: readonly Choice[], turn: number, assign: Assign): voi
       for (const { keyHash } of owners) counts.set(keyHash, (counts.get(keyHash) ?? 0) + 1);
     const most = Math.max(...counts.values());
     const best = [...counts].flatMap(([keyHash, count]) => (count === most ? [keyHash] : [])).sort();
-    const chosen = best[Math.floor(turn * best.length)];
+    const first = Math.floor(turn * best.length);
+    const [chosen] = [...best.slice(first), ...best.slice(0, first)].sort((a, b) => asked(a) - asked(b));
     const rest: Choice[] = [];
     for (const choice of left) {
       const owner = choice.owners.find(({ keyHash }) => keyHash === chosen);
@@ -95,6 +101,6 @@ export const shareOut = (view: ClusterView, chunks: Iterable<OpenChunk>, options
   };
   const choices = choicesOf(view, chunks);
   if (options.spread) spreadOut(choices, assign);
-  else gatherUp(choices, options.turn, assign);
+  else gatherUp(choices, options, assign);
   return [...shares.values()].flatMap((ofOwner) => [...ofOwner.values()]);
 };

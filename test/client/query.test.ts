@@ -200,6 +200,35 @@ test('a cheap question is asked of one node that has everything, a scan of all n
   assert.equal(oracle.asked.length, 0);
 });
 
+test('small questions in a row stay with one node, and those at once go to all', async () => {
+  const world = await startSmall();
+  const { cluster, session, ask } = world;
+  const asked = (): string[] => {
+    const found = cluster.net.calls.flatMap(({ route, to }) => (route === 'index.query' ? [to.address] : []));
+    cluster.net.calls.length = 0;
+    return found;
+  };
+  asked();
+  for (let turn = 0; turn < 12; turn++) await ask({ find: 'Vega' });
+  const inARow = asked();
+  assert.deepEqual([inARow.length, new Set(inARow).size], [12, 1]);
+  await ask({ find: 'Vega' });
+  asked();
+  const atOnce = Array.from({ length: 9 }, () => queryStars(session, { find: 'Vega' }));
+  await cluster.during(Promise.all(atOnce));
+  const tally = new Map<string, number>();
+  for (const address of asked()) tally.set(address, (tally.get(address) ?? 0) + 1);
+  assert.deepEqual([...tally.values()], [3, 3, 3]);
+  // Sessions begin with different nodes, or all clients would ask the same one.
+  const firsts = new Set<string>();
+  for (let turn = 0; turn < 30; turn++) {
+    await cluster.during(queryStars(await cluster.session(), { find: 'Vega' }));
+    for (const address of asked()) firsts.add(address);
+  }
+  assert.equal(firsts.size, 3);
+  cluster.stopAll();
+});
+
 test('with any node dead or paused the answer is the same', async () => {
   for (const at of [0, 1, 2]) {
     const world = await startSmall({ seed: at });
