@@ -32,8 +32,9 @@ export const bucketOf = ({ spec, min, max }: Bucketed, value: number): number =>
   return Math.floor(Math.log10(Math.max(bounded, smallest)) * spec.step);
 };
 
-/** Part of the buckets that [low, high] takes: a guess at the part of records, for want of counts. */
+/** A guess at the part of the records in [low, high], for want of counts: its part of the buckets, or a better one. */
 export const bucketShare = (buckets: Bucketed, low: number, high: number): number => {
   const all = bucketOf(buckets, buckets.max) - bucketOf(buckets, buckets.min) + 1;
-  return Math.min(1, Math.max(0, (bucketOf(buckets, high) - bucketOf(buckets, low) + 1) / all));
+  const part = Math.min(1, Math.max(0, (bucketOf(buckets, high) - bucketOf(buckets, low) + 1) / all));
+  return Math.min(1, Math.max(0, buckets.spec.share?.(low, high, part) ?? part));
 };

@@ -11,7 +11,7 @@ import { bucketFields, bucketShare, bucketsOf, bucketOf } from './_buckets.ts';
 import { skyCell } from './_healpix.ts';
 import { type CellRange, coverSky, skyOrder, type Touches, touchesBox, touchesCone } from './_sky-covers.ts';
 import { coverSphere, spaceCell } from './_space-cells.ts';
-import { type FieldName, fieldNames, fieldTable } from './fields.ts';
+import { type FieldName, fieldNames, fieldTable, typicalRadius } from './fields.ts';
 import { normaliseSpectralType } from './spectral.ts';
 import type { StarSystem } from './star-system.ts';
 
@@ -169,9 +169,6 @@ export const coverBox = (raFrom: number, raTo: number, decFrom: number, decTo: n
   const height = Math.sin((decTo * Math.PI) / 180) - Math.sin((decFrom * Math.PI) / 180);
   return coverRegion(touchesBox(raFrom, raTo, decFrom, decTo), ((width / 360) * height) / 2);
 };
-
-/** Half of a large catalogue lies within so many parsecs; a guess as the others. */
-const typicalRadius = 500;
 
 /** Records within `radius` pc of a point in space. */
 export const coverNear = (centre: readonly [number, number, number], radius: number): Cover => ({

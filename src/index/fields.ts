@@ -17,6 +17,8 @@ export interface BucketSpec {
   readonly scale: 'linear' | 'log';
   /** linear: width of a fine bucket; log: fine buckets a decade. */
   readonly step: number;
+  /** A guess at the part of a large catalogue in [low, high], where nature says more than `part`, that of the buckets. */
+  readonly share?: (low: number, high: number, part: number) => number;
 }
 
 export type IndexSpec =
@@ -46,6 +48,17 @@ export const fieldTableVersion = 1;
 const range = (min: number, max: number): Range => ({ min, max });
 const linear = (step: number): BucketSpec => ({ kind: 'bucket', scale: 'linear', step });
 const log = (step: number): BucketSpec => ({ kind: 'bucket', scale: 'log', step });
+/** Counts of stars rise by half a decade a magnitude (a third to a half in real surveys); most end at 8 or fainter. */
+const bright = (_low: number, high: number, part: number): number => Math.min(part, 10 ** ((high - 8) / 2));
+/** Half of a large catalogue lies within so many parsecs, and so beyond the parallax of that distance, in mas. */
+export const typicalRadius = 500;
+const typicalParallax = 1000 / typicalRadius;
+const near = (_low: number, high: number, part: number): number => Math.min(part, (high / typicalRadius) ** 3);
+const largeParallax = (low: number, high: number, part: number): number => {
+  if (low >= typicalParallax) return Math.min(part, (typicalParallax / low) ** 3);
+  const inSmall = (Math.min(high, typicalParallax) - Math.max(low, 0)) / typicalParallax;
+  return Math.max(part, inSmall / 2);
+};
 const text = (id: number, ucd: string, about: string, more: Partial<FieldSpec> = {}): FieldSpec => ({
   id,
   type: 'text',
@@ -68,7 +81,7 @@ const magnitude = (id: number, band: string, about: string, also: readonly strin
   number(id, 'mag', `phot.mag;${band}`, about, {
     valid: range(-30, 45),
     odd: range(-27, 35),
-    index: linear(0.25),
+    index: { ...linear(0.25), share: bright },
     also,
   });
 const cartesian = (id: number, axis: string, about: string): FieldSpec =>
@@ -108,7 +121,7 @@ const specs = {
   parallax: number(23, 'mas', 'pos.parallax.trig', 'parallax; noise makes small ones negative', {
     valid: range(-5000, 5000),
     odd: range(0, 800),
-    index: linear(2),
+    index: { ...linear(2), share: largeParallax },
     also: ['plx'],
   }),
   parallax_error: number(24, 'mas', 'stat.error;pos.parallax.trig', 'standard error of the parallax', {
@@ -119,7 +132,7 @@ const specs = {
   dist_pc: number(25, 'pc', 'pos.distance', 'distance from the Sun', {
     valid: range(0, 1e9),
     odd: range(0, 3e4),
-    index: log(16),
+    index: { ...log(16), share: near },
     also: ['dist', 'distance'],
   }),
   x_pc: cartesian(26, 'x', 'towards right ascension 0°, declination 0°'),

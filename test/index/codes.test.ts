@@ -21,7 +21,7 @@ import {
   fieldOf,
   mergeRanges,
 } from '../../src/index/codes.ts';
-import { fieldTable } from '../../src/index/fields.ts';
+import { type FieldName, fieldTable } from '../../src/index/fields.ts';
 import { limits } from '../../src/model/limits.ts';
 import type { StarSystem } from '../../src/index/star-system.ts';
 
@@ -293,6 +293,18 @@ test('buckets are monotone, and a range is covered without the rest of the field
   );
   assert.ok(!hits(codesOf(system({ mag_v: 6.3 })), mags?.ranges ?? []));
   assert.deepEqual(coverRange('mag_v', 6, 4)?.ranges, []);
+});
+
+test('few stars are bright or near, and no guess says so of the others', () => {
+  const shareOf = (field: FieldName, low: number, high: number): number => coverRange(field, low, high)?.share ?? -1;
+  const { POSITIVE_INFINITY: most, NEGATIVE_INFINITY: least } = Number;
+  for (const share of [shareOf('mag_v', least, 2), shareOf('dist_pc', least, 20), shareOf('parallax', 50, most)]) {
+    assert.ok(share > 0 && share < 0.005, `${share}`);
+  }
+  const others = [shareOf('mag_v', 8, most), shareOf('dist_pc', 300, most), shareOf('parallax', least, 2)];
+  for (const share of [...others, shareOf('mag_v', least, 12), shareOf('dist_pc', least, 2000)]) {
+    assert.ok(share > 0.05 && share <= 1, `${share}`);
+  }
 });
 
 test('equal values, names and prefixes are found by their codes, and others are not', () => {
