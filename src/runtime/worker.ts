@@ -27,6 +27,28 @@ export const defineWorkerService = (name: string, factory: WorkerServiceFactory)
   services.set(name, factory);
 };
 
+/** Buffers that leave the thread with an answer instead of being copied. */
+const given = new WeakMap<object, readonly ArrayBuffer[]>();
+
+/** Shorter ones are copied faster than they are handed over. */
+const givenBytesMin = 16 * 1024;
+
+/** Buffers of bytes that have one to themselves, to be handed to another thread: here they are gone after that. */
+export const wholeBuffers = (parts: readonly (Uint8Array | undefined)[]): ArrayBuffer[] => {
+  const buffers = new Set<ArrayBuffer>();
+  for (const part of parts) {
+    if (!part || part.byteLength < givenBytesMin || part.byteLength !== part.buffer.byteLength) continue;
+    if (part.buffer instanceof ArrayBuffer) buffers.add(part.buffer);
+  }
+  return [...buffers];
+};
+
+/** In a service: an answer whose `bytes` go with it, and are not the service's any more. */
+export const givingAway = <T extends object>(answer: T, bytes: Uint8Array): T => {
+  given.set(answer, wholeBuffers([bytes]));
+  return answer;
+};
+
 interface Call {
   readonly id: number;
   readonly method: string;
@@ -71,7 +93,8 @@ export const runWorkerThread = (): void => {
   port.on('message', (call: Call) => {
     void answerOf(service, call).then((answer) => {
       try {
-        port.postMessage(answer);
+        const { value } = answer;
+        port.postMessage(answer, typeof value === 'object' && value !== null ? (given.get(value) ?? []) : []);
       } catch {
         // What the method answered cannot be sent: this call fails, not the thread and every call with it.
         const message = `the answer of ${call.method} cannot leave its thread`;

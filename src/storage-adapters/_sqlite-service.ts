@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { OperaError } from '../errors/errors.ts';
 import { limits } from '../model/limits.ts';
 import { acquireFileLock, openSqlite, type SqliteDatabase, toSqliteError } from '../runtime/sqlite.ts';
-import { defineWorkerService, type WorkerService } from '../runtime/worker.ts';
+import { defineWorkerService, givingAway, type WorkerService } from '../runtime/worker.ts';
 import { measureDiskSpace } from './_disk-space.ts';
 import { createCheckService, markPathOf, searchTables } from './_sqlite-damage.ts';
 import { WriteGroups } from './_sqlite-groups.ts';
@@ -113,7 +113,10 @@ const createStoreService = async (options: StoreServiceOptions): Promise<WorkerS
         sparesReserve: command.kind === 'put-chunks',
       }),
     store: read(() => reads.store()),
-    chunk: read((address: ChunkAddress, from: number, to: number) => reads.chunk(address, from, to)),
+    chunk: read((address: ChunkAddress, from: number, to: number) => {
+      const found = reads.chunk(address, from, to);
+      return found?.body ? givingAway(found, found.body) : found;
+    }),
     infos: read((addresses: readonly ChunkAddress[]) => reads.infos(addresses)),
     listVersion: read((version: string, from: number, to: number) => reads.listVersion(version, from, to)),
     listChunks: read((partition: number, after: ChunkAddress | undefined, limit: number) =>

@@ -3,12 +3,25 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { OperaError } from '../../src/errors/errors.ts';
-import { defineWorkerService, isWorkerThread, runWorkerThread, startWorker } from '../../src/runtime/worker.ts';
+import {
+  defineWorkerService,
+  givingAway,
+  isWorkerThread,
+  runWorkerThread,
+  startWorker,
+  wholeBuffers,
+} from '../../src/runtime/worker.ts';
 import { rejects } from '../support/refuses.ts';
 
 defineWorkerService('echo', (options: { readonly fails?: boolean }) => {
   if (options.fails) throw new OperaError('config', 'no such file');
+  let last = new Uint8Array(0);
   return {
+    give: (length: number) => {
+      last = new Uint8Array(length).fill(7);
+      return givingAway({ body: last }, last);
+    },
+    kept: () => last.length,
     echo: (value: unknown) => value,
     later: (value: unknown) => new Promise((resolve) => setImmediate(() => resolve(value))),
     never: () => new Promise(() => undefined),
@@ -63,6 +76,19 @@ const defineTests = (): void => {
     const bytes = new Uint8Array([1, 2, 3]);
     assert.deepEqual(await worker.call('echo', [bytes], [bytes.buffer]), new Uint8Array([1, 2, 3]));
     assert.equal(bytes.length, 0);
+    await worker.close();
+  });
+
+  test('what a service gives away arrives whole, and is not its own any more', async () => {
+    const worker = open();
+    const large = (await worker.call('give', [100_000])) as { body: Uint8Array };
+    assert.deepEqual([large.body.length, large.body.every((byte) => byte === 7)], [100_000, true]);
+    assert.equal(await worker.call('kept', []), 0);
+    // Shorter ones, and parts of larger ones, are copied.
+    await worker.call('give', [100]);
+    assert.equal(await worker.call('kept', []), 100);
+    assert.deepEqual(wholeBuffers([undefined, large.body.subarray(1), new Uint8Array(9)]), []);
+    assert.deepEqual(wholeBuffers([large.body, large.body]), [large.body.buffer]);
     await worker.close();
   });
 

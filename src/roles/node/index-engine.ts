@@ -2,7 +2,7 @@
 // over memory (a node without a folder, tests). What is asked before the index has its key is refused `not-ready`.
 import { OperaError } from '../../errors/errors.ts';
 import type { NetworkId, VersionId } from '../../model/ids.ts';
-import { startWorker, type WorkerClient } from '../../runtime/worker.ts';
+import { startWorker, wholeBuffers, type WorkerClient } from '../../runtime/worker.ts';
 import type { ChunkToIndex } from './index-build.ts';
 import { type IndexMode, removeIndexFile, type Run } from './index-file.ts';
 import type { AskedChunk, Need, SearchResult } from './index-search.ts';
@@ -10,7 +10,7 @@ import { type Ask, type IndexContents, IndexWork, type IndexWorkOptions, type St
 
 const notOpen = (): OperaError => new OperaError('not-ready', 'the index is not open');
 
-/** Sealed bytes of each need, in order; undefined for what cannot be read. */
+/** Sealed bytes of each need, in order; undefined for what cannot be read. They are the index's from then on. */
 export type Supply = (needs: readonly Need[]) => Promise<readonly (Uint8Array | undefined)[]>;
 
 export interface Found {
@@ -84,10 +84,8 @@ export class ThreadIndex implements IndexEngine {
   }
 
   async build(chunk: ChunkToIndex): Promise<Run> {
-    const { buffer, byteLength } = chunk.sealed;
     // A buffer of its own moves to the thread; a copy would be there twice while it is built.
-    const own = buffer instanceof ArrayBuffer && buffer.byteLength === byteLength ? [buffer] : [];
-    return (await this.#call(this.#builder, 'build', [chunk], own)) as Run;
+    return (await this.#call(this.#builder, 'build', [chunk], wholeBuffers([chunk.sealed]))) as Run;
   }
 
   async drop(chunks: readonly { readonly version: VersionId; readonly chunk: number }[]): Promise<void> {
@@ -95,11 +93,11 @@ export class ThreadIndex implements IndexEngine {
   }
 
   search(ask: Ask, supply: Supply, signal?: AbortSignal): Promise<Found> {
-    const call = async (method: string, args: readonly unknown[]): Promise<Step> =>
-      (await this.#call(this.#searcher, method, args)) as Step;
+    const call = async (method: string, args: readonly unknown[], transfer: ArrayBuffer[] = []): Promise<Step> =>
+      (await this.#call(this.#searcher, method, args, transfer)) as Step;
     return searchBy(
       () => call('begin', [ask]),
-      (id, supplied) => call('next', [id, supplied]),
+      (id, supplied) => call('next', [id, supplied], wholeBuffers(supplied)),
       (id) => void this.#call(this.#searcher, 'cancel', [id]).catch(() => undefined),
       supply,
       signal,
