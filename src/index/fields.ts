@@ -17,7 +17,7 @@ export interface BucketSpec {
   readonly scale: 'linear' | 'log';
   /** linear: width of a fine bucket; log: fine buckets a decade. */
   readonly step: number;
-  /** A guess at the part of a large catalogue in [low, high], where nature says more than `part`, that of the buckets. */
+  /** A guess at the part of a large catalogue in [low, high], better than `part`, which is that of the buckets. */
   readonly share?: (low: number, high: number, part: number) => number;
 }
 

@@ -415,7 +415,7 @@ test('a later question is asked beside its snapshot, and answers what was put or
 const routesOf = ({ cluster: { net } }: World): readonly string[] =>
   net.calls.flatMap(({ route }) => (route === 'index.query' || route === 'catalogue.list' ? [route] : []));
 
-test('questions in a row share a snapshot for a moment, unless the session has seen more or a clock jumped', async () => {
+test('questions in a row share a snapshot, unless the session has seen more or a clock jumped', async () => {
   const world = await startSmall();
   const { cluster, session, ask } = world;
   const { clock, net } = cluster;
