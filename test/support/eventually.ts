@@ -1,5 +1,6 @@
 // Waits for something that other tasks bring about, with a deadline instead of a sleep. Deadlines end a test that would
 // wait for ever, and are far beyond what the slowest machine takes: how fast something is, is for bench/.
+import assert from 'node:assert/strict';
 import { SystemClock } from '../../src/runtime/clock.ts';
 
 const clock = new SystemClock();
