@@ -77,8 +77,10 @@ interface ReadyLine {
   readonly pid: number;
 }
 
-/** A role that does not say that it is ready by then has failed. */
-const readyTimeoutMs = 30_000;
+/** A role that does not say that it is ready by then hangs. It takes a second; half a minute on a machine at its limit. */
+const readyTimeoutMs = 120_000;
+/** How long nothing may change while the network becomes complete. */
+const settlePatienceMs = 30_000;
 const stopTimeoutMs = 10_000;
 
 /**
@@ -183,7 +185,7 @@ export class LocalNetwork {
       await Promise.all(members.map((member) => this.#startMember(connection, member)));
       await waitSettled({
         ask: () => connection.call('network.status', {}).catch(() => undefined),
-        ...{ nodes, signal, clock: this.#options.seams.clock, patienceMs: readyTimeoutMs },
+        ...{ nodes, signal, clock: this.#options.seams.clock, patienceMs: settlePatienceMs },
         note: this.#options.note,
         hint: `Read the logs in ${join(dir, 'logs')}.`,
       });

@@ -1,5 +1,5 @@
 // Seeds as tests: each simulation of a profile has to end well. A failing one is run again alone with the command that
-// stands in its error. OPERA_TEST_LONG=1, as in continuous integration, runs eight times as many seeds;
+// stands in its error. OPERA_TEST_LONG=1, as in continuous integration, runs four times as many seeds;
 // OPERA_TEST_SEEDS says how many.
 import { test } from './_early.ts';
 import type { FaultName } from './_nemesis.ts';
@@ -22,7 +22,7 @@ const explain = (seed: number, { steps, faults }: Profile, outcome: Outcome): st
 /** A case for each seed, as `_early.ts` plays them. */
 export const testSeeds = (profile: Profile): void => {
   const { title, faults, first, steps } = profile;
-  const most = profile.seeds * (process.env['OPERA_TEST_LONG'] === '1' ? 8 : 1);
+  const most = profile.seeds * (process.env['OPERA_TEST_LONG'] === '1' ? 4 : 1);
   const seeds = Number(process.env['OPERA_TEST_SEEDS'] ?? most);
   for (let seed = first; seed < first + seeds; seed++) {
     test(`${title}: seed ${seed}`, async () => {

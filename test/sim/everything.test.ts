@@ -10,7 +10,7 @@ testSeeds({
   title: 'what was acknowledged stays true whatever happens at once',
   faults: defaultFaults,
   first: 3_000,
-  seeds: 20,
+  seeds: 80,
   steps: 4,
 });
 

@@ -7,8 +7,8 @@ testSeeds({
   title: 'what was acknowledged stays true whatever happens to messages',
   faults: ['loss', 'delay', 'duplicate', 'partition', 'one-way', 'clog', 'swizzle', 'join'],
   first: 1_000,
-  seeds: 10,
-  steps: 4,
+  seeds: 60,
+  steps: 3,
 });
 
 for (const [title, verdict] of await played()) register(title, verdict);

@@ -7,8 +7,8 @@ testSeeds({
   title: 'what was acknowledged stays true whatever happens to processes and disks',
   faults: ['pause', 'kill', 'crash', 'restart', 'join', 'drift', 'slow-disk', 'full-disk', 'fsync-error'],
   first: 2_000,
-  seeds: 10,
-  steps: 4,
+  seeds: 60,
+  steps: 3,
 });
 
 for (const [title, verdict] of await played()) register(title, verdict);
