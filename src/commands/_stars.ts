@@ -101,8 +101,8 @@ const fieldColumn = (field: FieldName, pretty: boolean): Column<FoundRow> => {
   };
 };
 
-/** As derived values are (src/index/_derive.ts); answers are ordered by the exact one. */
-const shownSeparation = (value: number): number => Number(value.toPrecision(7));
+/** One digit fewer than the coordinates it is from (src/index/_derive.ts); answers are ordered by the exact one. */
+const shownSeparation = (value: number): number => Number(value.toPrecision(6));
 
 const separationColumn = ({ centre }: Query): Column<FoundRow> => ({
   key: 'separation',
