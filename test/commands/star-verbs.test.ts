@@ -217,8 +217,8 @@ test('derived values have seven digits and separations six in every shape, and c
     [
       'name,abs_mag,x_pc,separation\n',
       'Sirius,1.454449,-0.494313,0\n',
-      'Vega,0.603194,0.960661,10.17122\n',
-      '55 Cnc,5.500474,-7.40458,10.98413\n',
+      'Vega,0.603194,0.960661,10.1712\n',
+      '55 Cnc,5.500474,-7.40458,10.9841\n',
     ].join(''),
   );
   const { stdout: json } = await asked({ ...question, columns: 'all' }, { json: true });
