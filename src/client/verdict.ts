@@ -48,6 +48,19 @@ const copyReasons = (status: NetworkStatus): string[] => {
   return reasons;
 };
 
+/** Copies that nodes missed when chunks were stored, as those say who stored them and were heard of lately. */
+const owedReasons = (status: NetworkStatus): string[] => {
+  const byNode = new Map<string, number>();
+  for (const { owed = [], heardMs } of status.nodes) {
+    if (heardMs === undefined || status.nowMs - heardMs > heartbeatMaxMs) continue;
+    for (const { memberId, chunks } of owed) byNode.set(memberId, (byNode.get(memberId) ?? 0) + chunks);
+  }
+  return [...byNode].map(
+    ([memberId, chunks]) =>
+      `${formatCount(chunks, 'chunk')} ${chunks === 1 ? 'waits' : 'wait'} for a copy on ${memberId}`,
+  );
+};
+
 /** Nodes whose index does not do its work, those with the same trouble together. */
 const indexReasons = (status: NetworkStatus): string[] => {
   const byTrouble = new Map<string, string[]>();
@@ -76,7 +89,7 @@ export const judge = (status: NetworkStatus): Verdict => {
   if (inState('down') > 0) reasons.push(`${formatCount(inState('down'), 'node')} of ${nodes.length} down`);
   if (inState('suspect') > 0) reasons.push(`${formatCount(inState('suspect'), 'node')} suspected`);
   if (silent.length > 0) reasons.push(`${formatCount(silent.length, 'node')} without a heartbeat`);
-  reasons.push(...copyReasons(status));
+  reasons.push(...copyReasons(status), ...owedReasons(status));
   const doubtful = status.nodes.filter(({ sound }) => !sound);
   if (doubtful.length > 0) reasons.push(`${formatCount(doubtful.length, 'node')} with a blank or restored store`);
   const full = status.nodes.filter(({ readOnly }) => readOnly);

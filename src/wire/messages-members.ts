@@ -164,6 +164,8 @@ export const nodeStatus = v.object({
   wraps: v.optional(v.object(wrapProgress)),
   /** What is wrong with its index of star systems, as it said itself. */
   indexTrouble: v.optional(text(1, limits.indexTroubleMax)),
+  /** Chunks it stored of which these nodes missed a copy; it gives it to them as soon as they take it. */
+  owed: v.optional(listOf(v.object({ memberId, chunks: count }), limits.batchEntriesMax)),
   /** Wall clock; when its quarantine ends if it stays up. */
   quarantineUntilMs: v.optional(milliseconds),
 });
@@ -245,6 +247,8 @@ export const heartbeatRequest = v.strictObject({
   wraps: v.optional(v.strictObject(wrapProgress)),
   /** What is wrong with the index of star systems; absent while it does its work. */
   indexTrouble: v.optional(text(1, limits.indexTroubleMax)),
+  /** Copies of chunks it stored that other owners missed, and will be given; absent while there are none. */
+  owed: v.optional(listOf(v.strictObject({ node: keyHash, chunks: count }), limits.batchEntriesMax)),
 });
 export const heartbeatAnswer = v.object({
   nowMs: milliseconds,

@@ -50,6 +50,23 @@ test('a network that has all it wants is healthy, whatever nodes left it in orde
   }
 });
 
+test('copies that nodes missed lower it, by node, while those who stored them are heard', () => {
+  const [first, second, third] = up.map((state, at) => memberOf(at, 'node', state));
+  assert.ok(first && second && third);
+  const owes = (member: Member, chunks: number, heardMs = nowMs): Node => ({
+    ...nodeOf(member),
+    heardMs,
+    owed: [{ memberId: third.memberId, chunks }],
+  });
+  const others = up.slice(2).map((state, at) => nodeOf(memberOf(at + 2, 'node', state)));
+  const [health, reasons] = verdictOf(up, { nodes: [owes(first, 5), owes(second, 7), ...others] });
+  assert.deepEqual([health, reasons], ['degraded', `12 chunks wait for a copy on ${third.memberId}`]);
+  const one = verdictOf(up, { nodes: [owes(first, 1), nodeOf(second), ...others] });
+  assert.deepEqual(one, ['degraded', `1 chunk waits for a copy on ${third.memberId}`]);
+  const [, silent] = verdictOf(up, { nodes: [owes(first, 1, nowMs - 20_000), nodeOf(second), ...others] });
+  assert.equal(silent, '1 node without a heartbeat');
+});
+
 test('each thing below target lowers it to degraded and says what', () => {
   assert.deepEqual(verdictOf(['up', 'up', 'up', 'down']), ['degraded', '1 node of 4 down']);
   assert.deepEqual(verdictOf(['up', 'up', 'up', 'suspect']), ['degraded', '1 node suspected']);

@@ -156,6 +156,10 @@ describe('deletion', () => {
       const { version } = await cluster.during(put(session, 'a', bytes('one')));
       const [owner] = await ownersOfVersion(cluster, version);
       const away = cluster.nodes.findIndex((node) => node === owner);
+      // Nor does the master get to it with what it missed: it hears of the remove by comparing only.
+      const awayAddress = cluster.node(away).address;
+      cluster.faultOf = ({ route, to }) =>
+        route === 'manifest.store' && to.address === awayAddress ? { refused: true } : undefined;
       await without(cluster, away, async () => {
         await removeFile(session, 'a');
         await serveHours(cluster, limits.deadManifestHours);

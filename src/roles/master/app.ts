@@ -184,6 +184,7 @@ export const createMaster = (context: RoleContext, dependencies: MasterDependenc
         every(context, 'served-hours', limits.verdictTickMs, async () => served.tick()),
         every(context, 'layouts', layoutsTickMs, () => layouts.tick()),
         every(context, 'pending', limits.pendingSweepMs, () => writer.sweep()),
+        every(context, 'owed-manifests', limits.heartbeatMs, () => writer.repay()),
         every(context, 'uploads', expireTickMs, async () => {
           await registry.expireUploads(limits.uploadAgeMaxMs);
         }),

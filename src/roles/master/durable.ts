@@ -2,7 +2,7 @@
 // pending is cleared and only then anyone is told. A master that meets a pending name finishes it before it answers
 // with it, whoever began it: what is visible is durable.
 import { encodeManifest, type ManifestFields } from '../../crypto/manifest.ts';
-import { OperaError } from '../../errors/errors.ts';
+import { isOperaError, OperaError } from '../../errors/errors.ts';
 import type { KeyHash } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { hasWriteQuorum } from '../../placement/coverage.ts';
@@ -39,8 +39,23 @@ const batchesOf = (outgoing: readonly Outgoing[]): Outgoing[][] => {
 
 const isEnough = (view: View, item: Outgoing): boolean => hasWriteQuorum([view.newest], item.partition, item.holders);
 
+/** What a node missed of one life of the registry. */
+interface Owed {
+  readonly incarnation: number;
+  readonly item: Outgoing;
+  /** Monotonic. */
+  readonly sinceMs: number;
+}
+
+/** Bytes of manifests kept for nodes that missed them; what does not fit, nodes find by comparing. */
+const owedBytesMax = 16 * 1024 * 1024;
+/** A node that is away for longer compares all it has, and what was true then may have ended since. */
+const owedAgeMaxMs = 10 * 60_000;
+
 export class ManifestWriter {
   readonly #core: MasterCore;
+  #owed = new Map<KeyHash, Owed[]>();
+  #owedBytes = 0;
 
   constructor(core: MasterCore) {
     this.#core = core;
@@ -129,6 +144,44 @@ export class ManifestWriter {
     }
   }
 
+  /** Sends owners again what they missed, if they own it still and it is of the registry's present life. */
+  async repay(): Promise<void> {
+    if (this.#owed.size === 0) return;
+    const [view, { incarnation }] = await Promise.all([this.#core.view(), this.#core.life()]);
+    const owed = this.#owed;
+    this.#owed = new Map();
+    this.#owedBytes = 0;
+    const oldestMs = this.#core.context.clock.monotonicMs() - owedAgeMaxMs;
+    await Promise.all(
+      [...owed].map(async ([node, all]) => {
+        const due = all.filter(
+          ({ item, sinceMs, ...of }) =>
+            of.incarnation === incarnation &&
+            sinceMs >= oldestMs &&
+            ownersOf(view.newest, item.partition).includes(node),
+        );
+        const since = new Map(due.map(({ item, sinceMs }) => [item, sinceMs]));
+        for (const batch of batchesOf([...since.keys()])) await this.#send(view, incarnation, node, batch, since);
+      }),
+    );
+  }
+
+  #remember(
+    node: KeyHash,
+    incarnation: number,
+    batch: readonly Outgoing[],
+    since?: ReadonlyMap<Outgoing, number>,
+  ): void {
+    const nowMs = this.#core.context.clock.monotonicMs();
+    const owed = this.#owed.get(node) ?? [];
+    this.#owed.set(node, owed);
+    for (const item of batch) {
+      if (this.#owedBytes + item.record.length > owedBytesMax) return;
+      this.#owedBytes += item.record.length;
+      owed.push({ incarnation, item, sinceMs: since?.get(item) ?? nowMs });
+    }
+  }
+
   #encode(change: PendingChange): Outgoing[] {
     const { sequence, incarnation, operationId } = change;
     const network = this.#core.context.networkId;
@@ -141,7 +194,14 @@ export class ManifestWriter {
     }));
   }
 
-  async #send(view: View, incarnation: number, node: KeyHash, batch: readonly Outgoing[]): Promise<void> {
+  /** `since` tells that the node missed the batch before, and when. */
+  async #send(
+    view: View,
+    incarnation: number,
+    node: KeyHash,
+    batch: readonly Outgoing[],
+    since?: ReadonlyMap<Outgoing, number>,
+  ): Promise<void> {
     const to = this.#core.destination(view, node);
     if (!to) return;
     try {
@@ -152,7 +212,9 @@ export class ManifestWriter {
         if (answer.outcomes[at] !== undefined) item.holders.add(node);
       }
     } catch (error) {
-      this.#core.context.log.warn('manifest-unstored', { node, manifests: batch.length, ...errorFacts(error) });
+      const facts = { node, manifests: batch.length, ...errorFacts(error) };
+      this.#core.context.log[since ? 'debug' : 'warn']('manifest-unstored', facts);
+      if (isOperaError(error) && error.retry) this.#remember(node, incarnation, batch, since);
     }
   }
 }

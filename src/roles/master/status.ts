@@ -1,10 +1,11 @@
 // The state of the network as this master sees it: registry, layouts, members, and what nodes last said.
 import { isValidMember } from '../../identity/roster.ts';
+import { memberIdOf } from '../../model/ids.ts';
 import type { AnswerOf } from '../../wire/routes.ts';
 import type { Layout } from '../../placement/layout.ts';
 import type { MemberRecord } from '../../registry/registry.ts';
 import type { Alarms } from './alarms.ts';
-import type { MasterCore } from './core.ts';
+import type { Heartbeat, MasterCore } from './core.ts';
 import type { Judge } from './judge.ts';
 import type { Leadership } from './leadership.ts';
 import { nodeViews } from './node-views.ts';
@@ -27,6 +28,9 @@ export interface StatusParts {
 
 type Status = AnswerOf<'network.status'>;
 
+const owedOf = (owed: NonNullable<Heartbeat['request']['owed']>) =>
+  owed.map(({ node, chunks }) => ({ memberId: memberIdOf(node), chunks }));
+
 const nodesOf = ({ core, judge }: StatusParts): Status['nodes'] => {
   const { clock } = core.context;
   return [...core.heartbeats].map(([memberId, { request, atMs }]) => {
@@ -45,6 +49,7 @@ const nodesOf = ({ core, judge }: StatusParts): Status['nodes'] => {
       repair: request.repair,
       ...(request.wraps ? { wraps: request.wraps } : {}),
       ...(request.indexTrouble === undefined ? {} : { indexTrouble: request.indexTrouble }),
+      ...(request.owed ? { owed: owedOf(request.owed) } : {}),
       ...(releaseMs === undefined
         ? {}
         : { quarantineUntilMs: Math.round(clock.nowMs() + releaseMs - clock.monotonicMs()) }),

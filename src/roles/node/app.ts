@@ -23,6 +23,7 @@ import { IndexHealth } from './index-health.ts';
 import { Indexer } from './indexer.ts';
 import { NameIndex } from './name-index.ts';
 import { Notes } from './notes.ts';
+import { OwedCopies } from './owed-copies.ts';
 import { Puller, type PullRules } from './pull.ts';
 import { queryHandlers } from './query.ts';
 import { Rewrapper } from './rewrap.ts';
@@ -126,6 +127,7 @@ const addGauges = (
   puller: Puller,
   former: FormerOwner,
   rewrapper: Rewrapper,
+  owed: OwedCopies,
 ): void => {
   metrics.gauge('opera_layout_number', 'Newest layout acknowledged.', () => newestLayout(memory.state)?.number ?? 0);
   metrics.gauge('opera_layout_complete', 'Newest layout held completely.', () => memory.state.completeLayout);
@@ -139,6 +141,10 @@ const addGauges = (
     () => rewrapper.rewrapped,
   );
   metrics.gauge('opera_wraps_old', 'Manifests and notes under older network keys.', () => rewrapper.progress.below);
+  metrics.gauge('opera_copies_owed', 'Copies that other owners missed and wait for.', () =>
+    owed.report.reduce((sum, { chunks }) => sum + chunks, 0),
+  );
+  metrics.gauge('opera_copies_given_total', 'Copies that other owners missed and took later.', () => owed.given);
   metrics.gauge('opera_store_sound', '1 while the store is believed.', () => (soundness.sound ? 1 : 0));
 };
 
@@ -181,12 +187,14 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
   const { memory, keys, book } = core;
   const hygiene = new Hygiene(core, names, dependencies.hygieneFaults);
   core.copies = hygiene.scrub;
-  const intake = new ChunkIntake(core);
+  const owed = new OwedCopies(core);
+  const intake = new ChunkIntake(core, owed);
   const puller = new Puller(core, dependencies.pullRules);
   const former = new FormerOwner(core, dependencies.formerRules);
   const contact = new Contact(context, book);
   const rewrapper = new Rewrapper(core, dependencies.rewrap);
-  const heart = new Heart(core, puller, contact, rewrapper, new IndexHealth(indexer, context.clock));
+  const indexHealth = new IndexHealth(indexer, context.clock);
+  const heart = new Heart(core, { puller, contact, rewrapper, indexHealth, owed });
   /** The leader waits for nothing but this node's word that it is complete. */
   const roundAndTell = async (): Promise<void> => {
     const before = memory.state.completeLayout;
@@ -204,7 +212,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
     if (!keys.hasKeys) return 'no network key is held yet';
     return newestLayout(memory.state) ? undefined : 'no layout yet';
   };
-  addGauges(core, puller, former, rewrapper);
+  addGauges(core, puller, former, rewrapper, owed);
   return {
     hygiene,
     handlers: {
@@ -234,6 +242,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
         indexer.run(),
         every(context, 'rewrap', limits.rewrapMs, () => rewrapper.round()),
         every(context, 'former', limits.formerTickMs, () => former.round()),
+        every(context, 'owed-copies', limits.heartbeatMs, () => owed.round()),
       ]);
     },
   };

@@ -8,6 +8,7 @@ import type { RoleContext } from '../context.ts';
 import { destinationOf, type PeerBook, type PeerEntry } from '../peer-book.ts';
 import { acknowledgedLayout, type NodeCore } from './core.ts';
 import type { IndexHealth } from './index-health.ts';
+import type { OwedCopies } from './owed-copies.ts';
 import type { Puller } from './pull.ts';
 import type { Rewrapper } from './rewrap.ts';
 import { followHeartbeat } from './state.ts';
@@ -51,22 +52,25 @@ export class Contact {
   };
 }
 
+/** Whose state heartbeats tell of. */
+export interface HeartParts {
+  readonly puller: Puller;
+  readonly contact: Contact;
+  readonly rewrapper: Rewrapper;
+  readonly indexHealth: IndexHealth;
+  readonly owed: OwedCopies;
+}
+
 /** Heartbeats to the leading master; one that does not lead says who does. */
 export class Heart {
   readonly #core: NodeCore;
-  readonly #puller: Puller;
-  readonly #contact: Contact;
-  readonly #rewrapper: Rewrapper;
-  readonly #indexHealth: IndexHealth;
+  readonly #parts: HeartParts;
   #leader: Pick<PeerEntry, 'memberId' | 'address'> | undefined;
   beatMs = 0;
 
-  constructor(core: NodeCore, puller: Puller, contact: Contact, rewrapper: Rewrapper, indexHealth: IndexHealth) {
+  constructor(core: NodeCore, parts: HeartParts) {
     this.#core = core;
-    this.#puller = puller;
-    this.#contact = contact;
-    this.#rewrapper = rewrapper;
-    this.#indexHealth = indexHealth;
+    this.#parts = parts;
   }
 
   async beat(): Promise<void> {
@@ -81,7 +85,7 @@ export class Heart {
       } catch (error) {
         if (isOperaError(error, 'aborted')) throw error;
         // A master that answers an error, as while the registry is out of reach, is contact all the same.
-        if (isOperaError(error) && error.requestId !== undefined) this.#contact.made();
+        if (isOperaError(error) && error.requestId !== undefined) this.#parts.contact.made();
         if (this.#leader === master) this.#leader = undefined;
         last = error;
       }
@@ -99,7 +103,8 @@ export class Heart {
     ]);
     const { state } = memory;
     const reported = await soundness.report(writeCounter);
-    const indexTrouble = this.#indexHealth.trouble();
+    const owed = this.#parts.owed.report;
+    const indexTrouble = this.#parts.indexHealth.trouble();
     const sentMs = context.clock.nowMs();
     const sentMonotonicMs = context.clock.monotonicMs();
     const { answer } = await context.transport.call(
@@ -122,15 +127,16 @@ export class Heart {
         readOnly: usage.readOnly,
         sound: soundness.sound,
         servedHour: core.servedHour,
-        repair: this.#puller.left,
-        wraps: this.#rewrapper.progress,
+        repair: this.#parts.puller.left,
+        wraps: this.#parts.rewrapper.progress,
         ...(indexTrouble === undefined ? {} : { indexTrouble }),
+        ...(owed.length > 0 ? { owed } : {}),
       },
       { timeoutMs: limits.probeTimeoutMs, signal: context.stopping },
     );
     const receivedMs = context.clock.nowMs();
     core.clockOffsetMs = Math.round(answer.nowMs - (sentMs + receivedMs) / 2);
-    this.#contact.made();
+    this.#parts.contact.made();
     this.beatMs = receivedMs;
     await this.#follow(answer, sentMonotonicMs, writeCounter, highestSequence);
     if (answer.rosterNumber > context.rosters.roster.number) await this.#fetchRoster(master);

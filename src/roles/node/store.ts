@@ -12,6 +12,7 @@ import type { RequestOf } from '../../wire/routes.ts';
 import { destinationOf } from '../peer-book.ts';
 import { destinationOfNode, type NodeCore, requirePeer, requireTicket } from './core.ts';
 import type { SentNote } from './notes.ts';
+import type { OwedCopies } from './owed-copies.ts';
 import { admitWrite } from './state.ts';
 
 type StoreRequest = Pick<RequestOf<'chunk.store'>, 'ticket' | 'versions' | 'chunks' | 'notes'>;
@@ -91,10 +92,12 @@ class CopyCount {
 
 export class ChunkIntake {
   readonly #core: NodeCore;
+  readonly #owed: Pick<OwedCopies, 'note'>;
   #lateCopies = 0;
 
-  constructor(core: NodeCore) {
+  constructor(core: NodeCore, owed: Pick<OwedCopies, 'note'>) {
     this.#core = core;
+    this.#owed = owed;
   }
 
   readonly store: Handler<'chunk.store'> = async (call) => {
@@ -119,9 +122,15 @@ export class ChunkIntake {
         },
       );
       const ending = new AbortController();
-      const sent = [...others].map(([key, positions]) =>
-        this.#send(key, { request, chunks, notes }, positions, copies, ending.signal),
-      );
+      const sent = [...others].map(async ([key, positions]) => {
+        if (await this.#send(key, { request, chunks, notes }, positions, copies, ending.signal)) return;
+        const missed = positions.flatMap((at) => chunks[at] ?? []);
+        // Only what is stored here can be offered again.
+        await own.then(
+          () => this.#owed.note(key, missed),
+          () => undefined,
+        );
+      });
       const outcomes = await own.catch((error: unknown) => {
         // The client tries another owner, who sends to everybody: these copies would only be sent twice.
         ending.abort();
@@ -186,14 +195,14 @@ export class ChunkIntake {
     };
   }
 
-  /** Passes chunks on to one owner, twice at most; never rejects. */
+  /** Passes chunks on to one owner, a few times at most; true when it answered. Never rejects. */
   async #send(
     key: KeyHash,
     taken: Taken,
     positions: readonly number[],
     copies: CopyCount,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<boolean> {
     const { context } = this.#core;
     const { request, chunks } = taken;
     const listed = positions.flatMap((at) => request.chunks[at] ?? []);
@@ -211,13 +220,13 @@ export class ChunkIntake {
         const to = destinationOfNode(this.#core, key);
         const { answer } = await context.transport.call(to, 'chunk.copy', message, { binary, signal });
         copies.ended(positions.filter((_, at) => answer.outcomes[at] !== 'conflict'));
-        return;
+        return true;
       } catch (error) {
         const again = attempt < 3 && isOperaError(error, 'not-ready', 'unavailable', 'overloaded');
         if (!again) {
           context.log.warn('copy-failed', { to: key, chunks: positions.length, ...errorFacts(error) });
           copies.failed(error);
-          return;
+          return false;
         }
         await context.clock.sleep(limits.retryBaseMs * attempt, { signal, unref: true }).catch(() => undefined);
       }
