@@ -77,7 +77,7 @@ interface ReadyLine {
   readonly pid: number;
 }
 
-/** A role that does not say that it is ready by then hangs. It takes a second; half a minute on a machine at its limit. */
+/** A role that does not say that it is ready by then hangs. It takes a second; half a minute on a very busy machine. */
 const readyTimeoutMs = 120_000;
 /** How long nothing may change while the network becomes complete. */
 const settlePatienceMs = 30_000;

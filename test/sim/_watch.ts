@@ -43,6 +43,8 @@ export class Watch {
   /** Versions that no name ever needs again, or that never became a file's. */
   readonly #superseded = new Set<VersionId>();
   readonly #current = new Map<string, VersionId>();
+  /** The layouts that counted when a version became a name's. */
+  readonly #layoutsAt = new Map<VersionId, readonly Layout[]>();
   /** Names of catalogues and their versions after each step, from before the first on. */
   readonly moments: ReadonlyMap<string, VersionId>[] = [new Map()];
   /** Versions that were put as catalogues, or of which some node was sent a note. */
@@ -133,6 +135,7 @@ export class Watch {
     this.#current.delete(name);
     if (kind === 'remove') return;
     this.#current.set(target, change.sealed.version);
+    this.#layoutsAt.set(change.sealed.version, this.layouts());
     this.#superseded.delete(change.sealed.version);
   }
 
@@ -251,9 +254,11 @@ export class Watch {
     const damaged = this.#cluster().nodes.filter(({ disk }) => disk.damaged).length;
     const { chunk, manifest } = await this.holders(version);
     const partition = partitionOf(version, 0);
+    // A registry may be emptied between the step and its answer: the layouts are gone from it then, the copies are not.
+    const layouts = [...(this.#layoutsAt.get(version) ?? []), ...this.layouts()];
     const enough = (holders: readonly ClusterNode[]): boolean => {
       const keys = new Set(holders.map(({ member }) => member.signer.keyHash));
-      return this.layouts().some((layout) => {
+      return layouts.some((layout) => {
         const demanded = Math.max(layout.writeCopies, Math.min(this.#demandedCopies, layout.copies));
         return ownersOf(layout, partition).filter((key) => keys.has(key)).length + damaged >= demanded;
       });
