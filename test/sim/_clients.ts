@@ -69,6 +69,8 @@ export class Clients {
   onPut: (put: { readonly name: string; readonly version: string }) => Promise<void> = async () => undefined;
   /** Names of catalogues and their versions at each moment so far. */
   moments: readonly Moment[] = [];
+  /** The first of them that a question which begins now may be answered from. */
+  oldestMoment: () => number = () => this.moments.length - 1;
   readonly #questions = new Questions();
   #asked = 0;
   #place = 0;
@@ -218,7 +220,7 @@ export class Clients {
 
   /** Undefined when there was no answer, for a reason that faults excuse. */
   async #ask(session: Session, at: number, question: Parameters<Questions['ask']>[1]): Promise<true | undefined> {
-    const from = this.moments.length - 1;
+    const from = this.oldestMoment();
     this.#trace.add(`client ${at} begins to ask ${JSON.stringify(question)}`);
     this.#asked++;
     try {

@@ -1,7 +1,7 @@
 // Questions about star systems in a simulation. Every catalogue that is put has rows unlike any other, so an answer
 // tells which versions it was made from; and it has to be exactly that of the catalogues which were live at one moment
-// between the question and its answer, each row once. Which moments there were says the watch, from the steps of the
-// database.
+// between the question (or the life of a shared snapshot before it) and its answer, each row once. Which moments there
+// were says the watch, from the steps of the database.
 import type { Connection } from '../../src/client/connection.ts';
 import { queryStars, type StarAnswer } from '../../src/client/query.ts';
 import type { Session } from '../../src/client/session.ts';

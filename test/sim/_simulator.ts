@@ -108,6 +108,7 @@ class Run {
       const clients = new Clients(sessions, seed, this.trace, { putsOnly, long });
       this.clients = clients;
       clients.moments = watch.moments;
+      clients.oldestMoment = () => watch.oldestMoment();
       if (faults.includes('clock-jump')) clients.excused = ['ticket-invalid'];
       clients.onPut = ({ name, version }) => watch.acknowledged(name, version as VersionId);
       const nemesis = new Nemesis(world, faults);

@@ -1,6 +1,7 @@
 // Invariants, looked at while things happen: it sees every step of the database, every write of every disk and every
 // order that was carried out, past all faults. What it finds it notes and goes on; the simulation asks after each step.
 import type { VersionId } from '../../src/model/ids.ts';
+import { limits } from '../../src/model/limits.ts';
 import { type Layout, ownersOf, parseLayout } from '../../src/placement/layout.ts';
 import { partitionOf } from '../../src/placement/partition.ts';
 import type { CommitStep, MemberState, NameChange, Registry } from '../../src/registry/registry.ts';
@@ -47,6 +48,12 @@ export class Watch {
   readonly #layoutsAt = new Map<VersionId, readonly Layout[]>();
   /** Names of catalogues and their versions after each step, from before the first on. */
   readonly moments: ReadonlyMap<string, VersionId>[] = [new Map()];
+  /** When each of them began. */
+  readonly #begunMs: number[] = [0];
+  /** The moment that a put began. */
+  readonly #momentOf = new Map<VersionId, number>();
+  /** The newest moment that an acknowledged put began. */
+  #acknowledgedMoment = 0;
   /** Versions that were put as catalogues, or of which some node was sent a note. */
   readonly #catalogues = new Set<VersionId>();
   /** For each leader epoch the life of the process whose orders were carried out. */
@@ -118,10 +125,22 @@ export class Watch {
             if (outcome?.done && !outcome.repeated) this.#moved(change, outcome.sequence);
           }
           this.moments.push(new Map([...this.#current].filter(([, version]) => this.#catalogues.has(version))));
+          this.#begunMs.push(this.#cluster().clock.monotonicMs());
           return outcomes;
         };
       },
     });
+
+  /**
+   * The first moment that a question which begins now may be answered from: snapshots are shared for a while, but never
+   * one from before a put that was acknowledged.
+   */
+  oldestMoment(): number {
+    const sinceMs = this.#cluster().clock.monotonicMs() - limits.catalogueSettleMs;
+    let at = this.moments.length - 1;
+    while (at > this.#acknowledgedMoment && (this.#begunMs[at] ?? 0) > sinceMs) at--;
+    return at;
+  }
 
   #moved(change: NameChange, sequence: bigint): void {
     const { kind, name } = change;
@@ -136,6 +155,7 @@ export class Watch {
     if (kind === 'remove') return;
     this.#current.set(target, change.sealed.version);
     this.#layoutsAt.set(change.sealed.version, this.layouts());
+    this.#momentOf.set(change.sealed.version, this.moments.length);
     this.#superseded.delete(change.sealed.version);
   }
 
@@ -251,6 +271,7 @@ export class Watch {
 
   /** A put was acknowledged: W′ owners of one and the same layout hold it on their disks. */
   async acknowledged(name: string, version: VersionId): Promise<void> {
+    this.#acknowledgedMoment = Math.max(this.#acknowledgedMoment, this.#momentOf.get(version) ?? 0);
     const damaged = this.#cluster().nodes.filter(({ disk }) => disk.damaged).length;
     const { chunk, manifest } = await this.holders(version);
     const partition = partitionOf(version, 0);
