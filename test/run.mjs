@@ -57,7 +57,7 @@ const phases = [
     accept: (name) => name.startsWith('test/e2e/'),
     concurrency: 4,
     timeoutMs: 30 * minuteMs,
-    first: ['partition-long', 'disk-and-line-long', 'chaos', 'faults', 'lifecycle', 'repair-long', 'files', 'identity'],
+    first: ['partition-long', 'disk-full-long', 'disk-and-line-long', 'faults', 'files', 'chaos', 'identity', 'stars'],
   },
 ];
 

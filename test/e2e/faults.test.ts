@@ -37,7 +37,7 @@ const linesOf = (path: string): number => {
 
 const long = process.env.OPERA_TEST_LONG === '1';
 /** Points of a put at which the client is killed; each costs a start of the program or two. */
-const killPoints = long ? 50 : 6;
+const killPoints = long ? 50 : 4;
 
 test('kill -9 of the client at any point of a put leaves the file whole, as it was before, or absent', async () => {
   const old = sandbox.path('old', 'kill');
@@ -205,10 +205,10 @@ const allThere = async (expected: ReadonlyMap<string, Buffer>, prefix: string): 
 
 test('a node killed under puts and gets costs neither a file nor a command; started again it is healthy', async () => {
   const { rounds, end } = load('node-killed');
-  await eventually(() => rounds() >= 2, processPatienceMs);
+  await eventually(() => rounds() >= 1, processPatienceMs);
   net.kill('node-2');
   const killedAt = rounds();
-  await eventually(() => rounds() >= killedAt + 5, processPatienceMs);
+  await eventually(() => rounds() >= killedAt + (long ? 5 : 3), processPatienceMs);
   const acknowledged = await end();
   await net.restart('node-2');
   await net.healthy();

@@ -38,4 +38,4 @@ testPublicKeys(() => net, {
   nodesOfFile: (name) => read('select node from network_data_file where name = ?', name),
 });
 // More than fit one message only on long runs: test/client/put-many.test.ts puts two thousand.
-testFiles(() => net, process.env.OPERA_TEST_LONG === '1' ? 1_200 : 300);
+testFiles(() => net, process.env.OPERA_TEST_LONG === '1' ? 1_200 : 100);

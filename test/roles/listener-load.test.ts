@@ -21,11 +21,13 @@ const times = {
 };
 const megabyte = 1024 * 1024;
 const hour = 3_600_000;
-/** The full size of each flood is for OPERA_TEST_BIG=1: it takes minutes, and shows nothing else most of the time. */
+/** Floods grow with OPERA_TEST_LONG=1; the full size of each is for OPERA_TEST_BIG=1, and takes minutes. */
 const sizes =
   process.env.OPERA_TEST_BIG === '1'
     ? { slowHeaders: 500, abortRounds: 50, halfOpen: 10_000 }
-    : { slowHeaders: 40, abortRounds: 10, halfOpen: 500 };
+    : process.env.OPERA_TEST_LONG === '1'
+      ? { slowHeaders: 40, abortRounds: 10, halfOpen: 500 }
+      : { slowHeaders: 20, abortRounds: 5, halfOpen: 250 };
 const line = 'POST /v1/chunk/copy HTTP/1.1';
 
 let mesh: Mesh;

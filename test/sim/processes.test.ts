@@ -8,7 +8,7 @@ testSeeds({
   faults: ['pause', 'kill', 'crash', 'restart', 'join', 'drift', 'slow-disk', 'full-disk', 'fsync-error'],
   first: 2_000,
   seeds: 60,
-  steps: 3,
+  steps: 2,
 });
 
 for (const [title, verdict] of await played()) register(title, verdict);
