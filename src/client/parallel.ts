@@ -1,6 +1,7 @@
 // Running a bounded number of tasks at once: in order of arrival, or answering in order.
 // The first failure aborts the others and is what the caller gets; no task is left running when a call returns.
 import { setMaxListeners } from 'node:events';
+import { OperaError } from '../errors/errors.ts';
 
 export interface ChildSignal {
   readonly signal: AbortSignal;
@@ -8,6 +9,9 @@ export interface ChildSignal {
   /** To be called when nothing waits on the signal any more: `outer` keeps what it holds until then. */
   readonly release: () => void;
 }
+
+/** Why a signal ends without another reason: made once, for a stack is as dear as a small request. */
+const notNeeded = new OperaError('aborted', 'no longer needed');
 
 /**
  * A signal that ends with `outer` and that its owner can end by itself. AbortSignal.any would do, but Node 20 keeps
@@ -23,7 +27,7 @@ export const childSignal = (outer: AbortSignal | undefined): ChildSignal => {
   outer?.addEventListener('abort', follow, { once: true });
   return {
     signal,
-    abort: (reason) => controller.abort(reason),
+    abort: (reason = notNeeded) => controller.abort(reason),
     release: () => outer?.removeEventListener('abort', follow),
   };
 };

@@ -80,6 +80,29 @@ export const cellCentre = (order: number, cell: number): readonly [number, numbe
   return [(45 * column) / cells, dec];
 };
 
+/** The same as a unit vector: [x, y, z]. */
+export const cellVector = (order: number, cell: number): readonly [number, number, number] => {
+  const side = 1 << order;
+  const face = Math.floor(cell / 4 ** order);
+  const within = cell % 4 ** order;
+  const x = gather(within);
+  const y = gather(within >>> 1);
+  const row = (faceRow[face] ?? 0) * side - x - y - 1;
+  const cells = Math.min(row, side, 4 * side - row);
+  const column = (faceColumn[face] ?? 0) * cells + x - y;
+  const turn = (Math.PI / 4) * (column / cells);
+  let [z, across] = [((2 * side - row) * 2) / (3 * side), 0];
+  if (cells < side) {
+    // sin and cos of twice the angle from the pole that cellCentre takes.
+    const half = cells / (side * Math.sqrt(6));
+    z = (row < side ? 1 : -1) * (1 - 2 * half * half);
+    across = 2 * half * Math.sqrt(1 - half * half);
+  } else {
+    across = Math.sqrt(1 - z * z);
+  }
+  return [across * Math.cos(turn), across * Math.sin(turn), z];
+};
+
 /** No point of a cell of this order is further from its centre, in degrees (as `max_pixrad` of the HEALPix library). */
 export const cellRadius = (order: number): number => {
   const side = 1 << order;

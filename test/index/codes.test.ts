@@ -89,7 +89,7 @@ test('every point within a cone has a code of its cover, at the poles and across
 
 test('a cone cover that is a little too small is found out', () => {
   const broken = (ra0: number, dec0: number, angle: number): ReturnType<typeof coverCone> => {
-    const found = coverSky((cellRa, cellDec, size) => touchesCone(ra0, dec0, angle)(cellRa, cellDec, size * 0.8), 256);
+    const found = coverSky((order, cell, size) => touchesCone(ra0, dec0, angle)(order, cell, size * 0.8), 256);
     return { share: 0, ranges: rangesOf('sky', found) };
   };
   assert.equal(fc.check(coneProperty(broken), { numRuns: 3000, seed: 1 }).failed, true);

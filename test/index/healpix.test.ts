@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { cellCentre, cellRadius, orderMax, separation, skyCell } from '../../src/index/_healpix.ts';
+import { cellCentre, cellRadius, cellVector, orderMax, separation, skyCell } from '../../src/index/_healpix.ts';
 
 const golden: { orders: number[]; points: number[][]; centres: [number, number, number, number][] } = JSON.parse(
   readFileSync('fixtures/vectors/sky-cells.json', 'utf8'),
@@ -36,6 +36,10 @@ test('every centre is the one astropy_healpix finds', () => {
   for (const [order, cell, ra, dec] of golden.centres) {
     const [ourRa, ourDec] = cellCentre(order, cell);
     assert.ok(separation(ra, dec, ourRa, ourDec) < 1e-9, `${order}/${cell}: ${ourRa} ${ourDec}`);
+    const [x, y, z] = cellVector(order, cell);
+    const [phi, theta] = [(ra * Math.PI) / 180, (dec * Math.PI) / 180];
+    const there = [Math.cos(theta) * Math.cos(phi), Math.cos(theta) * Math.sin(phi), Math.sin(theta)];
+    for (const [axis, value] of [x, y, z].entries()) assert.ok(Math.abs(value - (there[axis] ?? 9)) < 1e-11);
   }
 });
 
