@@ -2,6 +2,7 @@
 // Invariant: a durable write is whole or absent: temporary file, fsync, rename, fsync of the folder, in this order;
 // a reader never sees half of it. Secret files are refused when others could have read them.
 import { randomBytes } from 'node:crypto';
+import { closeSync, openSync, readSync } from 'node:fs';
 import { constants, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { OperaError } from '../errors/errors.ts';
@@ -9,6 +10,20 @@ import { OperaError } from '../errors/errors.ts';
 /** The system's code of a failed call (`ENOENT`, `ENOSPC` …); undefined for anything else. */
 export const systemErrorCode = (error: unknown): string | undefined =>
   error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+
+/** Bytes [from, to) of a file, at once; undefined when it is not there, is shorter, or cannot be read. */
+export const readFilePart = (path: string, from: number, to: number): Uint8Array | undefined => {
+  let opened: number | undefined;
+  try {
+    opened = openSync(path, 'r');
+    const bytes = new Uint8Array(to - from);
+    return readSync(opened, bytes, 0, bytes.length, from) === bytes.length ? bytes : undefined;
+  } catch {
+    return undefined;
+  } finally {
+    if (opened !== undefined) closeSync(opened);
+  }
+};
 
 /** Makes renames and new names in `folder` survive a power cut. */
 export const syncFolder = async (folder: string): Promise<void> => {

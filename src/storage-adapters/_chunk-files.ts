@@ -77,6 +77,11 @@ export class ChunkFiles {
     }
   }
 
+  /** Where a file is, for others to read. */
+  pathOf(file: string): string {
+    return join(this.#root, file);
+  }
+
   /** Bytes [from, to) of a file, in a buffer of its own; undefined when it is gone, `integrity` when it is short. */
   async read(file: string, from: number, to: number): Promise<Uint8Array | undefined> {
     const path = join(this.#root, file);

@@ -1,10 +1,10 @@
 // The reads of a node's store as statements. Each is one snapshot; pages go by key, never by offset.
 // A chunk whose body is a file is answered with the file's name, and with a short part of it.
-import { closeSync, openSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { OperaError } from '../errors/errors.ts';
 import type { VersionId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
+import { readFilePart } from '../runtime/files.ts';
 import type { SqliteDatabase } from '../runtime/sqlite.ts';
 import { digestBytes } from './_digest.ts';
 import {
@@ -132,16 +132,7 @@ export class StoreReads {
    */
   #shortPart(file: string, start: number, length: number): Uint8Array | undefined {
     if (length > limits.storeShortReadBytes) return undefined;
-    let opened: number | undefined;
-    try {
-      opened = openSync(join(dirname(this.#database.name), 'chunks', file), 'r');
-      const body = new Uint8Array(length);
-      return readSync(opened, body, 0, length, start) === length ? body : undefined;
-    } catch {
-      return undefined;
-    } finally {
-      if (opened !== undefined) closeSync(opened);
-    }
+    return readFilePart(join(dirname(this.#database.name), 'chunks', file), start, start + length);
   }
 
   /** The facts of the chunk at each address, undefined where there is none. */

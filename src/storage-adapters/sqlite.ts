@@ -372,7 +372,7 @@ export class SqliteStorage implements StorageAdapter {
     address: ChunkAddress,
     from: number,
     to: number,
-  ): Promise<{ readonly info: ChunkInfo; readonly body: Uint8Array } | undefined> {
+  ): Promise<{ readonly info: ChunkInfo; readonly body: Uint8Array; readonly path?: string } | undefined> {
     const worker = this.#ready();
     const { version, index } = address;
     let missing = '';
@@ -380,12 +380,13 @@ export class SqliteStorage implements StorageAdapter {
       const found = (await worker.call('chunk', [{ version, index }, from, to])) as FoundChunk | undefined;
       if (!found) return undefined;
       const { info, body, file } = found;
-      if (body) return { info, body };
+      const path = file === undefined ? {} : { path: this.#files.pathOf(file) };
+      if (body) return { info, body, ...path };
       // The row goes before the file: a missing file whose row is still there was lost, else it was deleted meanwhile.
       if (file === undefined || file === missing) break;
       const start = Math.min(from, info.length);
       const bytes = await this.#files.read(file, start, Math.min(to, info.length));
-      if (bytes) return { info, body: bytes };
+      if (bytes) return { info, body: bytes, ...path };
       missing = file;
     }
     throw new OperaError('integrity', `chunks/${missing}: the file of a chunk is missing`);

@@ -137,12 +137,13 @@ export interface StorageAdapter {
   putChunks(chunks: readonly ChunkWrite[]): Promise<ChunkWriteOutcome[]>;
   /**
    * Sealed bytes of one chunk with its hash. `range` is [from, to) in bytes of the sealed body, clamped to its end;
-   * a whole body is not hashed again here (callers do). undefined when absent.
+   * a whole body is not hashed again here (callers do). undefined when absent. `path`, where there is one, is a file
+   * that holds the sealed body and nothing else until the chunk is removed or found to be bad: threads may read it.
    */
   getChunk(
     address: ChunkAddress,
     range?: { readonly from: number; readonly to: number },
-  ): Promise<{ readonly info: ChunkInfo; readonly body: Uint8Array } | undefined>;
+  ): Promise<{ readonly info: ChunkInfo; readonly body: Uint8Array; readonly path?: string } | undefined>;
   /** Facts of one version's chunks with indices in [from, to), ascending, without absent ones; the first 65,536. */
   listVersion(version: VersionId, from: number, to: number): Promise<ChunkInfo[]>;
   /** Chunks of one partition by (version, index), strictly after `after`; `limit` 1 to 10,000. */

@@ -50,7 +50,7 @@ const survivingIndex = (engine: IndexEngine): IndexEngine => {
       const { run, chunk } = made;
       const stale = { version: run.version, chunk: run.chunk, run: run.run };
       const reads = async (needs: Parameters<typeof supply>[0]) =>
-        needs.map(({ from, to }) => chunk.sealed.subarray(from, to));
+        needs.map(({ from, to }) => ({ bytes: chunk.sealed.subarray(from, to), path: undefined }));
       const asked = { query: ask.query, chunks: [stale], catalogues: [chunk.catalogue] };
       const { result, damaged } = await engine.search(asked, reads, signal);
       const version = ask.chunks[0]?.version ?? run.version;

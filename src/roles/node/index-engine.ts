@@ -5,13 +5,13 @@ import type { NetworkId, VersionId } from '../../model/ids.ts';
 import { startWorker, wholeBuffers, type WorkerClient } from '../../runtime/worker.ts';
 import type { ChunkToIndex } from './index-build.ts';
 import { type IndexMode, removeIndexFile, type Run } from './index-file.ts';
-import type { AskedChunk, Need, SearchResult } from './index-search.ts';
+import type { AskedChunk, Need, SearchResult, Supplied } from './index-search.ts';
 import { type Ask, type IndexContents, IndexWork, type IndexWorkOptions, type Step } from './index-work.ts';
 
 const notOpen = (): OperaError => new OperaError('not-ready', 'the index is not open');
 
 /** Sealed bytes of each need, in order; undefined for what cannot be read. They are the index's from then on. */
-export type Supply = (needs: readonly Need[]) => Promise<readonly (Uint8Array | undefined)[]>;
+export type Supply = (needs: readonly Need[]) => Promise<readonly (Supplied | undefined)[]>;
 
 export interface Found {
   readonly result: SearchResult;
@@ -38,7 +38,7 @@ export interface IndexEngine {
 /** Runs a search to its end: steps of the index and reads of the store in turn. */
 const searchBy = async (
   begin: () => Promise<Step>,
-  next: (id: number, supplied: readonly (Uint8Array | undefined)[]) => Promise<Step>,
+  next: (id: number, supplied: readonly (Supplied | undefined)[]) => Promise<Step>,
   cancel: (id: number) => void,
   supply: Supply,
   signal: AbortSignal | undefined,
@@ -97,7 +97,7 @@ export class ThreadIndex implements IndexEngine {
       (await this.#call(this.#searcher, method, args, transfer)) as Step;
     return searchBy(
       () => call('begin', [ask]),
-      (id, supplied) => call('next', [id, supplied], wholeBuffers(supplied)),
+      (id, supplied) => call('next', [id, supplied], wholeBuffers(supplied.map((part) => part?.bytes))),
       (id) => void this.#call(this.#searcher, 'cancel', [id]).catch(() => undefined),
       supply,
       signal,

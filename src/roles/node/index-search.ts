@@ -27,6 +27,13 @@ export interface Need {
   readonly to: number;
 }
 
+/** What is there of them. */
+export interface Supplied {
+  readonly bytes: Uint8Array;
+  /** A file that holds the sealed chunk, when there is one: more of it can be read there at once. */
+  readonly path: string | undefined;
+}
+
 export interface AskedChunk {
   readonly version: VersionId;
   readonly chunk: number;
@@ -49,12 +56,16 @@ export interface RunReader {
   readonly directory: Uint8Array;
   readonly sealer: PageSealer;
   page(kind: PageKind, number: number): Uint8Array;
+  /** The file with the sealed chunk, once it is known. */
+  path?: string | undefined;
 }
 
 export interface SearchSeams {
   readonly cache: SegmentCache;
   readonly run: (asked: AskedChunk) => RunReader | undefined;
   readonly catalogue: (version: VersionId) => Catalogue;
+  /** Bytes [from, to) of a file; undefined when it has not got them. */
+  readonly readPart: (path: string, from: number, to: number) => Uint8Array | undefined;
   /** A run that does not read back: it is to be made anew. */
   readonly onDamage: (asked: AskedChunk) => void;
 }
@@ -150,7 +161,7 @@ export class Search {
    * Goes on with the bytes asked for before (undefined for what is not there); answers what is needed next, or nothing
    * when the result is complete.
    */
-  next(supplied: readonly (Uint8Array | undefined)[]): readonly Need[] {
+  next(supplied: readonly (Supplied | undefined)[]): readonly Need[] {
     this.#openSupplied(supplied);
     for (const part of this.#batch) this.#test(part);
     for (;;) {
@@ -275,13 +286,13 @@ export class Search {
     const needs: (Need & { first: number; position: number })[] = [];
     for (const segment of [...segments].sort((a, b) => a - b)) {
       const key = segmentKey(asked.run, segment);
-      const known = this.#seams.cache.get(key);
+      const from = segment * sealedSegmentBytes;
+      const to = Math.min(from + sealedSegmentBytes, total);
+      const known = this.#seams.cache.get(key) ?? this.#readOwn(asked, run, { segment, from, to });
       if (known) {
         this.#segments.set(key, known);
         continue;
       }
-      const from = segment * sealedSegmentBytes;
-      const to = Math.min(from + sealedSegmentBytes, total);
       const before = needs.at(-1);
       if (before?.to === from) needs[needs.length - 1] = { ...before, to };
       else needs.push({ version, chunk, from, to, first: segment, position });
@@ -289,29 +300,57 @@ export class Search {
     return needs;
   }
 
-  #openSupplied(supplied: readonly (Uint8Array | undefined)[]): void {
-    for (const [at, { position, first, version, chunk }] of this.#needs.entries()) {
+  /** Plaintext of whole segments; undefined when they are not what was sealed. */
+  #open(
+    { version, chunk }: AskedChunk,
+    { facts: { last, length } }: RunReader,
+    sealed: Uint8Array,
+    first: number,
+  ): Uint8Array | undefined {
+    try {
+      const { keys } = this.#seams.catalogue(version);
+      return openSegments(keys, chunk, sealed, first, { last, plaintextLength: length });
+    } catch (error) {
+      if (!isOperaError(error, 'integrity')) throw error;
+      return undefined;
+    }
+  }
+
+  /** From the file itself, where it is known: without a way through two threads. What fails is asked of the store. */
+  #readOwn(
+    asked: AskedChunk,
+    run: RunReader,
+    { segment, from, to }: { readonly segment: number; readonly from: number; readonly to: number },
+  ): Uint8Array | undefined {
+    if (run.path === undefined) return undefined;
+    const sealed = this.#seams.readPart(run.path, from, to);
+    const opened = sealed && this.#open(asked, run, sealed, segment);
+    if (opened) this.#seams.cache.set(segmentKey(asked.run, segment), opened);
+    else run.path = undefined;
+    return opened;
+  }
+
+  #openSupplied(supplied: readonly (Supplied | undefined)[]): void {
+    for (const [at, { position, first }] of this.#needs.entries()) {
       const asked = this.#chunks[position];
       const run = asked && this.#seams.run(asked);
-      const sealed = supplied[at];
-      if (!asked || !run || !sealed || this.#lost.has(position)) {
+      const part = supplied[at];
+      if (!asked || !run || !part || this.#lost.has(position)) {
         this.#lost.add(position);
         continue;
       }
-      try {
-        const { last, length } = run.facts;
-        const { keys } = this.#seams.catalogue(version);
-        const opened = openSegments(keys, chunk, sealed, first, { last, plaintextLength: length });
-        for (let from = 0; from < opened.length; from += segmentBytes) {
-          const key = segmentKey(asked.run, first + from / segmentBytes);
-          // A copy of its own, or one segment would keep all that was opened with it in memory.
-          const segment = opened.length > segmentBytes ? opened.slice(from, from + segmentBytes) : opened;
-          this.#segments.set(key, segment);
-          this.#seams.cache.set(key, segment);
-        }
-      } catch (error) {
-        if (!isOperaError(error, 'integrity')) throw error;
+      const opened = this.#open(asked, run, part.bytes, first);
+      if (!opened) {
         this.#lost.add(position);
+        continue;
+      }
+      run.path = part.path;
+      for (let from = 0; from < opened.length; from += segmentBytes) {
+        // A copy of its own, or one segment would keep all that was opened with it in memory.
+        const segment = opened.length > segmentBytes ? opened.slice(from, from + segmentBytes) : opened;
+        const key = segmentKey(asked.run, first + from / segmentBytes);
+        this.#segments.set(key, segment);
+        this.#seams.cache.set(key, segment);
       }
     }
     this.#needs = [];

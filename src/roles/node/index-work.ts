@@ -7,10 +7,18 @@ import type { Query } from '../../index/query.ts';
 import { parseNetworkId, type VersionId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { SystemClock } from '../../runtime/clock.ts';
+import { readFilePart } from '../../runtime/files.ts';
 import { SystemRandom } from '../../runtime/random.ts';
 import { buildRun, Catalogue, type CatalogueKeys, type ChunkToIndex, decodeFacts } from './index-build.ts';
 import { factsKind, IndexFile, type IndexMode, pageKinds, type Run } from './index-file.ts';
-import { type AskedChunk, type Need, type RunReader, Search, type SearchResult } from './index-search.ts';
+import {
+  type AskedChunk,
+  type Need,
+  type RunReader,
+  Search,
+  type SearchResult,
+  type Supplied,
+} from './index-search.ts';
 import { LruMap } from './lru-map.ts';
 import { SegmentCache } from './segment-cache.ts';
 
@@ -117,6 +125,7 @@ export class IndexWork {
         if (!keys) throw new OperaError('internal', 'the keys of a catalogue were not sent along');
         return this.#catalogueOf(keys);
       },
+      readPart: readFilePart,
       onDamage: (asked) => damaged.push(asked),
     });
     const id = this.#nextId++;
@@ -125,7 +134,7 @@ export class IndexWork {
   }
 
   /** Goes on with the bytes that were needed, in order; undefined for what is not there. */
-  next(id: number, supplied: readonly (Uint8Array | undefined)[]): Step {
+  next(id: number, supplied: readonly (Supplied | undefined)[]): Step {
     const open = this.#searches.get(id);
     if (!open) throw new OperaError('aborted', 'the query was given up');
     open.touchedMs = this.#clock.monotonicMs();

@@ -14,7 +14,7 @@ import { type ChunkAddress, chunksOf, chunkSetsOf } from '../../wire/chunk-sets.
 import type { WireChunkSet } from '../../wire/messages-index.ts';
 import { type NodeCore, requirePeer, requireTicket } from './core.ts';
 import type { CatalogueKeys } from './index-build.ts';
-import type { AskedChunk, Need } from './index-search.ts';
+import type { AskedChunk, Need, Supplied } from './index-search.ts';
 import type { Indexer } from './indexer.ts';
 
 /** Chunks that one question may be about: 256 GiB of catalogues, or 16 million records and more. */
@@ -164,9 +164,10 @@ class QueryAnswerer {
   }
 
   /** Sealed bytes of a chunk; undefined when they are not there or cannot be read. */
-  async #read({ version, chunk, from, to }: Need): Promise<Uint8Array | undefined> {
+  async #read({ version, chunk, from, to }: Need): Promise<Supplied | undefined> {
     try {
-      return (await this.#core.storage.getChunk({ version, index: chunk }, { from, to }))?.body;
+      const found = await this.#core.storage.getChunk({ version, index: chunk }, { from, to });
+      return found && { bytes: found.body, path: found.path };
     } catch (error) {
       if (!isOperaError(error, 'integrity')) throw error;
       return undefined;

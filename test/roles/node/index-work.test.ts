@@ -1,7 +1,9 @@
 // The index of chunks against the oracle: whatever is asked, the index finds exactly the records that a full scan with
 // the reference matcher finds, in both modes, on real catalogues and on made-up ones.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import fc from 'fast-check';
@@ -31,6 +33,8 @@ class Indexed {
   readonly chunks: AskedChunk[] = [];
   readonly sealed: Uint8Array[] = [];
   readonly plain: Uint8Array[] = [];
+  /** Files with the sealed chunks, for tests that have them. */
+  readonly paths: string[] = [];
   readonly keys: CatalogueKeys;
   readonly note: NonNullable<ReturnType<typeof recogniseCatalogue>['note']>;
   indexedCount = 0;
@@ -69,7 +73,13 @@ class Indexed {
 
   search(query: Query, supply = (need: Need) => this.supply(need)): SearchResult {
     let step = this.work.begin({ query, chunks: this.chunks, catalogues: [this.keys] });
-    while (!step.done) step = this.work.next(step.id, step.needs.map(supply));
+    while (!step.done) {
+      const supplied = step.needs.map((need) => {
+        const bytes = supply(need);
+        return bytes && { bytes, path: this.paths[need.chunk] };
+      });
+      step = this.work.next(step.id, supplied);
+    }
     return step.result;
   }
 
@@ -217,6 +227,49 @@ test('made-up catalogues and questions: the index finds what a full scan finds',
     ),
     { numRuns: 60 },
   );
+});
+
+test('records are read from the file of their chunk once it is known, else from the store', async (t) => {
+  const indexed = await Indexed.of(fixture('oec_1086_systems.ndjson'), 'sealed', 300_000);
+  const folder = mkdtempSync(join(tmpdir(), 'opera-index-'));
+  t.after(() => rmSync(folder, { recursive: true }));
+  for (const [at, sealed] of indexed.sealed.entries()) {
+    const path = join(folder, `${at}.chunk`);
+    writeFileSync(path, sealed);
+    indexed.paths.push(path);
+  }
+  const asked: Need[] = [];
+  const ask = (query: Query): SearchResult => {
+    asked.length = 0;
+    return indexed.search(query, (need) => {
+      asked.push(need);
+      return indexed.supply(need);
+    });
+  };
+  const everything = bound({ limit: 10_000 });
+  const truth = indexed.oracle(everything);
+  const sameRows = (result: SearchResult): void => {
+    assert.deepEqual([result.answer.count, result.vouched.length], [truth.count, indexed.chunks.length]);
+  };
+  // The first record of each chunk tells where the chunk is.
+  for (const text of indexed.plain) {
+    const line = Buffer.from(text.subarray(0, text.indexOf(10))).toString('utf8');
+    const { name } = JSON.parse(line) as { readonly name: string };
+    assert.equal(ask(bound({ find: name })).answer.count, 1);
+  }
+  const known = new Set(indexed.chunks.keys());
+  assert.ok(known.size >= 3);
+  // One file is gone, another one altered: what is right is asked of the store, and nothing else.
+  const [gone = -1, altered = -1] = known;
+  rmSync(indexed.paths[gone] ?? assert.fail());
+  const sealed = Buffer.from(indexed.sealed[altered] ?? assert.fail());
+  sealed.fill(0, 0, sealed.length);
+  writeFileSync(indexed.paths[altered] ?? assert.fail(), sealed);
+  sameRows(ask(everything));
+  for (const { chunk } of asked) assert.ok(!known.has(chunk) || chunk === gone || chunk === altered, `${chunk}`);
+  for (const bad of [gone, altered]) assert.ok(asked.some(({ chunk }) => chunk === bad));
+  sameRows(ask(everything));
+  assert.deepEqual(asked, [], 'all is in memory');
 });
 
 test('a chunk whose bytes are altered, or gone, is left out whole, and the others are counted', async () => {

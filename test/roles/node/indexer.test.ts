@@ -117,10 +117,10 @@ class Rig {
     const catalogues = [await this.indexer.keysOf(version)];
     const searching = this.indexer.engine.search({ query, chunks, catalogues }, (needs) =>
       Promise.all(
-        needs.map(
-          async ({ version: of, chunk: index, from, to }) =>
-            (await this.storage.getChunk({ version: of, index }, { from, to }))?.body,
-        ),
+        needs.map(async ({ version: of, chunk: index, from, to }) => {
+          const found = await this.storage.getChunk({ version: of, index }, { from, to });
+          return found && { bytes: found.body, path: found.path };
+        }),
       ),
     );
     const found = await searching.catch(async (error: unknown) => {
