@@ -58,47 +58,43 @@ export const skyCell = (order: number, ra: number, dec: number): number => {
   return numberOf(quarter + 8, rising, falling, order);
 };
 
-/** Centre of a cell: [ra in [0, 360), dec]. */
-export const cellCentre = (order: number, cell: number): readonly [number, number] => {
-  const side = 1 << order;
+/** Where a cell lies: its row from the north, its place in it in half cells, and how many cells make an eighth turn. */
+const ringOf = (side: number, order: number, cell: number) => {
   const face = Math.floor(cell / 4 ** order);
   const within = cell % 4 ** order;
   const x = gather(within);
   const y = gather(within >>> 1);
   const row = (faceRow[face] ?? 0) * side - x - y - 1;
   const cells = Math.min(row, side, 4 * side - row);
-  let dec: number;
-  if (cells < side) {
-    // The polar cap: 1−|z| = n²/(3 side²), again without the difference.
-    const cap = Math.asin(cells / (side * Math.sqrt(6)));
-    dec = (row < side ? 1 : -1) * (90 - (2 * cap) / radians);
-  } else {
-    dec = Math.asin(((2 * side - row) * 2) / (3 * side)) / radians;
-  }
-  let column = (faceColumn[face] ?? 0) * cells + x - y;
-  if (column < 0) column += 8 * cells;
-  return [(45 * column) / cells, dec];
+  return { row, cells, column: (faceColumn[face] ?? 0) * cells + x - y };
+};
+
+/** Sine of half the angle from the pole, in the polar caps: 1−|z| = n²/(3 side²), without the difference. */
+const capOf = (side: number, cells: number): number => cells / (side * Math.sqrt(6));
+
+const sineOf = (side: number, row: number): number => ((2 * side - row) * 2) / (3 * side);
+
+/** Centre of a cell: [ra in [0, 360), dec]. */
+export const cellCentre = (order: number, cell: number): readonly [number, number] => {
+  const side = 1 << order;
+  const { row, cells, column } = ringOf(side, order, cell);
+  const ra = (45 * (column < 0 ? column + 8 * cells : column)) / cells;
+  if (cells >= side) return [ra, Math.asin(sineOf(side, row)) / radians];
+  return [ra, (row < side ? 1 : -1) * (90 - (2 * Math.asin(capOf(side, cells))) / radians)];
 };
 
 /** The same as a unit vector: [x, y, z]. */
 export const cellVector = (order: number, cell: number): readonly [number, number, number] => {
   const side = 1 << order;
-  const face = Math.floor(cell / 4 ** order);
-  const within = cell % 4 ** order;
-  const x = gather(within);
-  const y = gather(within >>> 1);
-  const row = (faceRow[face] ?? 0) * side - x - y - 1;
-  const cells = Math.min(row, side, 4 * side - row);
-  const column = (faceColumn[face] ?? 0) * cells + x - y;
+  const { row, cells, column } = ringOf(side, order, cell);
   const turn = (Math.PI / 4) * (column / cells);
-  let [z, across] = [((2 * side - row) * 2) / (3 * side), 0];
-  if (cells < side) {
-    // sin and cos of twice the angle from the pole that cellCentre takes.
-    const half = cells / (side * Math.sqrt(6));
+  let [z, across] = [sineOf(side, row), 0];
+  if (cells >= side) {
+    across = Math.sqrt(1 - z * z);
+  } else {
+    const half = capOf(side, cells);
     z = (row < side ? 1 : -1) * (1 - 2 * half * half);
     across = 2 * half * Math.sqrt(1 - half * half);
-  } else {
-    across = Math.sqrt(1 - z * z);
   }
   return [across * Math.cos(turn), across * Math.sin(turn), z];
 };
