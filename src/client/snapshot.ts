@@ -22,7 +22,7 @@ export type Snapshot = readonly Catalogue[];
 
 export interface TakenSnapshot {
   readonly snapshot: Snapshot;
-  /** So long after it was asked for, no change that was acknowledged is missing in it. */
+  /** So long after it was asked for, no change that was acknowledged or seen before is missing in it. 0 for none. */
   readonly goodForMs: number;
 }
 
@@ -47,6 +47,8 @@ export const takeSnapshot = async (session: Session, options: SnapshotOptions = 
   const { signal, prefix = '' } = options;
   const request = { haveLayout: view.layoutNumber, ...(prefix === '' ? {} : { prefix }) };
   const answer = await connection.call('catalogue.list', request, signal ? { signal } : {});
+  // What the session learned of names meanwhile may be newer than this.
+  const isNewest = seen.now === asked;
   await view.accept(answer);
   const parts = batchesOf(answer.catalogues, limits.ticketVersionsMax);
   if (parts.length !== answer.tickets.length) throw wrong();
@@ -73,7 +75,7 @@ export const takeSnapshot = async (session: Session, options: SnapshotOptions = 
       snapshot.push({ name, version, chunkCount, plan });
     }
   }
-  return { snapshot, goodForMs: Math.min(answer.goodForMs ?? 0, limits.snapshotGoodMs) };
+  return { snapshot, goodForMs: isNewest ? Math.min(answer.goodForMs ?? 0, limits.snapshotGoodMs) : 0 };
 };
 
 /**
