@@ -10,6 +10,7 @@ import { prepareIdentity } from '../../../src/identity/identity-folder.ts';
 import { findMember, isValidMember, parseRoster } from '../../../src/identity/roster.ts';
 import { nextRoster } from '../../../src/identity/roster-rules.ts';
 import type { OperationId } from '../../../src/model/ids.ts';
+import { limits } from '../../../src/model/limits.ts';
 import type { Connection } from '../../../src/client/connection.ts';
 import { GatewayWorld, random, type RunningGateway } from '../../support/gateway-world.ts';
 import { createTestMember } from '../../support/identity-network.ts';
@@ -171,6 +172,33 @@ test('members that are behind are brought up to date by the rounds of any gatewa
   away = false;
   void first.gateway.start();
   await eventually(() => node.open.rosters.roster.number === first.open.rosters.roster.number);
+});
+
+test('a member that missed a revocation hears of it in two rounds of a gateway, less than five seconds', async () => {
+  const { world, first, operator } = await create();
+  await world.joinRole(operator, 'node');
+  const far = await world.joinRole(operator, 'node');
+  const client = await world.join(await world.code(operator, 'client'), 'client');
+  const key = client.identity.signer.keyHash;
+  world.network.fault = ({ to }) => {
+    if (to.address === far.address) throw offline(to.address);
+  };
+  const { memberId } = world.connect(client).identity();
+  await operator.call('member.revoke', { memberId, operationId });
+  const hasHeard = (): boolean => !isValidMember(far.open.rosters.roster, key);
+  assert.equal(hasHeard(), false);
+  world.network.fault = () => undefined;
+  // Two things are done every so often; each pauses once a round.
+  let pauses = 0;
+  const sleep = world.clock.sleep.bind(world.clock);
+  world.clock.sleep = (ms, options) => {
+    if (ms === limits.rosterPollMs && !hasHeard()) pauses++;
+    return sleep(ms, options);
+  };
+  void first.gateway.start();
+  await eventually(hasHeard);
+  assert.ok(pauses <= 4, `${pauses / 2} rounds`);
+  assert.ok(2 * limits.rosterPollMs < 5_000);
 });
 
 test('a member that slept while every gateway it knew was replaced comes back through the join listener', async () => {
