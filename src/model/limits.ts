@@ -164,6 +164,15 @@ export const limits = {
   /** Partitions compared by one question, and items of one answer about one of them. */
   digestPartitionsMax: 1_024,
   digestItemsMax: 10_000,
+  /** Copies that a node remembers others to have missed: 5 MB; who missed more finds them by comparing. */
+  owedCopiesMax: 20_000,
+  /** Longest pause before an owner that has no use for what it missed is offered it again. */
+  owedRestMaxMs: 30 * second,
+  /** So long an owner that answers may have no use for a copy: comparing has had its turn by then. */
+  owedRefusedMaxMs: 2 * minute,
+  /** Bytes of manifests that a master keeps for nodes that missed them, and how long: then nodes compare. */
+  owedManifestBytes: 16 * 1024 * 1024,
+  owedManifestAgeMs: 10 * minute,
   /** Items stored in this last time are not compared: their copies are on their way. */
   settleMs: minute,
   /** Partitions are compared this often, digestPartitionsMax at a time: all of them in a minute. */

@@ -47,11 +47,6 @@ interface Owed {
   readonly sinceMs: number;
 }
 
-/** Bytes of manifests kept for nodes that missed them; what does not fit, nodes find by comparing. */
-const owedBytesMax = 16 * 1024 * 1024;
-/** A node that is away for longer compares all it has, and what was true then may have ended since. */
-const owedAgeMaxMs = 10 * 60_000;
-
 export class ManifestWriter {
   readonly #core: MasterCore;
   #owed = new Map<KeyHash, Owed[]>();
@@ -151,7 +146,7 @@ export class ManifestWriter {
     const owed = this.#owed;
     this.#owed = new Map();
     this.#owedBytes = 0;
-    const oldestMs = this.#core.context.clock.monotonicMs() - owedAgeMaxMs;
+    const oldestMs = this.#core.context.clock.monotonicMs() - limits.owedManifestAgeMs;
     await Promise.all(
       [...owed].map(async ([node, all]) => {
         const due = all.filter(
@@ -176,7 +171,7 @@ export class ManifestWriter {
     const owed = this.#owed.get(node) ?? [];
     this.#owed.set(node, owed);
     for (const item of batch) {
-      if (this.#owedBytes + item.record.length > owedBytesMax) return;
+      if (this.#owedBytes + item.record.length > limits.owedManifestBytes) return;
       this.#owedBytes += item.record.length;
       owed.push({ incarnation, item, sinceMs: since?.get(item) ?? nowMs });
     }

@@ -24,12 +24,6 @@ interface Debt {
   restMs: number;
 }
 
-/** Some 5 MB of memory; a node that missed more was away for long, and compares everything in a minute or two. */
-const owedMax = 20_000;
-/** So long an owner that answers may have no use for a copy: comparing has had its turn by then. */
-const refusedMaxMs = 2 * limits.settleMs;
-/** Longest pause before an owner is asked again that is full, or whose files are not committed. */
-const restMaxMs = 30_000;
 /** Base64 of notes in one message, beside hashes. */
 const noteBytesMax = limits.messageBytesMax / 4;
 
@@ -51,7 +45,7 @@ export class OwedCopies {
   note(owner: KeyHash, chunks: readonly OwedChunk[]): void {
     const debt = this.#debts.get(owner) ?? { chunks: new Map(), restUntilMs: 0, restMs: 0 };
     this.#debts.set(owner, debt);
-    let room = owedMax - [...this.#debts.values()].reduce((sum, { chunks: { size } }) => sum + size, 0);
+    let room = limits.owedCopiesMax - [...this.#debts.values()].reduce((sum, { chunks: { size } }) => sum + size, 0);
     for (const { version, index, partition, hash } of chunks) {
       if (room-- <= 0) break;
       debt.chunks.set(keyOf({ version, index }), { version, index, partition, hash });
@@ -102,7 +96,7 @@ export class OwedCopies {
     }
     const taken = this.given - before;
     if (taken > 0) context.log.info('owed-copies-given', { to: owner, chunks: taken, left: debt.chunks.size });
-    debt.restMs = taken > 0 ? 0 : Math.min(restMaxMs, Math.max(limits.heartbeatMs, 2 * debt.restMs));
+    debt.restMs = taken > 0 ? 0 : Math.min(limits.owedRestMaxMs, Math.max(limits.heartbeatMs, 2 * debt.restMs));
     debt.restUntilMs = context.clock.monotonicMs() + debt.restMs;
   }
 
@@ -118,7 +112,7 @@ export class OwedCopies {
       if (hasBit(answer.held, at)) debt.chunks.delete(keyOf(chunk));
       else if (!hasBit(answer.wanted, at)) {
         chunk.refusedMs ??= now;
-        if (now - chunk.refusedMs > refusedMaxMs) debt.chunks.delete(keyOf(chunk));
+        if (now - chunk.refusedMs > limits.owedRefusedMaxMs) debt.chunks.delete(keyOf(chunk));
       }
     }
     return asked.filter((_, at) => hasBit(answer.wanted, at));
