@@ -9,7 +9,7 @@ import { createInterface } from 'node:readline';
 import { type Connection, openProfile } from '../client/connection.ts';
 import { createInvitation } from '../client/invite.ts';
 import { readProfile, writeProfile } from '../client/profile.ts';
-import type { Environment } from '../config/environment.ts';
+import { type Environment, withRegistry } from '../config/environment.ts';
 import { OperaError } from '../errors/errors.ts';
 import { defaultSettings, type NetworkSettings } from '../identity/network-settings.ts';
 import { limits } from '../model/limits.ts';
@@ -289,8 +289,8 @@ export class LocalNetwork {
       ],
       {
         stdio: ['ignore', 'pipe', logFile, 'ipc'],
-        // A URL with a password goes through the environment of the child, never through its arguments.
-        env: { ...returnMemory, ...env, ...(redis ? { OPERA_REGISTRY: redis } : {}) },
+        // A URL with a password goes through the environment of the child, never through its arguments; nodes need none.
+        env: { ...returnMemory, ...withRegistry(env, role === 'node' ? undefined : redis) },
         detached: true,
       },
     );

@@ -1,6 +1,7 @@
 // The only reader of process.env: takes a copy once, which everything else receives as a plain record.
 // An empty variable counts as unset, as the XDG and NO_COLOR conventions have it.
 import { isAbsolute, join } from 'node:path';
+import { registryFileVariable, variableOf } from './settings.ts';
 
 export type Environment = Readonly<Record<string, string | undefined>>;
 
@@ -24,3 +25,10 @@ export const defaultHome = (env: Environment, userHome: string): string =>
 /** $XDG_CONFIG_HOME/opera/config.json or ~/.config/opera/config.json. */
 export const userConfigFile = (env: Environment, userHome: string): string =>
   join(xdgFolder(env.XDG_CONFIG_HOME, join(userHome, '.config')), 'config.json');
+
+/** `env` for a process that is told the registry's URL, or none: what this process was told does not go along. */
+export const withRegistry = (env: Environment, url: string | undefined): Environment => {
+  const told: readonly string[] = [variableOf('registry'), registryFileVariable];
+  const rest = Object.entries(env).filter(([name]) => !told.includes(name));
+  return Object.fromEntries(url === undefined ? rest : [...rest, [variableOf('registry'), url]]);
+};

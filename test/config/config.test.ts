@@ -6,6 +6,7 @@ import { dirname, join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { type Config, type ConfigInput, loadConfig } from '../../src/config/config.ts';
 import { clearDefaultProfile, readDefaultProfile, setDefaultProfile } from '../../src/config/default-profile.ts';
+import { withRegistry } from '../../src/config/environment.ts';
 import { isOperaError } from '../../src/errors/errors.ts';
 
 const setup = (context: TestContext) => {
@@ -117,6 +118,18 @@ test('the registry URL comes from a file that only its owner can read', (context
   assert.throws(() => load({ OPERA_REGISTRY_FILE: write('empty', '') }), configError(/is empty/));
   const both = { OPERA_REGISTRY_FILE: file, OPERA_REGISTRY: 'redis://h' };
   assert.throws(() => load(both), configError(/both set/));
+});
+
+test('a process is told one address of the registry, wherever this one had it from, or none', (context) => {
+  const { write, load } = setup(context);
+  const env = {
+    OPERA_REGISTRY_FILE: write('registry-url', 'redis://:hunter2@h'),
+    OPERA_REGISTRY: 'a',
+    OPERA_ZONE: 'z',
+  };
+  const config = load({ ...withRegistry(env, 'redis://:hunter2@h') } as Record<string, string>);
+  assert.deepEqual([config.registry, config.zone], ['redis://:hunter2@h', 'z']);
+  assert.deepEqual(withRegistry(env, undefined), { OPERA_ZONE: 'z' });
 });
 
 test('a config file with a password must be closed to others', (context) => {

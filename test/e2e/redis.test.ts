@@ -1,8 +1,9 @@
-// A network with its registry in a real Redis: files put, overwritten, renamed and removed with the four public keys as
-// other programs read them, and what a dump and the append-only file of Redis hold. All cases of files are played
-// against Redis in redis-files-long.test.ts.
+// A network with its registry in a real Redis, as docs/operations.md sets it up: a user with few rights, whose password
+// comes from a file. Files are put, overwritten, renamed and removed with the four public keys as other programs read
+// them, and it is looked at what a dump and the append-only file of Redis hold. All cases of files are played against
+// Redis in redis-files-long.test.ts.
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { LocalNet } from '../support/local-net.ts';
@@ -19,13 +20,21 @@ let net: LocalNet;
 before(async () => {
   if (!redis) return;
   assert.match(await redis.command('CONFIG SET appendonly yes'), /^\+OK/);
-  net = await LocalNet.up(sandbox, ['--redis', redis.url]);
+  const user = readFileSync('docs/operations.md', 'utf8').match(/^user opera .*$/m)?.[0] ?? '';
+  assert.match(
+    await redis.command(`ACL SETUSER ${user.replace('user ', '').replace('LONG-PASSWORD', password)}`),
+    /^\+OK/,
+  );
+  const file = sandbox.path('registry.url');
+  writeFileSync(file, redis.url.replace('unix://', `unix://opera:${password}@`), { mode: 0o600 });
+  net = await LocalNet.up(sandbox, [], { env: { OPERA_REGISTRY_FILE: file } });
 });
 after(async () => {
   await sandbox.close();
   await redis?.stop();
 });
 
+const password = 'a-long-password-of-redis';
 const socket = redis?.url.replace('unix://', '') ?? '';
 
 /** Elements of a LIST, with a client that knows nothing of this program. */
@@ -45,6 +54,16 @@ const dump = async (): Promise<string[]> => {
 };
 
 if (redis) {
+  test('the password of the registry is in no argument, log or file, and not with nodes at all', async () => {
+    for (const { name, role, pid, log } of net.facts.processes) {
+      assert.doesNotMatch(readFileSync(`/proc/${pid}/cmdline`, 'latin1'), /a-long-password/, name);
+      assert.doesNotMatch(readFileSync(log, 'latin1'), /a-long-password/, name);
+      assert.equal(/a-long-password/.test(readFileSync(`/proc/${pid}/environ`, 'latin1')), role !== 'node', name);
+    }
+    for (const path of listTree(net.dir)) {
+      assert.equal(readFileSync(join(net.dir, path)).includes(password), false, path);
+    }
+  });
   testSecrecy(() => net, dump);
   testPublicKeys(() => net, {
     nodes: () => readList('network:nodes'),
