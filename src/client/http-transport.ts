@@ -127,12 +127,6 @@ export class HttpTransport implements Transport {
     return members.size;
   }
 
-  /** Destroys every connection to `address` at once. */
-  async drop(address: string): Promise<void> {
-    const doomed = [...this.#connections.keys()].filter((key) => key.startsWith(`${address} `));
-    await this.#forget(doomed, (pool) => pool.destroy());
-  }
-
   async close(): Promise<void> {
     this.#closed = true;
     await this.#forget([...this.#connections.keys()], (pool) => pool.destroy());

@@ -34,8 +34,6 @@ export interface StoreOptions {
   readonly signal?: AbortSignal | undefined;
   /** Shared by the chunks of one file, so that progress of one keeps the others waiting. */
   readonly patience?: Patience;
-  /** Told the sealed bytes that became durable. */
-  readonly onStored?: (bytes: number) => void;
 }
 
 /** A chunk that is not stored yet. */
@@ -232,7 +230,6 @@ class ChunkStore {
       if (open.done) continue;
       open.done = true;
       this.#results[at] = { stored: true, copies: copies[position] ?? 0, ...(outcome ? { outcome } : {}) };
-      this.#options.onStored?.(chunk.body.length);
     }
     this.#open = this.#open.filter(({ done }) => !done);
   }

@@ -55,13 +55,10 @@ export interface Peer {
 export interface IncomingCall<N extends RouteName> {
   /** Undefined only on the join listener. */
   readonly peer: Peer | undefined;
-  /** Address the request came from, for rate limits; never trusted for anything else. */
-  readonly remoteAddress: string;
   readonly request: RequestOf<N>;
   readonly binary: Uint8Array;
   /** Aborts when the caller is gone. */
   readonly signal: AbortSignal;
-  readonly requestId: string;
 }
 
 export interface Reply<N extends RouteName> {

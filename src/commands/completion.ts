@@ -8,7 +8,6 @@ import { isGroup, verbTable } from './_verbs.ts';
 interface Leaf {
   /** `token create` */
   readonly path: string;
-  readonly summary: string;
   readonly flags: FlagSpecs;
   /** Fixed values of the arguments. */
   readonly values: readonly string[];
@@ -20,9 +19,8 @@ interface Program {
   readonly words: readonly (readonly [path: string, words: readonly (readonly [word: string, summary: string])[]])[];
 }
 
-const leafOf = (path: string, summary: string, verb: Verb): Leaf => ({
+const leafOf = (path: string, verb: Verb): Leaf => ({
   path,
-  summary,
   flags: flagsOfVerb(verb.flags, verb.handlesSignals),
   values: verb.arguments.flatMap(({ options }) => options ?? []),
 });
@@ -32,12 +30,12 @@ const loadProgram = async (): Promise<Program> => {
   const groups: [string, readonly (readonly [string, string])[]][] = [];
   for (const [name, entry] of Object.entries(verbTable)) {
     if (!isGroup(entry)) {
-      leaves.push(leafOf(name, entry.summary, await entry.load()));
+      leaves.push(leafOf(name, await entry.load()));
       continue;
     }
     const inner = Object.entries(entry.verbs);
     groups.push([name, inner.map(([word, { summary }]) => [word, summary] as const)]);
-    for (const [word, { summary, load }] of inner) leaves.push(leafOf(`${name} ${word}`, summary, await load()));
+    for (const [word, { load }] of inner) leaves.push(leafOf(`${name} ${word}`, await load()));
   }
   const first = Object.entries(verbTable).map(([name, { summary }]) => [name, summary] as const);
   return { leaves, words: [['', [...first, ['help', 'help about a verb or a topic']]], ...groups] };

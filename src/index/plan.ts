@@ -33,8 +33,6 @@ export interface Plan {
   readonly access: Access;
   /** The exact test that every candidate must pass; undefined accepts all. */
   readonly test: Expression | undefined;
-  /** Rows that one node need send at most: true when each can sort and cut before sending. */
-  readonly limitPerNode: number | undefined;
   /** One sentence a line, for --explain. */
   readonly explain: readonly string[];
 }
@@ -246,7 +244,7 @@ const makePlan = (query: Query, estimate: EstimateShare): Plan => {
       ? `each node sends its first ${query.limit} rows${order === '' ? '' : ` by ${order}`}; they are merged`
       : `each node sends its ${query.output.kind}; they are added up`,
   ];
-  return { access, test: query.where, limitPerNode: isRows ? query.limit : undefined, explain };
+  return { access, test: query.where, explain };
 };
 
 export interface NearestStep {

@@ -10,8 +10,6 @@ const patternLengthMax = 1024;
 const depthMax = 8;
 
 export interface Glob {
-  /** The pattern in NFC. */
-  readonly pattern: string;
   /** What every matching name begins with: all before the first special character. For listing by prefix. */
   readonly prefix: string;
   matches(name: string): boolean;
@@ -188,7 +186,6 @@ export const parseGlob = (text: string): Glob => {
   const entry = parser.parse(final);
   const { states } = parser;
   return {
-    pattern,
     prefix: literalPrefix(pattern),
     matches: (name) => {
       let current = new Set<number>();

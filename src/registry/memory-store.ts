@@ -1,6 +1,6 @@
 // The data behind MemoryRegistry: plain maps, shared by any number of registry objects as one database is.
 // Nothing is checked or copied here.
-import type { KeyHash, MemberId, NetworkId, VersionId } from '../model/ids.ts';
+import type { MemberId, NetworkId, VersionId } from '../model/ids.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
 import type { StoredKeyBox } from './epoch-records.ts';
 import type { StoredEvent } from './events.ts';
@@ -9,8 +9,6 @@ import type { StoredToken } from './tokens.ts';
 
 export interface MemoryUpload {
   readonly name: string;
-  readonly client: KeyHash;
-  readonly layoutNumber: number;
   readonly openedMs: number;
 }
 

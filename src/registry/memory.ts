@@ -21,10 +21,9 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
     check.checkNames(open.uploads.map((upload) => upload.name));
     const store = this.living(open.incarnation);
     if (open.layoutNumber !== this.newestLayout()) throw new OperaError('layout-changed');
-    const { client, layoutNumber } = open;
     return open.uploads.map(({ version, name }) => {
       const openedMs = store.uploads.get(version)?.openedMs ?? this.clock.nowMs();
-      store.uploads.set(version, { name, client, layoutNumber, openedMs });
+      store.uploads.set(version, { name, openedMs });
       return this.#current(name);
     });
   }

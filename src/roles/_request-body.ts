@@ -8,10 +8,6 @@ import { limits } from '../model/limits.ts';
 export class BodyBudget {
   #held = 0;
 
-  get held(): number {
-    return this.#held;
-  }
-
   /** False when the budget is used up; nothing is taken then. */
   take(bytes: number): boolean {
     if (this.#held + bytes > limits.bodyBytesHeldMax) return false;

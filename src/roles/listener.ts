@@ -296,11 +296,9 @@ export class Listener {
       if (binary.length > facts.binaryBytesMax) throw new OperaError('too-large');
       const reply = await handler({
         peer,
-        remoteAddress: request.socket.remoteAddress ?? '',
         request: parseWith(facts.request, message) as never,
         binary,
         signal: held.gone,
-        requestId,
       });
       if (response.destroyed) throw new OperaError('aborted', 'the caller is gone');
       await this.#answer(response, encodeFrame(reply.answer, reply.binary), held);

@@ -16,8 +16,7 @@ export const catalogueListRequest = v.strictObject({
   /** Only catalogues whose names begin so; all when absent. */
   prefix: v.optional(text(0, 1_024)),
 });
-export const catalogue = v.object({ name: text(1, 1_024), version: versionId, sequence: u64, chunkCount: count });
-export type WireCatalogue = v.InferOutput<typeof catalogue>;
+const catalogue = v.object({ name: text(1, 1_024), version: versionId, sequence: u64, chunkCount: count });
 export const catalogueListAnswer = v.object({
   ...plan,
   /** By name, in byte order. */

@@ -356,22 +356,3 @@ test('a peer with a bad certificate, dialled again and again, leaves no sockets'
   for (let i = 0; i < 40; i++) assert.equal((await failure(ping(transport, wrong))).code, 'peer-mismatch');
   await eventually(() => open() <= before + 2);
 });
-
-test('drop destroys what leads to one address and nothing else', async () => {
-  const transport = await mesh.dial('client');
-  let asked = 0;
-  let answer = (): void => undefined;
-  const silent = await hostile(() => void asked++);
-  const other = await hostile((socket) => {
-    asked++;
-    const { memberId } = mesh.network.members.node;
-    answer = () => socket.end(http('200 OK', frame({ ...pong, memberId })));
-  });
-  const doomed = failure(ping(transport, silent, { timeoutMs: patienceMs }));
-  const kept = ping(transport, other, { timeoutMs: patienceMs });
-  await eventually(() => asked === 2);
-  await transport.drop(silent.address);
-  assert.equal((await doomed).code, 'unavailable');
-  answer();
-  assert.equal((await kept).answer.ready, true);
-});

@@ -1,7 +1,7 @@
 // Shared by the tests of src/crypto: seeded bytes, one network, and the check that a call is refused with a code.
 // The seeded stream is the one of fixtures/vectors/seal-v1.json: SHA-256("label/0") ‖ SHA-256("label/1") ‖ …
 import assert from 'node:assert/strict';
-import { createHash, createPrivateKey, generateKeyPairSync } from 'node:crypto';
+import { createHash, generateKeyPairSync } from 'node:crypto';
 import { createSigner, type Signer } from '../../src/crypto/signature.ts';
 import { type ErrorCode, isOperaError } from '../../src/errors/errors.ts';
 import {
@@ -67,7 +67,6 @@ export const versionOf = (label: string): VersionId => versionIdFromBytes(labell
 export const operationOf = (label: string): OperationId => operationIdFromBytes(labelled(`operation/${label}`, 16));
 
 export const newSigner = (): Signer => createSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
-export const signerOfPem = (pem: string): Signer => createSigner(createPrivateKey(pem));
 
 /** Passes when `call` throws our error with one of `codes`, and nothing else. */
 export const refuses = (call: () => unknown, ...codes: readonly ErrorCode[]): void => {

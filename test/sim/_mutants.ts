@@ -228,4 +228,3 @@ export const mutants = {
 } satisfies Record<string, Mutant>;
 
 export type MutantName = keyof typeof mutants;
-export const mutantNames = Object.keys(mutants) as MutantName[];

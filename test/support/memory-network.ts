@@ -132,11 +132,9 @@ const serve = async (
     if (frame.binary.length > facts.binaryBytesMax) throw new OperaError('too-large');
     const reply = await handler({
       peer,
-      remoteAddress: '127.0.0.1',
       request: parseWith(facts.request, frame.message) as never,
       binary: frame.binary,
       signal: signal ?? new AbortController().signal,
-      requestId,
     });
     return { status: 200, body: Buffer.concat(encodeFrame(reply.answer, reply.binary)) };
   } catch (error) {

@@ -150,7 +150,7 @@ const createWatch = (core: MasterCore, leadership: Leadership, dependencies: Mas
 
 export const createMaster = (context: RoleContext, dependencies: MasterDependencies): RunningMaster => {
   const { registry, book, address } = dependencies;
-  const core = new MasterCore(context, registry, book, dependencies.isDurable);
+  const core = new MasterCore(context, registry, dependencies.isDurable);
   const writer = new ManifestWriter(core);
   const committer = new Committer(core, writer);
   const names = new Names(core, writer);

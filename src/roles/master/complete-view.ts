@@ -5,8 +5,6 @@ import { OperaError } from '../../errors/errors.ts';
 import { equalBytes } from '../../crypto/digest.ts';
 import { isValidMember } from '../../identity/roster.ts';
 import { type KeyHash, memberIdOf } from '../../model/ids.ts';
-import { limits } from '../../model/limits.ts';
-import { listUncovered } from '../../placement/coverage.ts';
 import { type Layout, verifyLayout } from '../../placement/layout.ts';
 import type { MemberRecord, StoredLayout } from '../../registry/registry.ts';
 import { errorFacts } from '../../runtime/log.ts';
@@ -112,9 +110,6 @@ export const layoutsOf = (
   return { stored: unretired.map(({ stored }) => stored), tables: unretired.map(({ table }) => table), retiredUpTo };
 };
 
-/** Partitions of which an acknowledged write might be in no answer. Tests pass a broken one. */
-export type ListUncovered = typeof listUncovered;
-
 /** Those whose answers count. */
 export const soundOnes = (witnesses: readonly Witness[]): Witness[] => witnesses.filter(({ said }) => said.sound);
 
@@ -132,6 +127,3 @@ export const unexpectedlySilent = (view: NodesView, members: readonly MemberReco
   );
   return view.silent.filter((node) => !away.has(node));
 };
-
-/** Everything a rebuild waits for lasts at most so long once the rest is there. */
-export const patienceMs = limits.rebuildPatienceMs;

@@ -10,7 +10,7 @@ import { type Layout, verifyLayout } from '../../placement/layout.ts';
 import type { MemberRecord, Registry, RegistryLife, StoredLayout } from '../../registry/registry.ts';
 import type { AnswerOf, RequestOf } from '../../wire/routes.ts';
 import type { RoleContext } from '../context.ts';
-import { destinationOf, type PeerBook } from '../peer-book.ts';
+import { destinationOf } from '../peer-book.ts';
 
 export interface HeldLayout {
   readonly layout: Layout;
@@ -49,7 +49,6 @@ export interface Known {
 export class MasterCore {
   readonly context: RoleContext;
   readonly registry: Registry;
-  readonly book: PeerBook;
   readonly heartbeats = new Map<MemberId, Heartbeat>();
   /** In safe mode nothing is committed, deleted or laid out, and nobody is put out. */
   safety: { readonly mode: 'normal' | 'safe'; readonly reason: string } = { mode: 'normal', reason: '' };
@@ -69,10 +68,9 @@ export class MasterCore {
   /** The rule by which copies are counted; tests pass a broken one, to see that they notice. */
   readonly isDurable: typeof isDurable;
 
-  constructor(context: RoleContext, registry: Registry, book: PeerBook, durable = isDurable) {
+  constructor(context: RoleContext, registry: Registry, durable = isDurable) {
     this.context = context;
     this.registry = registry;
-    this.book = book;
     this.isDurable = durable;
   }
 

@@ -66,7 +66,6 @@ export class Heart {
   readonly #core: NodeCore;
   readonly #parts: HeartParts;
   #leader: Pick<PeerEntry, 'memberId' | 'address'> | undefined;
-  beatMs = 0;
 
   constructor(core: NodeCore, parts: HeartParts) {
     this.#core = core;
@@ -137,7 +136,6 @@ export class Heart {
     const receivedMs = context.clock.nowMs();
     core.clockOffsetMs = Math.round(answer.nowMs - (sentMs + receivedMs) / 2);
     this.#parts.contact.made();
-    this.beatMs = receivedMs;
     await this.#follow(answer, sentMonotonicMs, writeCounter, highestSequence);
     if (answer.rosterNumber > context.rosters.roster.number) await this.#fetchRoster(master);
     return answer;

@@ -2,7 +2,6 @@
 // records themselves, and what the answer gathers. Needs sealed bytes of chunks from outside, a batch at a time, so
 // that other queries get their turn and memory stays bounded.
 // Invariant: a chunk counts wholly or not at all. Whatever does not open, or is not there, leaves its chunk out.
-import type { PageSealer } from '../../crypto/index-keys.ts';
 import { segmentBytes, sealedSegmentBytes, sealedLength } from '../../crypto/geometry.ts';
 import { openSegments } from '../../crypto/sealing.ts';
 import { isOperaError, OperaError } from '../../errors/errors.ts';
@@ -54,7 +53,6 @@ export interface SearchResult {
 export interface RunReader {
   readonly facts: RunFacts;
   readonly directory: Uint8Array;
-  readonly sealer: PageSealer;
   page(kind: PageKind, number: number): Uint8Array;
   /** The file with the sealed chunk, once it is known. */
   path?: string | undefined;

@@ -204,7 +204,7 @@ export class IndexWork {
       this.#pages.set(key, body);
       return body;
     };
-    const reader: OpenRun = { facts, directory, sealer, page, bytes: runBytes + head.facts.length };
+    const reader: OpenRun = { facts, directory, page, bytes: runBytes + head.facts.length };
     this.#runs.set(run, reader);
     return reader;
   }

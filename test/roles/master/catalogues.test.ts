@@ -13,7 +13,6 @@ import { limits } from '../../../src/model/limits.ts';
 import type { Registry } from '../../../src/registry/registry.ts';
 import type { RoleContext } from '../../../src/roles/context.ts';
 import { MasterCore } from '../../../src/roles/master/core.ts';
-import type { PeerBook } from '../../../src/roles/peer-book.ts';
 import type { RestoredName } from '../../../src/registry/restore.ts';
 import type { WireNameChange } from '../../../src/wire/messages-names.ts';
 import type { AnswerOf } from '../../../src/wire/routes.ts';
@@ -120,7 +119,7 @@ describe('the snapshot of catalogues', () => {
       listMembers: { value: () => registry.listMembers() },
     });
     const context = { clock: cluster.clock, networkId: cluster.networkId } as unknown as RoleContext;
-    const core = new MasterCore(context, counted, {} as PeerBook);
+    const core = new MasterCore(context, counted);
     const view = await core.recentView();
     await cluster.clock.advance(limits.memberCacheMs - 1);
     assert.equal(await core.recentView(), view);
