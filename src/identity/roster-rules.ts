@@ -4,7 +4,7 @@
 // It neither stores nor sends: roles write an accepted roster (fsync) before they act on it.
 import { equalBytes } from '../crypto/digest.ts';
 import { keyHashOfSpki, type Signer, verifySignature } from '../crypto/signature.ts';
-import { OperaError } from '../errors/errors.ts';
+import { isOperaError, OperaError } from '../errors/errors.ts';
 import type { KeyHash, NetworkId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
@@ -79,6 +79,37 @@ const acceptFirst = (roster: Roster, trust: RosterTrust): void => {
   if (findMember(roster, roster.signer)?.role !== 'gateway') distrust('its signer is not a gateway');
 };
 
+/** `integrity` unless `after` may come later than `before` in one line of rosters. Signatures are not looked at. */
+const assertFollows = (before: Roster, after: Roster): void => {
+  if (after.number === before.number + 1n && !equalBytes(after.previousHash, before.hash)) {
+    distrust('it does not follow the roster held');
+  }
+  assertGrown(before, after);
+};
+
+/**
+ * True when one of the two may have come from the other. Two of which neither did were signed by gateways that did not
+ * know of each other, as after a registry and a gateway that were put back to an earlier day: mergeRosters heals it.
+ */
+export const areOfOneLine = (a: Roster, b: Roster): boolean => {
+  if (a.number === b.number) return sameRoster(a, b);
+  const [before, after] = a.number < b.number ? [a, b] : [b, a];
+  try {
+    assertFollows(before, after);
+    return true;
+  } catch (error) {
+    if (isOperaError(error, 'integrity')) return false;
+    throw error;
+  }
+};
+
+/** A roster of any number, signed by a gateway that `current` lists as valid; `integrity` or `wrong-network` else. */
+export const readRosterOfPeer = (current: Roster, record: SignedRecord): Roster => {
+  const roster = parseSigned(record, current.networkId);
+  if (!isValidMember(current, roster.signer, 'gateway')) distrust('its signer is not a gateway that is valid here');
+  return roster;
+};
+
 /**
  * Judges one roster against the current one. Throws `wrong-network`, `integrity` (malformed, wrong
  * signature, signer or content) and `stale-roster` (a lower number). A lower number is judged before the signature:
@@ -102,10 +133,7 @@ export const acceptRoster = (current: Roster | undefined, next: SignedRecord, tr
     return { kind: 'fork', roster: current, other: roster };
   }
   if (!bySuccessor) distrust('its signer is not a gateway that the roster before lists as valid');
-  if (roster.number === current.number + 1n && !equalBytes(roster.previousHash, current.hash)) {
-    distrust('it does not follow the roster held');
-  }
-  assertGrown(current, roster);
+  assertFollows(current, roster);
   return { kind: 'accepted', roster, record: next };
 };
 
@@ -216,19 +244,21 @@ export const firstRoster = (
   authoritySigner: Signer,
 ): SignedRecord => encodeRoster({ ...fields, number: 1n, previousHash: new Uint8Array(32) }, authoritySigner);
 
-const compareHashes = (a: Roster, b: Roster): number => Buffer.compare(a.hash, b.hash);
+/** The higher number, of one number the higher hash. */
+const isHigher = (a: Roster, b: Roster): boolean =>
+  a.number === b.number ? Buffer.compare(a.hash, b.hash) > 0 : a.number > b.number;
 
 /**
  * The roster that heals a fork: all members of both, revoked in either is revoked, the higher key epoch, settings of
- * the one with the higher hash. Its number is two above, so that roles holding either one accept it: the hash of the
- * predecessor binds adjacent numbers only. When both name different keys for one epoch, `key` (a new epoch, above
- * both) is needed, else `conflict`. Throws `bad-request` unless a and b are of one network and number.
+ * the one with the higher number, or else hash. Its number is two above both, so that roles holding either one accept
+ * it: the hash of the predecessor binds adjacent numbers only. When both name different keys for one epoch, `key` (a new
+ * epoch, above both) is needed, else `conflict`. Throws `bad-request` unless a and b are of one network, not one line.
  */
 export const mergeRosters = (a: Roster, b: Roster, signer: Signer, key?: RosterChange['key']): SignedRecord => {
-  if (a.networkId !== b.networkId || a.number !== b.number || sameRoster(a, b)) {
-    throw new OperaError('bad-request', 'only two rosters of one network and number can be merged');
+  if (a.networkId !== b.networkId || areOfOneLine(a, b)) {
+    throw new OperaError('bad-request', 'only two rosters of one network that forked can be merged');
   }
-  const [base, other] = compareHashes(a, b) > 0 ? [a, b] : [b, a];
+  const [base, other] = isHigher(a, b) ? [a, b] : [b, a];
   const newest = other.keyEpoch > base.keyEpoch ? other : base;
   if (key ? key.epoch <= newest.keyEpoch : a.keyEpoch === b.keyEpoch && !equalBytes(a.keyCheck, b.keyCheck)) {
     throw new OperaError('conflict', 'the rosters name different keys for one epoch: give a new, higher epoch');

@@ -21,6 +21,7 @@ export const commonHandlers = (
       instance: context.instance,
       ready: notReady() === undefined,
       rosterNumber: context.rosters.roster.number,
+      rosterHash: context.rosters.roster.hash,
       nowMs: nowMs(),
     },
   }),

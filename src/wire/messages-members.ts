@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import { limits } from '../model/limits.ts';
 import {
+  address,
   addresses,
   bytes,
   count,
@@ -46,7 +47,7 @@ export const peerEntry = v.object({
   memberId,
   keyHash,
   role,
-  address: text(1, 262),
+  address,
   zone: text(0, 64),
   state: v.picklist(memberStates),
 });
@@ -91,6 +92,8 @@ export const pingAnswer = v.object({
   instance: text(32, 32),
   ready: v.boolean(),
   rosterNumber: u64,
+  /** SHA-256 of the roster: two of one number are a fork. A program of before it does not say. */
+  rosterHash: v.optional(bytes(32)),
   nowMs: milliseconds,
 });
 export const rosterSinceRequest = v.strictObject({ number: u64 });

@@ -1,17 +1,26 @@
 // Changing and spreading the roster. A change is one compare-and-set on (number, hash) in the registry, then it is on
 // this gateway's disk, then it is sent to every member that listens, and it is answered when a majority of the nodes
 // have it on theirs: so the loss of the registry cannot undo it.
-// Invariant: a gateway never lets two rosters of one number leave; a lost race is read again and signed anew.
+// Invariant: a gateway never lets two rosters of one number leave; a lost race is read again and signed anew. What a
+// member holds instead of ours is no confirmation of ours: it is taken, or merged when neither comes from the other.
 // Who may ask for a change is the routes' business, not this file's.
+import { equalBytes } from '../../crypto/digest.ts';
 import { isOperaError, OperaError } from '../../errors/errors.ts';
-import { gatewaysDiffer, isValidMember, parseRoster, type Roster } from '../../identity/roster.ts';
-import { mergeRosters, nextRoster, type RosterChange } from '../../identity/roster-rules.ts';
+import { gatewaysDiffer, isValidMember, parseRoster, type Roster, sameRoster } from '../../identity/roster.ts';
+import {
+  areOfOneLine,
+  mergeRosters,
+  nextRoster,
+  readRosterOfPeer,
+  type RosterChange,
+} from '../../identity/roster-rules.ts';
 import type { MemberId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { SignedRecord } from '../../model/signed-record.ts';
 import type { EpochRecords } from '../../registry/epoch-records.ts';
 import type { MemberRecord, Registry } from '../../registry/registry.ts';
 import { errorFacts } from '../../runtime/log.ts';
+import type { AnswerOf } from '../../wire/routes.ts';
 import type { RoleContext } from '../context.ts';
 import type { MemberDirectory } from './directory.ts';
 
@@ -41,6 +50,8 @@ export class RosterOffice {
   /** The newest roster each member is known to have on disk. */
   readonly #held = new Map<MemberId, bigint>();
   #queue: Promise<unknown> = Promise.resolve();
+  /** The look at what the members hold, before the first change of this process. */
+  #looked: Promise<unknown> | undefined;
 
   constructor(context: RoleContext, registry: Registry, directory: MemberDirectory) {
     this.#context = context;
@@ -52,7 +63,10 @@ export class RosterOffice {
    * Makes the change that `decide` wants of the newest roster; undefined wants none. Answers the roster that holds it,
    * on disk here and in the registry, not yet spread. Errors of nextRoster and of the registry.
    */
-  change(decide: (current: Roster) => OfficeChange | undefined): Promise<Roster> {
+  async change(decide: (current: Roster) => OfficeChange | undefined): Promise<Roster> {
+    // A machine put back to an earlier day has an old registry and an old roster here; the others know better.
+    this.#looked ??= this.catchUp();
+    await this.#looked;
     return this.#inTurn(() => this.#change(decide));
   }
 
@@ -102,28 +116,65 @@ export class RosterOffice {
     const record = await this.#registry.readRoster();
     if (!record) return;
     const theirs = parseRoster(record.bytes);
-    const ours = parseRoster(rosters.record.bytes);
-    if (theirs.number === ours.number && Buffer.compare(theirs.hash, ours.hash) === 0) return;
-    if (theirs.number > ours.number) {
-      const kept = await this.#registry.listKeptRosters(ours.number);
-      await rosters.accept([...kept, record]);
-    } else if (theirs.number < ours.number) {
-      log.warn('registry-roster-behind', { registry: theirs.number, here: ours.number });
-      await this.#swap(theirs, rosters.record);
-    } else {
-      await this.#merge(ours, theirs, record);
+    const ours = this.#ours();
+    if (sameRoster(theirs, ours)) return;
+    if (theirs.number >= ours.number) {
+      const kept = theirs.number > ours.number ? await this.#registry.listKeptRosters(ours.number) : [];
+      return this.#reconcile([...kept, record]);
     }
+    log.warn('registry-roster-behind', { registry: theirs.number, here: ours.number });
+    // The database is no authority: what no gateway signed is written over.
+    await this.#reconcile([record]).catch((error: unknown) => {
+      if (!isOperaError(error, 'integrity')) throw error;
+    });
+    if (sameRoster(this.#ours(), ours)) await this.#swap(theirs, rosters.record);
   }
 
-  /** Two rosters of one number: the keeper honours both sides' revocations at once, the next roster holds both. */
-  async #merge(ours: Roster, theirs: Roster, record: SignedRecord): Promise<void> {
+  /** As it was signed, without revocations that a fork of it made known. */
+  #ours(): Roster {
+    return parseRoster(this.#context.rosters.record.bytes);
+  }
+
+  /**
+   * Takes rosters of others, ascending. When the last one and ours come neither from the other, they are merged; which
+   * a gateway that ours does not list as valid cannot bring about (`integrity`).
+   */
+  async #reconcile(records: readonly SignedRecord[]): Promise<void> {
+    let refusal: unknown;
+    try {
+      await this.#context.rosters.accept(records);
+    } catch (error) {
+      if (!isOperaError(error, 'conflict', 'integrity')) throw error;
+      refusal = error;
+    }
+    const newest = records.at(-1);
+    if (!newest) return;
+    const ours = this.#ours();
+    const theirs = readRosterOfPeer(ours, newest);
+    if (!areOfOneLine(ours, theirs)) return this.#merge(ours, theirs);
+    if (refusal !== undefined) throw refusal;
+  }
+
+  /** The keeper honours the revocations of both sides of one number at once, the next roster holds both. */
+  async #merge(ours: Roster, theirs: Roster): Promise<void> {
     const { rosters, identity, log } = this.#context;
-    log.error('roster-fork', { number: ours.number });
-    await rosters.accept([record]).catch((error: unknown) => {
-      if (!isOperaError(error, 'conflict')) throw error;
-    });
+    log.error('roster-fork', { number: ours.number, other: theirs.number });
     const merged = mergeRosters(ours, theirs, identity().signer);
-    if (await this.#swap(theirs, merged)) await rosters.accept([merged]);
+    const record = await this.#registry.readRoster();
+    const [before, after] = [record && parseRoster(record.bytes), parseRoster(merged.bytes)];
+    // A third line in the registry is for the next round.
+    if (!before || before.number >= after.number || !areOfOneLine(before, after)) return;
+    if (await this.#swap(before, merged)) await rosters.accept([merged]);
+  }
+
+  /** Asks a member what it holds instead of ours, and takes or merges that. */
+  async #learn(member: MemberRecord): Promise<void> {
+    const { transport, rosters, stopping } = this.#context;
+    // From below ours, so that another one of the same number shows.
+    const request = { number: rosters.roster.number - 1n };
+    const options = { signal: stopping, timeoutMs: limits.probeTimeoutMs };
+    const { answer } = await transport.call(this.#to(member), 'roster.since', request, options);
+    await this.#inTurn(() => this.#reconcile(answer.rosters));
   }
 
   /**
@@ -181,13 +232,19 @@ export class RosterOffice {
     return { confirmed, unconfirmed };
   }
 
-  /** Asks everybody which roster it has and sends to those that are behind. Answers who was reached. */
+  /**
+   * Asks everybody which roster it has, sends to those that are behind, and takes what those have that are ahead: the
+   * registry may have lost it, or be out of reach from here. Answers who was reached.
+   */
   async catchUp(): Promise<readonly MemberRecord[]> {
     const members = await this.#directory.dialable();
     const reached: MemberRecord[] = [];
     await this.#each(members, async (member) => {
-      const number = await this.#ping(member);
-      if (number < this.#context.rosters.roster.number) await this.#put(member, limits.probeTimeoutMs);
+      const { rosterNumber: number, rosterHash: hash } = await this.#ping(member);
+      const ours = this.#context.rosters.roster;
+      const forked = number === ours.number && hash !== undefined && !equalBytes(hash, ours.hash);
+      if (number > ours.number || forked) await this.#learn(member);
+      else if (number < ours.number) await this.#put(member, limits.probeTimeoutMs);
       reached.push(member);
     });
     return reached;
@@ -211,18 +268,30 @@ export class RosterOffice {
     await Promise.all(Array.from({ length: Math.min(sendsInFlight, waiting.length) }, worker));
   }
 
-  async #ping(member: MemberRecord): Promise<bigint> {
+  async #ping(member: MemberRecord): Promise<AnswerOf<'ping'>> {
     const { transport, stopping } = this.#context;
     const { answer } = await transport.call(this.#to(member), 'ping', {}, { signal: stopping });
     this.#held.set(member.memberId, answer.rosterNumber);
-    return answer.rosterNumber;
+    return answer;
   }
 
   #to({ addresses: [address = ''], memberId }: MemberRecord) {
     return { address, expect: { memberId } };
   }
 
+  /** Resolves when the member has the newest roster on disk. */
   async #put(member: MemberRecord, timeoutMs: number): Promise<void> {
+    try {
+      await this.#offer(member, timeoutMs);
+    } catch (error) {
+      if (!isOperaError(error, 'integrity', 'conflict')) throw error;
+      await this.#learn(member);
+      await this.#offer(member, timeoutMs);
+    }
+  }
+
+  /** `conflict` or `integrity` when it holds one that ours is not known to be contained in. */
+  async #offer(member: MemberRecord, timeoutMs: number): Promise<void> {
     const { rosters, transport, stopping } = this.#context;
     const { roster } = rosters;
     // A revocation meanwhile: whoever was revoked gets no more rosters.
@@ -238,9 +307,10 @@ export class RosterOffice {
     } catch (error) {
       // It held an older one than we thought and lacks the rosters in between.
       if (!isOperaError(error, 'integrity')) throw error;
-      number = await send(await this.#ping(member));
+      number = await send((await this.#ping(member)).rosterNumber);
     }
     this.#held.set(member.memberId, number);
     if (number < roster.number) throw new OperaError('stale-roster', 'it kept an older roster');
+    if (number > rosters.roster.number) throw new OperaError('conflict', 'it holds a roster that is not known here');
   }
 }
