@@ -41,15 +41,14 @@ export const systemSeams = (): Seams => ({ clock: new SystemClock(), random: new
 
 const isRedisUrl = (spec: string): boolean => /^(rediss?|redis\+sentinel|unix):/.test(spec);
 
-/** A registry by URL (Redis) or path (SQLite); nothing is contacted yet. */
-export const createRegistry = (spec: string, { clock, random }: Seams): Registry =>
-  isRedisUrl(spec) ? new RedisRegistry({ url: spec, clock, random }) : new SqliteRegistry({ path: spec, clock });
+/** A registry by URL (Redis) or path (SQLite); nothing is contacted yet. `warn` is told how a server is ill set up. */
+export const createRegistry = (spec: string, { clock, random }: Seams, warn: (sentence: string) => void): Registry =>
+  isRedisUrl(spec) ? new RedisRegistry({ url: spec, clock, random, warn }) : new SqliteRegistry({ path: spec, clock });
 
 /** A started role context with what only the composition root changes. */
 export interface ComposedRole {
   readonly context: RoleContext;
   readonly open: OpenHome;
-  readonly transport: HttpTransport;
   /** Takes a renewed certificate: listeners and new connections use it from now on. */
   readonly useIdentity: (identity: Identity) => Promise<void>;
   readonly listen: (options: {
@@ -104,7 +103,6 @@ export const composeRole = async (home: string, log: Logger, { clock, random }: 
   return {
     context,
     open,
-    transport,
     useIdentity: async (next) => {
       identity = next;
       for (const listener of listeners) listener.updateCredentials();

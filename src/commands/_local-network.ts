@@ -223,7 +223,7 @@ export class LocalNetwork {
       joins: true,
       gateway: undefined,
     });
-    const registry = createRegistry(redis ?? join(dir, 'registry.db'), seams);
+    const registry = createRegistry(redis ?? join(dir, 'registry.db'), seams, this.#options.note);
     try {
       await foundNetwork({
         settings: { ...defaultSettings, ...settings },
@@ -289,7 +289,7 @@ export class LocalNetwork {
       ],
       {
         stdio: ['ignore', 'pipe', logFile, 'ipc'],
-        // A URL with a password goes through the environment of the child, never through its arguments; nodes need none.
+        // A URL may hold a password: it goes through the environment, never through arguments, and to no node.
         env: { ...returnMemory, ...withRegistry(env, role === 'node' ? undefined : redis) },
         detached: true,
       },

@@ -98,8 +98,10 @@ const joinIfNew = async (options: ServeOptions, home: string, code: string | und
   return addresses;
 };
 
-const registryOf = (options: ServeOptions, home: string): Registry =>
-  createRegistry(options.config.registry ?? join(dirname(home), 'registry.db'), systemSeams());
+const registryOf = (options: ServeOptions, { context, open }: ComposedRole): Registry =>
+  createRegistry(options.config.registry ?? join(dirname(open.home), 'registry.db'), systemSeams(), (message) =>
+    context.log.warn('registry-ill-set-up', { message }),
+  );
 
 /** Keeps what was learned of others in the profile, for the next start. */
 const keepPeers = async (home: string, known: KnownPeers): Promise<void> => {
@@ -147,7 +149,7 @@ const startNode = async (
 };
 
 const startMaster = (composed: ComposedRole, options: StartOptions, addresses: RoleAddresses): StartedRole => {
-  const registry = registryOf(options, composed.open.home);
+  const registry = registryOf(options, composed);
   const book = bookOf(composed, addresses);
   const master = createMaster(composed.context, {
     ...{ registry, book, timing: options.timing },
@@ -161,7 +163,7 @@ const startMaster = (composed: ComposedRole, options: StartOptions, addresses: R
 };
 
 const startSentinel = (composed: ComposedRole, options: StartOptions, addresses: RoleAddresses): StartedRole => {
-  const registry = registryOf(options, composed.open.home);
+  const registry = registryOf(options, composed);
   const book = bookOf(composed, addresses);
   const sentinel = createSentinel(composed.context, { registry, timing: options.timing });
   return {
@@ -183,7 +185,7 @@ const startRole = (composed: ComposedRole, options: StartOptions, addresses: Rol
     case 'sentinel':
       return startSentinel(composed, options, addresses);
     default:
-      return startGateway(composed, addresses, registryOf(options, composed.open.home));
+      return startGateway(composed, addresses, registryOf(options, composed));
   }
 };
 

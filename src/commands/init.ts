@@ -52,7 +52,7 @@ export const command = defineVerb({
     const { listen, advertise } = config;
     const wishes = { listen, joinListen: flags.joinListen, advertise, joins: true, gateway: undefined };
     const addresses = await chooseAddresses(gatewayHome, wishes);
-    const registry = createRegistry(config.registry ?? join(home, 'registry.db'), seams);
+    const registry = createRegistry(config.registry ?? join(home, 'registry.db'), seams, (text) => io.warn(text));
     try {
       const founded = await foundNetwork({
         settings,

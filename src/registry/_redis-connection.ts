@@ -1,12 +1,15 @@
 // One connection to Redis that never resends and never queues: a command is sent on a connection whose run id was
 // read first, or fails with `registry-unavailable`. So a step never lands on another life of the database than the
 // one its caller was told of: the run id goes along as an argument, and the scripts compare it.
-// Errors carry Redis's first word alone (READONLY, NOAUTH, …): the client's own repeat arguments and passwords.
+// A server whose settings lose names is not used. Errors carry Redis's first word alone (READONLY, NOAUTH, …) or a code
+// of the system: the client's own repeat arguments and passwords.
+import { isIP } from 'node:net';
 import type { Redis, RedisOptions } from 'ioredis';
-import { type ErrorCode, isErrorCode, OperaError } from '../errors/errors.ts';
+import { type ErrorCode, isErrorCode, isOperaError, OperaError } from '../errors/errors.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { type Random, randomFraction } from '../runtime/random.ts';
 import type { Script } from './_redis-scripts.ts';
+import { parseServerInfo } from './_redis-server.ts';
 import { parseRedisUrl, type RedisTarget } from './redis-url.ts';
 
 /** TCP and TLS set-up; longer means a dead address. */
@@ -27,13 +30,16 @@ export interface RedisConnectionOptions {
   readonly random: Random;
   /** How long a call waits for a connection that is being made; 2,500 when not given. */
   readonly readyPatienceMs?: number;
+  /** Told of each connection to a server that works, but is set up otherwise than it should be. */
+  readonly warn?: (sentence: string) => void;
 }
 
 const targetOptions = (target: RedisTarget): RedisOptions => {
   switch (target.kind) {
     case 'tcp': {
       const { host, port } = target.address;
-      return { host, port, ...(target.tls ? { tls: { servername: host } } : {}) };
+      // TLS names no addresses (RFC 6066, section 3); they are compared with the certificate all the same.
+      return { host, port, ...(target.tls ? { tls: isIP(host) === 0 ? { servername: host } : {} } : {}) };
     }
     case 'unix':
       return { path: target.path };
@@ -42,9 +48,11 @@ const targetOptions = (target: RedisTarget): RedisOptions => {
   }
 };
 
+/** Redis's first word, or the code of the system or of TLS; never a text, which may repeat arguments. */
 const firstWord = (error: unknown): string => {
-  const message = error instanceof Error ? error.message : '';
-  return /^[A-Z]{2,20}(?=\s|$)/.exec(message)?.[0] ?? 'no answer';
+  if (!(error instanceof Error)) return 'no answer';
+  const code = 'code' in error && typeof error.code === 'string' ? error.code : '';
+  return /^[A-Z]{2,20}(?=\s|$)/.exec(error.message)?.[0] ?? /^[A-Z][A-Z0-9_]{2,60}$/.exec(code)?.[0] ?? 'no answer';
 };
 
 /** The code a script refused with, `OPERA <code>`. */
@@ -64,6 +72,7 @@ export class RedisConnection {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #readyPatienceMs: number;
+  readonly #warn: (sentence: string) => void;
   #redis: Promise<Redis> | undefined;
   #closed = false;
   /** Counts connections made and lost, so that a late answer about an earlier one is not taken for this one's. */
@@ -72,11 +81,12 @@ export class RedisConnection {
   #lastFault = 'no answer';
   readonly #waiting = new Set<() => void>();
 
-  constructor({ url, clock, random, readyPatienceMs = readyPatienceDefaultMs }: RedisConnectionOptions) {
-    this.#readyPatienceMs = readyPatienceMs;
-    this.#target = parseRedisUrl(url);
-    this.#clock = clock;
-    this.#random = random;
+  constructor(options: RedisConnectionOptions) {
+    this.#readyPatienceMs = options.readyPatienceMs ?? readyPatienceDefaultMs;
+    this.#warn = options.warn ?? (() => undefined);
+    this.#target = parseRedisUrl(options.url);
+    this.#clock = options.clock;
+    this.#random = options.random;
   }
 
   /** Runs a script on a connection whose run id is given to `argsOf`. Bytes come back as Buffers of their own. */
@@ -208,17 +218,16 @@ export class RedisConnection {
     return redis;
   }
 
-  /** Reads the run id before any command of ours is sent on this connection. */
+  /** Reads the run id, and how the server is set up, before any command of ours is sent on this connection. */
   async #identify(redis: Redis, connection: number): Promise<void> {
     try {
-      const info = await redis.info('server');
-      const runId = /^run_id:([0-9a-f]+)/m.exec(info)?.[1];
+      const { runId, warning } = parseServerInfo(await redis.info());
       if (this.#connection !== connection || this.#closed) return;
-      if (runId === undefined) throw new OperaError('config', 'Redis tells no run id');
+      if (warning !== undefined) this.#warn(warning);
       this.#runId = runId;
       this.#wake();
     } catch (error) {
-      this.#lastFault = firstWord(error);
+      this.#lastFault = isOperaError(error) ? error.message : firstWord(error);
       // Without its run id a connection is not used; a new one asks again.
       if (this.#connection === connection) redis.disconnect(true);
     }

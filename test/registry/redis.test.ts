@@ -1,12 +1,18 @@
 // RedisRegistry against the acceptance suite, and what a server promises alone: restarts, lists beside their indexes,
 // errors without secrets. Skipped where redis-server is not installed.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
 import { after, test } from 'node:test';
+import { createServer } from 'node:tls';
+import { certificatePem } from '../../src/identity/ca-bundle.ts';
 import type { Registry } from '../../src/registry/registry.ts';
+import { parseServerInfo } from '../../src/registry/_redis-server.ts';
 import { RedisRegistry } from '../../src/registry/redis.ts';
 import { SystemClock } from '../../src/runtime/clock.ts';
 import { SystemRandom } from '../../src/runtime/random.ts';
 import { testRegistry } from '../acceptance/registry.ts';
+import { createMeshNetwork } from '../support/mesh.ts';
 import { eventually, patienceMs } from '../support/eventually.ts';
 import { type RedisServer, startRedisServer } from '../support/redis-server.ts';
 import * as build from '../support/registry-builders.ts';
@@ -14,8 +20,11 @@ import * as build from '../support/registry-builders.ts';
 const server = await startRedisServer();
 after(() => server?.stop());
 
-const connect = (url: string, readyPatienceMs = patienceMs): Registry =>
-  new RedisRegistry({ url, clock: new SystemClock(), random: new SystemRandom(), readyPatienceMs });
+const connect = (
+  url: string,
+  readyPatienceMs = patienceMs,
+  warn: (sentence: string) => void = () => undefined,
+): Registry => new RedisRegistry({ url, clock: new SystemClock(), random: new SystemRandom(), readyPatienceMs, warn });
 
 testRegistry('redis', async () => {
   if (!server) return undefined;
@@ -159,4 +168,65 @@ withServer('a wrong password is unavailable, and is in no error', async (_, runn
     return true;
   });
   await registry.close();
+});
+
+withServer('a server that would evict names is not used until that is set right', async (_, running) => {
+  await running.command('CONFIG SET maxmemory-policy allkeys-lru');
+  const registry = connect(running.url, 700);
+  try {
+    await assert.rejects(registry.readLife(), { code: 'registry-unavailable', message: /allkeys-lru.*noeviction/ });
+    await running.command('CONFIG SET maxmemory-policy noeviction');
+    await eventually(async () => (await registry.readLife().catch(() => undefined)) !== undefined);
+  } finally {
+    await running.command('CONFIG SET maxmemory-policy noeviction');
+    await registry.close();
+  }
+});
+
+withServer('a server without an append-only file is used, and warned of', async (_, running) => {
+  const warned = async (): Promise<readonly string[]> => {
+    const warnings: string[] = [];
+    const registry = connect(running.url, patienceMs, (sentence) => warnings.push(sentence));
+    await registry.readLife();
+    await registry.close();
+    return warnings;
+  };
+  assert.match((await warned()).join(), /^Redis keeps no append-only file/);
+  await running.command('CONFIG SET appendonly yes');
+  try {
+    assert.deepEqual(await warned(), []);
+  } finally {
+    await running.command('CONFIG SET appendonly no');
+  }
+});
+
+test('a TLS server that nobody vouches for is named as that, and an address is no name for TLS', async () => {
+  const { authority } = await createMeshNetwork();
+  const key = authority.privateKey.export({ type: 'pkcs8', format: 'pem' });
+  const cert = certificatePem(authority.certificate.der);
+  const named: unknown[] = [];
+  const stranger = createServer({ key, cert, SNICallback: (name, done) => done(null, void named.push(name)) });
+  stranger.on('tlsClientError', (_, socket) => socket.destroy());
+  stranger.listen(0, '127.0.0.1');
+  await once(stranger, 'listening');
+  const { port } = stranger.address() as AddressInfo;
+  const warned: string[] = [];
+  const onWarning = ({ message }: Error): unknown => warned.push(message);
+  process.on('warning', onWarning);
+  const registry = connect(`rediss://:secret-word@127.0.0.1:${port}`, 700);
+  try {
+    await assert.rejects(registry.readLife(), { code: 'registry-unavailable', message: /SELF_SIGNED|INVALID_PURPOSE/ });
+    assert.deepEqual([named, warned], [[], []]);
+  } finally {
+    process.off('warning', onWarning);
+    await registry.close();
+    stranger.close();
+  }
+});
+
+test('a Redis Cluster is refused, and so is a server that tells no run id', () => {
+  const info = '# Server\r\nrun_id:0a1b\r\n# Persistence\r\naof_enabled:1\r\n# Cluster\r\ncluster_enabled:';
+  assert.deepEqual(parseServerInfo(`${info}0\r\n`), { runId: '0a1b', warning: undefined });
+  assert.throws(() => parseServerInfo(`${info}1\r\n`), { code: 'config', message: /Cluster/ });
+  assert.throws(() => parseServerInfo('# Server\r\n'), { code: 'config', message: /run id/ });
 });
