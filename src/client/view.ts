@@ -14,10 +14,7 @@ import type { AnswerOf } from '../wire/routes.ts';
 import type { Destination } from './transport.ts';
 
 /** What every answer with a plan carries. */
-export type WirePlan = Pick<
-  AnswerOf<'upload.open'>,
-  'layouts' | 'layoutNumber' | 'nodes' | 'incarnation' | 'keyEpoch' | 'nowMs'
->;
+export type WirePlan = Pick<AnswerOf<'upload.open'>, 'layouts' | 'layoutNumber' | 'nodes' | 'incarnation' | 'nowMs'>;
 
 type NodeEntry = WirePlan['nodes'][number];
 
@@ -52,8 +49,6 @@ export class ClusterView {
   #nodes: ReadonlyMap<KeyHash, NodeEntry> = new Map();
   readonly #avoidedUntil = new Map<KeyHash, number>();
   #incarnation = 0;
-  #keyEpoch = 0;
-  #clockOffsetMs = 0;
 
   constructor(options: ViewOptions) {
     this.#options = options;
@@ -64,44 +59,19 @@ export class ClusterView {
     return this.#layouts.at(-1)?.layout.number ?? 0;
   }
 
-  get incarnation(): number {
-    return this.#incarnation;
-  }
-
-  get keyEpoch(): number {
-    return this.#keyEpoch;
-  }
-
-  /** Masters' clock minus the own one. */
-  get clockOffsetMs(): number {
-    return this.#clockOffsetMs;
-  }
-
-  /** R′ of the newest layout; 0 before the first plan. */
-  get copies(): number {
-    return this.#layouts.at(-1)?.layout.copies ?? 0;
-  }
-
   /** W′ of the newest layout. */
   get writeCopies(): number {
     return this.#layouts.at(-1)?.layout.writeCopies ?? 0;
   }
 
-  nodeOf(keyHash: KeyHash): NodeEntry | undefined {
-    return this.#nodes.get(keyHash);
-  }
-
   /** Takes what an answer says. `integrity` or `wrong-network` for layouts that are not to be believed. */
   async accept(plan: WirePlan): Promise<void> {
-    const { clock } = this.#options;
     const held = await Promise.all(plan.layouts.map((record) => this.#verify(record)));
     const newest = held.at(-1)?.layout.number ?? 0;
     if (newest >= this.layoutNumber && held.length > 0) this.#layouts = held;
     if (plan.incarnation < this.#incarnation || plan.layoutNumber < this.layoutNumber) return;
     this.#nodes = new Map(plan.nodes.map((node) => [node.keyHash, node]));
     this.#incarnation = plan.incarnation;
-    this.#keyEpoch = Math.max(plan.keyEpoch, this.#keyEpoch);
-    this.#clockOffsetMs = plan.nowMs - clock.nowMs();
   }
 
   /** Owners of a chunk in the newest layout, the likeliest to answer first. */
