@@ -208,8 +208,8 @@ export const limits = {
   rosterWalkMax: 10_000,
   /** Versions one ticket covers. */
   ticketVersionsMax: 1_000,
-  /** A ticket can still be renewed this long after it expired: a laptop that slept through its transfer goes on. */
-  ticketRenewalGraceMs: hour,
+  /** A ticket can still be renewed this long after it expired: a put that was interrupted goes on while it is open. */
+  ticketRenewalGraceMs: 72 * hour,
   /** Nodes accept tickets within this offset of the masters' clock. */
   clockToleranceMs: 5 * second,
   /** A revocation reaches connected roles by then; roles poll the roster this often. */
@@ -353,6 +353,7 @@ export const assertLimits = (): void => {
     ['a lease is renewed at least three times in its life', limits.leaseRenewMs * 3 <= limits.leaseMs],
     ['a gateway gives up on masters before its client does', limits.relayMs < limits.callTimeoutMs],
     ['a gateway can ask two masters', limits.relayTryMs * 2 <= limits.relayMs],
+    ['a put can be resumed as long as its upload is open', limits.ticketRenewalGraceMs >= limits.uploadAgeMaxMs],
     ['a ticket outlives a chunk transfer', limits.ticketLifeMs >= limits.chunkTimeoutMs],
     ['roster polls beat the promise of 5 s', limits.rosterPollMs * 2 < 5 * second],
     ['small messages are smaller', limits.messageBytesSmall < limits.messageBytesMax],

@@ -7,9 +7,11 @@ import { test } from 'node:test';
 import { openJournal } from '../../src/client/journal.ts';
 import { lockFile } from '../../src/client/lock-file.ts';
 import { putFile } from '../../src/client/put.ts';
+import { openWrap } from '../../src/crypto/wrap.ts';
 import { OperaError } from '../../src/errors/errors.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
 import { rejects } from '../support/refuses.ts';
+import { searchSecrets } from '../support/secrets.ts';
 import { content, mebibyte, newFolder, read, stamped } from '../support/client-files.ts';
 
 const size = 20 * mebibyte + 5;
@@ -73,11 +75,25 @@ test('a put that was killed between the last chunk and the commit commits once',
   cluster.net.answerFault = () => undefined;
   const committed = cluster.names.get('f');
   assert.ok(committed);
-  cluster.uploads.set(committed.version, 'f');
+  assert.equal(cluster.uploads.size, 0, 'a commit closes its upload');
   const before = cluster.sent.length;
   const result = await putFile(await cluster.session(home), stamped(bytes), request);
   assert.equal(result.sequence, committed.sequence);
   assert.equal(cluster.sent.length, before);
+});
+
+test('an upload that was forgotten with all its chunks stored and no commit is put anew', async () => {
+  const cluster = await FakeCluster.create();
+  const home = newFolder();
+  cluster.net.fault = ({ route }) => {
+    if (route === 'name.commit') throw new OperaError('forbidden', 'killed');
+  };
+  await rejects(putFile(await cluster.session(home), stamped(bytes), request), 'forbidden');
+  cluster.net.fault = () => undefined;
+  cluster.uploads.clear();
+  assert.equal((await putFile(await cluster.session(home), stamped(bytes), request)).resumedChunks, 0);
+  assert.ok((await read(await cluster.session(), 'f')).equals(bytes));
+  assertSealedOnce(cluster);
 });
 
 test('the journal is readable by its owner alone and holds no key in clear', async () => {
@@ -86,6 +102,19 @@ test('the journal is readable by its owner alone and holds no key in clear', asy
   await cutOff(cluster, home, 2);
   assert.equal(statSync(journalPath(home)).mode & 0o777, 0o600);
   assert.equal(statSync(join(home, 'journal')).mode & 0o777, 0o700);
+  const kept = newFolder();
+  writeFileSync(join(kept, 'journal'), readFileSync(journalPath(home)));
+  const session = await cluster.session(home);
+  await putFile(session, stamped(bytes), request);
+  const record = cluster.names.get('f');
+  assert.ok(record && readFileSync(join(kept, 'journal'), 'utf8').includes(record.version), 'it went on from there');
+  const { keyring } = session.connection.keys;
+  const fileKey = openWrap(keyring, session.networkId, record.version, record.wrap);
+  const secrets = [
+    { what: 'file key', bytes: fileKey },
+    { what: 'network key', bytes: keyring.newest.key },
+  ];
+  assert.deepEqual(searchSecrets(secrets, [kept]), []);
 });
 
 test('each chunk is in the journal before its first byte leaves', async () => {
@@ -149,10 +178,19 @@ test('a torn last line counts as absent; any other damage begins anew', async ()
   assertSealedOnce(cluster);
 });
 
-test('an upload that the network forgot, or a ticket too old to renew, begins anew', async () => {
+test('a put goes on two days later: its upload is open for three', async () => {
+  const cluster = await FakeCluster.create();
+  const home = newFolder();
+  await cutOff(cluster, home, 3);
+  cluster.clock.advance(48 * 3_600_000);
+  const { resumedChunks } = await putFile(await cluster.session(home), stamped(bytes), request);
+  assert.ok(resumedChunks > 0);
+  assertSealedOnce(cluster);
+});
+
+test('an upload that the network forgot, or one that is too old, begins anew', async () => {
   const forget = [
     (cluster: FakeCluster) => cluster.uploads.clear(),
-    (cluster: FakeCluster) => cluster.clock.advance(2 * 3_600_000),
     (cluster: FakeCluster) => cluster.clock.advance(80 * 3_600_000),
   ];
   for (const by of forget) {
