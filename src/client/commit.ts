@@ -42,6 +42,15 @@ const passing: readonly string[] = [
   'not-leader',
 ];
 
+/** After these the step may have been taken: the master lost its answer, or could not finish what was begun. */
+const uncertain: readonly string[] = [
+  'unavailable',
+  'timeout',
+  'registry-unavailable',
+  'stale-incarnation',
+  'write-quorum',
+];
+
 /** The operation id of a new change. */
 export const drawOperationId = (session: Session): OperationId => randomOperationId(session.connection.random);
 
@@ -57,7 +66,7 @@ class Commit {
   #follows: bigint;
   #change: WireNameChange;
   #attempt = 0;
-  /** True once a try ended without an answer: the change may have been carried out. */
+  /** True once a try ended without an answer that says: the change may have been carried out. */
   #uncertain = false;
 
   constructor(session: Session, request: CommitRequest) {
@@ -94,7 +103,7 @@ class Commit {
       if (!outcome) throw new OperaError('internal', 'a commit was answered without an outcome');
       return outcome;
     } catch (error) {
-      if (isOperaError(error, 'unavailable', 'timeout', 'registry-unavailable')) this.#uncertain = true;
+      this.#uncertain ||= isOperaError(error) && uncertain.includes(error.code);
       const remedy = remedyOf(error);
       const again = remedy === 'renew' || (isOperaError(error) && passing.includes(error.code));
       if (!again) throw error;
@@ -131,11 +140,12 @@ class Commit {
       return;
     }
     if (!passing.includes(code)) throw toError(outcome);
+    this.#uncertain ||= uncertain.includes(code);
     await this.#wait(toError(outcome));
     // Copies that were under way get a moment; what is missing after that is sent again.
     if (code === 'chunks-missing' && this.#attempt % 3 === 0) await this.#request.onChunksMissing?.();
-    const { plan, signal } = this.#request;
-    if (code === 'layout-changed' || code === 'stale-incarnation') await plan?.renew(plan.last.ticket, signal);
+    const { plan } = this.#request;
+    if (plan && (code === 'layout-changed' || code === 'stale-incarnation')) await this.#renew(plan, plan.last.ticket);
   }
 
   async #wait(error: unknown): Promise<void> {

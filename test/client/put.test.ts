@@ -6,6 +6,7 @@ import { sourceOfBytes, sourceOfStream } from '../../src/client/byte-source.ts';
 import { putFile } from '../../src/client/put.ts';
 import { isOperaError, OperaError } from '../../src/errors/errors.ts';
 import { parseVersionId } from '../../src/model/ids.ts';
+import { rejects } from '../support/refuses.ts';
 import { FakeCluster } from '../support/fake-cluster.ts';
 import { limits } from '../../src/model/limits.ts';
 import { content, mebibyte, put, read } from '../support/client-files.ts';
@@ -284,6 +285,25 @@ test('a commit whose manifest has too few copies is repeated under the same oper
   await put(session, 'f', content(10));
   assert.equal(ids.length, 3);
   assert.equal(new Set(ids).size, 1);
+});
+
+test('a commit whose manifest never gets enough copies says that it may come through', async () => {
+  const cluster = await FakeCluster.create();
+  cluster.onCommit = () => ({ done: false, code: 'write-quorum' });
+  const error = await rejects(put(await cluster.session(), 'f', content(10)), 'write-quorum');
+  assert.match(error.message, /not known/);
+});
+
+test('a plan that cannot be renewed for a moment does not end a commit that needs a newer one', async () => {
+  const cluster = await FakeCluster.create();
+  let refused = 0;
+  cluster.onCommit = () => (++refused <= 2 ? { done: false, code: 'layout-changed' } : undefined);
+  let silent = 0;
+  cluster.net.fault = ({ route }) => {
+    if (route === 'ticket.renew' && ++silent === 1) throw new OperaError('unavailable');
+  };
+  await put(await cluster.session(), 'f', content(10));
+  assert.ok(silent > 1);
 });
 
 test('--if-absent and --if-version are checked before the transfer and in the commit', async () => {
