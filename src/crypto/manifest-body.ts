@@ -11,6 +11,7 @@ import { OperaError } from '../errors/errors.ts';
 import { concatBytes, utf8 } from '../model/bytes.ts';
 import { type NetworkId, networkIdToBytes, type VersionId, versionIdToBytes } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
+import { nameBytesMax } from '../model/names.ts';
 import type { Random } from '../runtime/random.ts';
 import { keyBytes, nonceBytes, tagBytes, xchachaOpen, xchachaSeal } from './chacha.ts';
 import { equalBytes } from './digest.ts';
@@ -58,7 +59,6 @@ export const sequenceMax = 2n ** 53n - 1n;
 
 const label = utf8('opera/manifest/v1');
 const keyLabel = utf8('opera/manifest/v1\0');
-const nameBytesMax = 1_024;
 const fileKeysInOrder = [
   'name',
   'follows',

@@ -1,8 +1,10 @@
 // Checks of what callers hand to a registry, before any database sees it; the three implementations share them, so
 // that a bad argument fails alike everywhere and no script or statement has to stop half way.
-// Limits stand here with their reason. Whether names are in NFC and allowed is the caller's check.
+// Limits that only databases have stand here with their reason. Whether names are in NFC and allowed is the caller's
+// check.
 import { OperaError } from '../errors/errors.ts';
 import { limits } from '../model/limits.ts';
+import { nameBytesMax } from '../model/names.ts';
 import type { NameWrap } from './epoch-records.ts';
 import type { ClusterEvent } from './events.ts';
 import type { CatalogueQuery } from './catalogues.ts';
@@ -10,18 +12,9 @@ import type { CommitStep, NameChange, SealedBody } from './registry.ts';
 import type { RestoreStep } from './restore.ts';
 import type { RosterSwap } from './roster-swap.ts';
 
-/** Bytes of a name in UTF-8 (design, section 2). Half would refuse names people have, double bloats three indexes. */
-export const nameBytesMax = 1024;
 /** Names, uploads, pending changes or events a call. Bounds the time one call holds the database: about 10 ms. */
 export const batchMax = 1000;
-/** Changes a commit: bounds the time a script blocks every other client of Redis, about 10 ms. */
-export const commitChangesMax = 100;
-/** Bodies up to this stay in the name record; longer ones (large catalogues) are read from nodes. */
-export const bodyKeptBytesMax = 4096;
-/** A manifest body carries 4 bytes a chunk: 8 MiB is a catalogue of 2 million chunks, 8 TiB. */
-export const bodyBytesMax = 8 * 1024 * 1024;
-/** Kept answers of operations. */
-export const { outcomeKeptMs } = limits;
+const { stepChangesMax, manifestBodyBytesMax } = limits;
 /** Events kept at least. */
 export const eventsKept = 10_000;
 /** Nodes a file can name in the public keys: the most a layout can hold (u16). */
@@ -37,7 +30,7 @@ const bad = (message: string): never => {
 };
 
 /** A name that both databases keep as it is: 1 to 1,024 bytes of well-formed text without NUL. */
-export const checkName = (name: string): void => {
+const checkName = (name: string): void => {
   const length = Buffer.byteLength(name);
   if (length < 1 || length > nameBytesMax) throw new OperaError('bad-name', `a name has 1 to ${nameBytesMax} bytes`);
   if (/[\p{Surrogate}\0]/u.test(name)) throw new OperaError('bad-name', 'a name is well-formed text without NUL');
@@ -76,7 +69,7 @@ export const wrapEpoch = (wrap: Uint8Array): number =>
 
 const checkSealed = (sealed: SealedBody): void => {
   if (sealed.wrap.length !== wrapBytes) bad(`a wrap has ${wrapBytes} bytes`);
-  if (sealed.body.length > bodyBytesMax) throw new OperaError('too-large', 'the manifest body is too long');
+  if (sealed.body.length > manifestBodyBytesMax) throw new OperaError('too-large', 'the manifest body is too long');
   checkSequence(sealed.follows);
 };
 
@@ -103,7 +96,7 @@ const checkChange = (change: NameChange): void => {
 
 export const checkCommit = (step: CommitStep): void => {
   const { changes } = step;
-  if (changes.length < 1 || changes.length > commitChangesMax) bad(`a commit has 1 to ${commitChangesMax} changes`);
+  if (changes.length < 1 || changes.length > stepChangesMax) bad(`a commit has 1 to ${stepChangesMax} changes`);
   const names = changes.flatMap(namesOf);
   names.forEach(checkName);
   if (new Set(names).size !== names.length) bad('a name stands twice in one commit');
@@ -119,7 +112,7 @@ export const checkRosterSwap = (swap: RosterSwap): void => {
 };
 
 export const checkWraps = (wraps: readonly NameWrap[]): void => {
-  if (wraps.length > commitChangesMax) bad(`at most ${commitChangesMax} wraps a call`);
+  if (wraps.length > stepChangesMax) bad(`at most ${stepChangesMax} wraps a call`);
   for (const { name, sequence, wrap } of wraps) {
     checkName(name);
     checkSequence(sequence);

@@ -1,7 +1,8 @@
 // Arguments of the scripts about names, in the order their headers state, and the public keys as others read them.
 // Pure but for readPublicKeys and placementWork, which get their commands handed in.
+import { limits } from '../model/limits.ts';
 import { parseVersionId } from '../model/ids.ts';
-import { bodyKeptBytesMax, outcomeKeptMs, wrapEpoch } from './_check.ts';
+import { wrapEpoch } from './_check.ts';
 import type { PlaceableFile, PlacementWork } from './_rebuild.ts';
 import { listOf, numberOf, packRecord, textOf } from './_redis-codec.ts';
 import type { Argument } from './_redis-connection.ts';
@@ -46,13 +47,13 @@ export const encodeRestore = (step: RestoreStep): readonly Argument[] => {
   const { incarnation, sequence = 0n, leaseEpoch = 0n, retiredUpTo = 0, epoch = '' } = step;
   const { layouts = [], dead = [], operations = [], names = [] } = step;
   return [
-    ...[incarnation, sequence, leaseEpoch, retiredUpTo, epoch, outcomeKeptMs / 1_000],
+    ...[incarnation, sequence, leaseEpoch, retiredUpTo, epoch, limits.outcomeKeptMs / 1_000],
     ...[layouts.length, ...layouts.flatMap(({ number, layout }) => [number, packRecord(layout)])],
     ...[dead.length, ...dead.flatMap((entry) => [entry.name, entry.sequence])],
     ...[operations.length, ...operations.flatMap((entry) => [entry.operationId, entry.sequence, entry.incarnation])],
     ...names.flatMap((entry) => [
       ...[entry.name, entry.version, entry.sequence, entry.incarnation, entry.operationId, entry.chunkCount],
-      ...[flag(entry.catalogue), entry.body, entry.body.length > bodyKeptBytesMax ? '' : '1', entry.wrap],
+      ...[flag(entry.catalogue), entry.body, entry.body.length > limits.manifestBodyBytesKept ? '' : '1', entry.wrap],
       ...withNodes(entry.nodes),
     ]),
   ];

@@ -2,8 +2,9 @@
 // Invariant: a name's row, its placements, its pending change and the outcome change in the caller's one transaction.
 // Why a change is refused is decided in _decide.ts; arguments were checked by the caller (sqlite.ts).
 import { OperaError } from '../errors/errors.ts';
+import { limits } from '../model/limits.ts';
 import type { OperationId, VersionId } from '../model/ids.ts';
-import { batchMax, bodyKeptBytesMax, namesOf, outcomeKeptMs, tooManyCatalogues } from './_check.ts';
+import { batchMax, namesOf, tooManyCatalogues } from './_check.ts';
 import { type ChangeFacts, nextSequence, refusalOf, targetOf } from './_decide.ts';
 import { bytesOf, isBegun, isLiving, requireLife, type Rows, type StepContext } from './_sqlite-database.ts';
 import { requireLead, restoreCounters } from './_sqlite-members.ts';
@@ -63,7 +64,7 @@ interface OutcomeRow {
 
 export const getOutcome = ({ rows, nowMs }: StepContext, operationId: OperationId): ChangeOutcome | undefined => {
   const sql = 'SELECT * FROM outcomes WHERE operation_id = ? AND at_ms > ?';
-  const row = rows.get<OutcomeRow>(sql, operationId, nowMs - outcomeKeptMs);
+  const row = rows.get<OutcomeRow>(sql, operationId, nowMs - limits.outcomeKeptMs);
   if (!row) return undefined;
   const { replaced_version: version, replaced_sequence: replacedSequence, sequence, incarnation } = row;
   const replaced = version === null ? undefined : { version, sequence: BigInt(replacedSequence ?? 0) };
@@ -96,7 +97,7 @@ export const commit = (context: StepContext, step: contract.CommitStep): readonl
   });
   rows.run('UPDATE life SET sequence = ?', last);
   const old = 'SELECT operation_id FROM outcomes WHERE at_ms <= ? ORDER BY at_ms LIMIT ?';
-  rows.run(`DELETE FROM outcomes WHERE operation_id IN (${old})`, nowMs - outcomeKeptMs, cleanedPerCommit);
+  rows.run(`DELETE FROM outcomes WHERE operation_id IN (${old})`, nowMs - limits.outcomeKeptMs, cleanedPerCommit);
   return outcomes;
 };
 
@@ -178,7 +179,7 @@ export const clearPending = ({ rows }: StepContext, sequences: readonly bigint[]
     rows.run(
       `UPDATE names SET body = NULL WHERE length(body) > ?
          AND name IN (SELECT name FROM pending_names WHERE sequence = ?)`,
-      bodyKeptBytesMax,
+      limits.manifestBodyBytesKept,
       sequence,
     );
     rows.run('DELETE FROM pending_names WHERE sequence = ?', sequence);
@@ -307,7 +308,7 @@ export const restore = (context: StepContext, step: RestoreStep): void => {
   for (const restored of step.names ?? []) {
     const { name, sequence, body } = restored;
     if ((currentOf(rows, name)?.sequence ?? -1n) >= sequence) continue;
-    const id = writeName(rows, { ...restored, body: body.length > bodyKeptBytesMax ? null : body });
+    const id = writeName(rows, { ...restored, body: body.length > limits.manifestBodyBytesKept ? null : body });
     setPlacements(rows, id, restored.nodes);
   }
   for (const { operationId, sequence, incarnation } of step.operations ?? []) {

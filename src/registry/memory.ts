@@ -2,6 +2,7 @@
 // Several MemoryRegistry objects on one MemoryRegistryStore behave as several processes on one database.
 // Each method runs to its end without an await, which makes it atomic. Nothing is durable.
 import { OperaError } from '../errors/errors.ts';
+import { limits } from '../model/limits.ts';
 import type { OperationId, VersionId } from '../model/ids.ts';
 import * as check from './_check.ts';
 import { type ChangeFacts, nextSequence, refusalOf, targetOf } from './_decide.ts';
@@ -105,7 +106,7 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
 
   #outcome(operationId: OperationId): ChangeOutcome | undefined {
     const kept = this.store.outcomes.get(operationId);
-    return kept && this.clock.nowMs() - kept.atMs < check.outcomeKeptMs ? kept.outcome : undefined;
+    return kept && this.clock.nowMs() - kept.atMs < limits.outcomeKeptMs ? kept.outcome : undefined;
   }
 
   async getOutcome(operationId: OperationId): Promise<ChangeOutcome | undefined> {
@@ -120,7 +121,7 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
       if (!sequences.includes(sequence)) continue;
       store.pendingOf.delete(name);
       const entry = store.names.get(name);
-      if (!entry?.record.body || entry.record.body.length <= check.bodyKeptBytesMax) continue;
+      if (!entry?.record.body || entry.record.body.length <= limits.manifestBodyBytesKept) continue;
       store.names.set(name, { ...entry, record: { ...entry.record, body: undefined } });
     }
   }
@@ -227,7 +228,7 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
     }
     for (const { nodes, ...restored } of structuredClone(step.names ?? [])) {
       if ((this.#current(restored.name)?.sequence ?? -1n) >= restored.sequence) continue;
-      const body = restored.body.length > check.bodyKeptBytesMax ? undefined : restored.body;
+      const body = restored.body.length > limits.manifestBodyBytesKept ? undefined : restored.body;
       store.names.set(restored.name, { record: { ...restored, body }, nodes: [...new Set(nodes)] });
     }
     for (const { operationId, sequence, incarnation } of step.operations ?? []) {

@@ -2,6 +2,7 @@
 // Invariant: the run id of the connection goes with each step that the life of the database gates.
 // Redis must run with AOF on; Sentinel addresses are accepted, Redis Cluster is not (steps span keys).
 import { OperaError } from '../errors/errors.ts';
+import { limits } from '../model/limits.ts';
 import type { KeyHash, MemberId, NetworkId, OperationId, VersionId } from '../model/ids.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
 import * as check from './_check.ts';
@@ -280,8 +281,8 @@ export class RedisRegistry implements contract.Registry {
     check.checkCommit(step);
     const { incarnation, layoutNumber, uploadAgeMaxMs } = step;
     const changes = step.changes.flatMap(encodeChange);
-    const limits = [layoutNumber, uploadAgeMaxMs, check.outcomeKeptMs / 1000];
-    return codec.listOf(await this.#runLiving('commit', incarnation, ...limits, ...changes)).map(codec.decodeOutcome);
+    const bounds = [layoutNumber, uploadAgeMaxMs, limits.outcomeKeptMs / 1000];
+    return codec.listOf(await this.#runLiving('commit', incarnation, ...bounds, ...changes)).map(codec.decodeOutcome);
   }
 
   async getOutcome(operationId: OperationId): Promise<contract.ChangeOutcome | undefined> {
@@ -293,7 +294,7 @@ export class RedisRegistry implements contract.Registry {
   }
 
   async clearPending(sequences: readonly bigint[]): Promise<void> {
-    await this.#run('clearPending', check.bodyKeptBytesMax, ...sequences);
+    await this.#run('clearPending', limits.manifestBodyBytesKept, ...sequences);
   }
 
   async #pending(kind: 'sequence' | 'names' | 'oldest', ...args: readonly Argument[]) {
