@@ -1,4 +1,4 @@
-// The demo as a newcomer runs it: it passes and leaves neither files nor processes behind.
+// The demo as a newcomer runs it, which `npm start` does too: it passes and leaves neither files nor processes behind.
 import assert from 'node:assert/strict';
 import { mkdirSync, readdirSync } from 'node:fs';
 import { after, test } from 'node:test';
