@@ -81,7 +81,7 @@ const tryPort = (host: string, port: number): Promise<number> =>
   });
 
 /** A port that is free now on `host`. */
-export const findFreePort = async (host: string): Promise<number> => {
+const findFreePort = async (host: string): Promise<number> => {
   for (let draw = 0; draw < drawsMax; draw++) {
     const port = drawnPorts.from + randomInt(drawnPorts.count);
     const free = await tryPort(host, port).catch((error: unknown) => {

@@ -63,7 +63,7 @@ export const overviewUsage = 'opera VERB [FLAGS] [ARGUMENTS]; all verbs: opera h
 const wrapExample = (example: string): string => `  ${example}`;
 
 /** Help of one verb. */
-export const verbHelp = (path: string, summary: string, verb: Verb): readonly string[] => {
+const verbHelp = (path: string, summary: string, verb: Verb): readonly string[] => {
   const known = flagsOfVerb(verb.flags, verb.handlesSignals);
   const global = Object.fromEntries(
     Object.entries(globalFlags).filter(([key]) => key in known && !Object.hasOwn(verb.flags, key)),
@@ -118,7 +118,7 @@ const overviewExamples: readonly (readonly [needs: string, line: string])[] = [
 ];
 
 /** Help of the program: examples, verbs by section, global flags, topics. */
-export const overview = (verbs: VerbTable): readonly string[] => {
+const overview = (verbs: VerbTable): readonly string[] => {
   const entries = Object.entries(verbs);
   return [
     'opera: a private network of machines that keep data about star systems',

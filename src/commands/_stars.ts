@@ -127,7 +127,7 @@ const columnsOf = ({ query, rows }: StarAnswer, pretty: boolean): Column<FoundRo
 };
 
 /** A whole record as JSON: what is known, and where that is from. */
-export const wholeObject = ({ system, separation, file, id }: FoundRow): Readonly<Record<string, unknown>> => ({
+const wholeObject = ({ system, separation, file, id }: FoundRow): Readonly<Record<string, unknown>> => ({
   ...toJson(system),
   ...(separation === null ? {} : { separation: shownSeparation(separation) }),
   file,

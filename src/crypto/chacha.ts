@@ -39,7 +39,7 @@ export const deriveSubkey = (key: Uint8Array, noncePrefix: Uint8Array): Uint8Arr
 };
 
 /** The 12-byte nonce of the inner cipher: four zero bytes and the last 8 of the 24 (section 2.3). */
-export const innerNonce = (nonceTail: Uint8Array): Uint8Array => {
+const innerNonce = (nonceTail: Uint8Array): Uint8Array => {
   requireLength(nonceTail, 8, 'the last part of a nonce');
   const nonce = new Uint8Array(12);
   nonce.set(nonceTail, 4);

@@ -8,7 +8,7 @@ import { OperaError } from '../errors/errors.ts';
 import { tagBytes } from './chacha.ts';
 
 export const segmentBytes = 65_536;
-export const chunkSegmentsMax = 64;
+const chunkSegmentsMax = 64;
 export const chunkBytesMax = segmentBytes * chunkSegmentsMax;
 export const sealedSegmentBytes = segmentBytes + tagBytes;
 export const sealedChunkBytesMax = sealedSegmentBytes * chunkSegmentsMax;

@@ -95,7 +95,7 @@ const joinMessage = (pin: Uint8Array, statement: JoinStatement): Uint8Array =>
 export const signJoin = (seed: Uint8Array, pin: Uint8Array, statement: JoinStatement): Uint8Array =>
   new Uint8Array(sign(null, joinMessage(pin, statement), ed25519PrivateKey(seed)));
 
-export const verifyJoinSignature = (
+const verifyJoinSignature = (
   tokenKey: Uint8Array,
   pin: Uint8Array,
   statement: JoinStatement,

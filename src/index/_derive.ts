@@ -41,7 +41,7 @@ const numberIn = (values: Values, field: FieldName): number | undefined => {
 };
 
 /** Cartesian coordinates in the unit of `distance`; x to (0°, 0°), y to (90°, 0°), z to the north pole. */
-export const toCartesian = (ra: number, dec: number, distance: number): readonly [number, number, number] => {
+const toCartesian = (ra: number, dec: number, distance: number): readonly [number, number, number] => {
   const flat = distance * Math.cos(dec * radians);
   return [flat * Math.cos(ra * radians), flat * Math.sin(ra * radians), distance * Math.sin(dec * radians)];
 };

@@ -83,7 +83,7 @@ const runChain = (draft: Draft, steps: ReadonlyMap<number, Step>, last: number):
  * Moves the surplus of one copy from some node of `sources` along the shortest chain of nodes to one that `accepts`.
  * False when no chain was found. O(nodes × copies of a node × nodes) at worst.
  */
-export const shiftOne = (draft: Draft, sources: readonly number[], accepts: (node: number) => boolean): boolean => {
+const shiftOne = (draft: Draft, sources: readonly number[], accepts: (node: number) => boolean): boolean => {
   const held = slotsByNode(draft);
   const steps = new Map<number, Step>();
   const seen = new Set(sources);

@@ -28,7 +28,7 @@ export const numberOf = (reply: unknown): number => {
   return Number.isSafeInteger(number) ? number : damaged();
 };
 
-export const bigintOf = (reply: unknown): bigint => {
+const bigintOf = (reply: unknown): bigint => {
   const text = typeof reply === 'number' ? String(reply) : textOf(reply);
   return /^\d+$/.test(text) ? BigInt(text) : damaged();
 };

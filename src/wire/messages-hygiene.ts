@@ -51,7 +51,7 @@ export const checksAnswer = v.object({
 
 // ---- what became of a version, asked of the owners of its chunk 0
 export const fateRequest = v.strictObject({ versions: listOf(versionId, limits.batchEntriesMax, 1) });
-export const fate = v.variant('kind', [
+const fate = v.variant('kind', [
   v.object({ kind: v.literal('none') }),
   v.object({ kind: v.literal('live'), sequence: u64 }),
   /** `manifest` is the version's own; `evidence` is another of the same name when that one is still live. */

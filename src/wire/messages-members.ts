@@ -21,14 +21,14 @@ import {
   u64,
 } from './schema.ts';
 
-export const rosterRecord = signedRecord(197, 4 * 1024 * 1024);
+const rosterRecord = signedRecord(197, 4 * 1024 * 1024);
 export const layoutRecord = signedRecord(100, 2 * 1024 * 1024);
-export const keyBoxRecord = signedRecord(214, 214);
+const keyBoxRecord = signedRecord(214, 214);
 const keyBoxes = listOf(keyBoxRecord, 10_000);
 const keyChain = listOf(bytes(77), 10_000);
 const memberStates = ['joining', 'up', 'suspect', 'down', 'out', 'quarantine', 'draining', 'removed'] as const;
 
-export const memberEntry = v.object({
+const memberEntry = v.object({
   memberId,
   keyHash,
   role,
@@ -43,7 +43,7 @@ export const memberEntry = v.object({
   revoked: v.boolean(),
 });
 /** Who serves where: what clients, nodes and gateways need to dial a member. */
-export const peerEntry = v.object({
+const peerEntry = v.object({
   memberId,
   keyHash,
   role,
@@ -124,7 +124,7 @@ export const tokenCreateRequest = v.strictObject({
   lifeMs: integer(1_000, limits.joinTokenLifeMaxMs),
   uses: integer(1, 1_000),
 });
-export const tokenEntry = v.object({
+const tokenEntry = v.object({
   tokenId: text(32, 32),
   role,
   expiresMs: milliseconds,
@@ -151,7 +151,7 @@ export const recoveryAddAnswer = v.object({ rosterNumber: u64, keyEpoch: u32, re
 /** The key epoch a node works with, and how many of its manifests are wrapped under older ones. */
 const wrapProgress = { epoch: u32, below: count };
 
-export const nodeStatus = v.object({
+const nodeStatus = v.object({
   memberId,
   heardMs: v.optional(milliseconds),
   chunks: count,
@@ -173,7 +173,7 @@ export const nodeStatus = v.object({
   quarantineUntilMs: v.optional(milliseconds),
 });
 /** What the leader cannot or must not put right by itself. */
-export const alarmEntry = v.object({ kind: text(1, 40), sinceMs: milliseconds, text: text(1, 300) });
+const alarmEntry = v.object({ kind: text(1, 40), sinceMs: milliseconds, text: text(1, 300) });
 export const statusAnswer = v.object({
   networkId,
   incarnation: u32,

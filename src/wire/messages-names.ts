@@ -65,7 +65,7 @@ export const uploadHeldAnswer = v.object({ held: bytes(0, 8_192) });
 const sealed = { version: versionId, body, wrap, follows: u64 };
 const condition = v.strictObject({ ifAbsent: v.optional(v.boolean()), ifVersion: v.optional(versionId) });
 const changeBase = { operationId, name, condition: v.optional(condition) };
-export const nameChange = v.variant('kind', [
+const nameChange = v.variant('kind', [
   v.strictObject({
     kind: v.literal('put'),
     ...changeBase,
@@ -92,7 +92,7 @@ export const commitRequest = v.strictObject({
   ticket: v.optional(ticketRecord),
   versions: v.optional(versions),
 });
-export const changeOutcome = v.variant('done', [
+const changeOutcome = v.variant('done', [
   v.object({
     done: v.literal(true),
     sequence: u64,
@@ -105,7 +105,7 @@ export const changeOutcome = v.variant('done', [
 export type WireChangeOutcome = v.InferOutput<typeof changeOutcome>;
 export const commitAnswer = v.object({ outcomes: listOf(changeOutcome, batch) });
 
-export const nameRecord = v.object({
+const nameRecord = v.object({
   name,
   version: versionId,
   sequence: u64,

@@ -15,8 +15,8 @@ import { labelled, network, operationOf, SeededRandom, toHex, versionOf } from '
 
 export const epochKeys = [1, 2].map((epoch) => ({ epoch, key: labelled(`golden/epoch-${epoch}`, 32) }));
 const [epoch1, epoch2] = epochKeys as [(typeof epochKeys)[number], (typeof epochKeys)[number]];
-export const keyringAt1 = new Keyring(network, [epoch1]);
-export const keyringAt2 = new Keyring(network, [epoch1, epoch2]);
+const keyringAt1 = new Keyring(network, [epoch1]);
+const keyringAt2 = new Keyring(network, [epoch1, epoch2]);
 
 const seeded = (name: string): SeededRandom => new SeededRandom(`golden/${name}`);
 export const memberKey: X25519KeyPair = createX25519(seeded('member'));
@@ -29,7 +29,7 @@ export const keys = createFileKeys(seeded('file-keys'), network, version);
 export const tombstoneVersion = versionOf('golden/tombstone');
 export const tombstoneFileKey = labelled('golden/tombstone/file-key', 32);
 
-export const chunkLengths = [100, 40];
+const chunkLengths = [100, 40];
 export const plaintext = labelled('golden/data', 140);
 
 export const plainContent: FileContent = {

@@ -58,7 +58,7 @@ interface Blanked {
 }
 
 /** Blanks comments in one copy, comments and texts in the other. Code inside `${}` of a template stays. */
-export const blankOut = (text: string): Blanked => {
+const blankOut = (text: string): Blanked => {
   let uncommented = '';
   let code = '';
   // One entry an open template: the depth of braces inside its `${`, or -1 while in its text.
@@ -110,7 +110,7 @@ const isTypeOnly = (clause: string): boolean => {
 };
 
 /** Static imports, re-exports, bare imports, and dynamic imports of a fixed text. */
-export const importsOf = (path: string, uncommented: string, code: string): Import[] => {
+const importsOf = (path: string, uncommented: string, code: string): Import[] => {
   const found: Import[] = [];
   const add = (specifier: string, typeOnly: boolean, lazy: boolean): void => {
     const relative = specifier.startsWith('.');

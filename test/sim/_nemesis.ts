@@ -17,7 +17,7 @@ export interface FaultKind {
   readonly inject: (world: World) => Heal | undefined | Promise<Heal | undefined>;
 }
 
-export const faultKinds = {
+const faultKinds = {
   ...messageFaults,
   ...processFaults,
   ...diskFaults,

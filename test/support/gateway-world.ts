@@ -64,7 +64,7 @@ export interface RunningRole {
 /** Puts something between a process and one of its seams. */
 export type Wrapping = <T extends object>(seam: T, what: 'transport' | 'rosters' | 'registry' | 'keys') => T;
 
-export const peerOf = ({ identity }: OpenHome): Peer => ({
+const peerOf = ({ identity }: OpenHome): Peer => ({
   memberId: identity.memberId,
   keyHash: identity.signer.keyHash,
   role: identity.role,

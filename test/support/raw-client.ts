@@ -12,7 +12,7 @@ export interface RawAnswer {
 }
 
 /** The answers in what came back, in order; text that is no answer is one of status 0. */
-export const parseAnswers = (text: string): readonly RawAnswer[] => {
+const parseAnswers = (text: string): readonly RawAnswer[] => {
   const answers: RawAnswer[] = [];
   let rest = text;
   while (rest.length > 0) {

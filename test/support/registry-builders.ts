@@ -76,7 +76,7 @@ export const member = (name: string, over: Partial<MemberRecord> = {}): MemberRe
   };
 };
 
-export const sealed = (version: VersionId, follows = 0n, over: Partial<SealedBody> = {}): SealedBody => ({
+const sealed = (version: VersionId, follows = 0n, over: Partial<SealedBody> = {}): SealedBody => ({
   version,
   body: new Uint8Array(Buffer.from(`body of ${version}\0ÿ`, 'latin1')),
   wrap: wrap(),

@@ -217,7 +217,7 @@ const founderRecord = (identity: Identity, addresses: readonly string[], nowMs: 
   stateReason: 'founded',
 });
 
-export const storedBox = (box: SignedRecord): StoredKeyBox => {
+const storedBox = (box: SignedRecord): StoredKeyBox => {
   const { recipient, kind, epoch } = parseKeyBox(box.bytes);
   return { recipient, kind, epoch, box };
 };

@@ -130,7 +130,7 @@ export const incompleteOwners = (newest: Layout, nodes: readonly NodeView[]): No
   });
 
 /** Sound nodes that acknowledged the newest layout: no write under an older one can reach them any more. */
-export const acknowledgedBy = (newest: Layout, nodes: readonly NodeView[]): ReadonlySet<KeyHash> =>
+const acknowledgedBy = (newest: Layout, nodes: readonly NodeView[]): ReadonlySet<KeyHash> =>
   new Set(
     nodes.filter(({ layoutNumber, sound }) => sound && layoutNumber >= newest.number).map(({ keyHash }) => keyHash),
   );
