@@ -81,6 +81,8 @@ export class Relay {
   readonly #context: RoleContext;
   readonly #directory: MemberDirectory;
   #good: MemberId | undefined;
+  /** The last master that said it has no registry: it lives, and can ask the nodes. */
+  #cutOff: MemberId | undefined;
 
   constructor(context: RoleContext, directory: MemberDirectory) {
     this.#context = context;
@@ -143,7 +145,7 @@ export class Relay {
   ): Promise<AnswerOf<N>> {
     const { peer } = call;
     if (!peer) throw new OperaError('unauthenticated');
-    const masters = await this.#masters();
+    const masters = await this.#masters(fromNodes ? this.#cutOff : this.#good);
     let last: unknown = new OperaError('unavailable', 'the network has no master that can be reached');
     let secondBest: AnswerOf<N> | undefined;
     const onBehalf = { client: peer.keyHash, clientRole: peer.role, request: call.request };
@@ -151,8 +153,10 @@ export class Relay {
     for (const [at, { memberId, addresses }] of masters.entries()) {
       const restMs = deadlineMs - this.#context.clock.monotonicMs();
       if (restMs <= 0) break;
-      // The last one gets all the time that is left; one that hangs must leave some for the others.
-      const timeoutMs = at === masters.length - 1 ? restMs : Math.min(restMs, limits.relayTryMs);
+      const noRegistry = isOperaError(last, ...withoutRegistry);
+      // The last one gets all the time that is left; one that hangs must leave some for the others, or for the nodes.
+      const isLast = at === masters.length - 1 && !noRegistry;
+      const timeoutMs = isLast ? restMs : Math.min(restMs, limits.relayTryMs);
       const to = { address: addresses[0] ?? '', expect: { memberId } };
       try {
         const options = { signal: call.signal, timeoutMs };
@@ -165,10 +169,12 @@ export class Relay {
         this.#good = memberId;
         return answer as AnswerOf<N>;
       } catch (error) {
+        if (isOperaError(error, ...withoutRegistry)) this.#cutOff = memberId;
         if (!isOperaError(error, ...nextMaster)) throw error;
         if (this.#good === memberId) this.#good = undefined;
         this.#context.log.debug('master-passed-over', { memberId, ...errorFacts(error) });
-        last = error;
+        // Of one that cannot be reached nothing is known: that another one has no registry is what the nodes make up for.
+        if (!noRegistry) last = error;
       }
     }
     if (secondBest) return secondBest;
@@ -177,10 +183,10 @@ export class Relay {
   }
 
   /** The one that answered last comes first, then those that are up. */
-  async #masters() {
+  async #masters(first: MemberId | undefined) {
     const masters = await this.#directory.dialable('master');
     const rank = ({ memberId, state }: (typeof masters)[number]): number => {
-      if (memberId === this.#good) return 0;
+      if (memberId === first) return 0;
       return state === 'down' || state === 'out' ? 2 : 1;
     };
     return [...masters].sort((a, b) => rank(a) - rank(b));

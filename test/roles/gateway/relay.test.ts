@@ -56,6 +56,30 @@ test('when a master cannot answer, the next one does, and is asked first from th
   assert.ok(error.requestId, 'it is the word of the last master that was asked');
 });
 
+test('without a registry the nodes are asked through the master that lives, though another one is dead or hangs', async () => {
+  for (const manner of ['is dead', 'hangs'] as const) {
+    const { world, operator } = await create();
+    const told: unknown[] = [];
+    const cutOff = await world.joinRole(operator, 'master', {
+      'master.name.get': async ({ request: { fromNodes } }) => {
+        told.push(fromNodes === true ? 'nodes' : 'registry');
+        throw new OperaError(fromNodes ? 'not-found' : 'registry-unavailable');
+      },
+    });
+    const other = await world.joinRole(operator, 'master');
+    const hung: number[] = [];
+    world.network.fault = ({ to, route }) => {
+      if (to.address !== other.address || route !== 'master.name.get') return;
+      hung.push(world.clock.monotonicMs());
+      if (manner === 'hangs') world.clock.shiftMs += limits.relayTryMs;
+      throw new OperaError(manner === 'hangs' ? 'timeout' : 'unavailable');
+    };
+    await rejects(operator.call('name.get', { names: ['f'], haveLayout: 0 }, { attempts: 1 }), 'not-found');
+    assert.deepEqual(told, ['registry', 'nodes']);
+    assert.equal(hung.length, 1, `${cutOff.address} is asked at once for what the nodes know`);
+  }
+});
+
 test('what a master refuses is told as it is, and no other master is asked', async () => {
   const { world, operator } = await create();
   let asked = 0;
