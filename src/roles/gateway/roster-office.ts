@@ -6,7 +6,14 @@
 // Who may ask for a change is the routes' business, not this file's.
 import { equalBytes } from '../../crypto/digest.ts';
 import { isOperaError, OperaError } from '../../errors/errors.ts';
-import { gatewaysDiffer, isValidMember, parseRoster, type Roster, sameRoster } from '../../identity/roster.ts';
+import {
+  gatewaysDiffer,
+  isValidMember,
+  listValidMembers,
+  parseRoster,
+  type Roster,
+  sameRoster,
+} from '../../identity/roster.ts';
 import {
   areOfOneLine,
   mergeRosters,
@@ -14,7 +21,7 @@ import {
   readRosterOfPeer,
   type RosterChange,
 } from '../../identity/roster-rules.ts';
-import type { MemberId } from '../../model/ids.ts';
+import { type MemberId, memberIdOf } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { SignedRecord } from '../../model/signed-record.ts';
 import type { EpochRecords } from '../../registry/epoch-records.ts';
@@ -228,8 +235,16 @@ export class RosterOffice {
       confirmed.push(member.memberId);
     });
     const done = new Set(confirmed);
-    const unconfirmed = members.map(({ memberId }) => memberId).filter((memberId) => !done.has(memberId));
-    return { confirmed, unconfirmed };
+    const unconfirmed = [...members.map(({ memberId }) => memberId), ...(await this.#unregistered())];
+    return { confirmed, unconfirmed: unconfirmed.filter((memberId) => !done.has(memberId)) };
+  }
+
+  /** Members that serve and whose address nobody knows, as after a loss of the registry, until they announce it. */
+  async #unregistered(): Promise<MemberId[]> {
+    const known = new Set((await this.#directory.list()).map(({ keyHash }) => keyHash));
+    return listValidMembers(this.#context.rosters.roster, 'gateway', 'master', 'sentinel', 'node')
+      .filter(({ keyHash }) => !known.has(keyHash))
+      .map(({ keyHash }) => memberIdOf(keyHash));
   }
 
   /**

@@ -115,6 +115,15 @@ test('a revoked member is refused at once; the answer names who has confirmed an
   assert.equal(events.filter(({ kind }) => kind === 'member-revoked').length, 1);
 });
 
+test('a member that serves and is in no registry any more has not confirmed', async () => {
+  const { world, operator } = await create();
+  const node = await world.joinRole(operator, 'node');
+  const client = await world.join(await world.code(operator, 'client'), 'client');
+  world.store.members.delete(node.context.memberId);
+  const answer = await operator.call('member.revoke', { memberId: client.identity.memberId, operationId });
+  assert.deepEqual(answer.unconfirmed, [node.context.memberId]);
+});
+
 test('the last gateway and a stranger cannot be revoked, and only operators revoke', async () => {
   const { world, first, operator } = await create();
   const { memberId } = first.open.identity;
