@@ -2,7 +2,7 @@
 // facts and carry it out, Redis has the same rules in scripts/commit.lua, and random histories compare the three.
 // The order of the checks is part of the contract (registry.ts, commit).
 import { wrapEpoch } from './_check.ts';
-import type { ChangeOutcome, ChangeRefusal, CommitStep, NameChange, NameVersion } from './registry.ts';
+import type { ChangeOutcome, ChangeRefusal, CommitStep, MemberRecord, NameChange, NameVersion } from './registry.ts';
 
 export interface ChangeFacts {
   /** The incarnation, or undefined when the life of the database is not the one it began under. */
@@ -51,6 +51,14 @@ export const refusalOf = (step: CommitStep, change: NameChange, facts: ChangeFac
   if (wraps.some((wrap) => wrapEpoch(wrap) !== facts.keyEpoch)) return refuse('stale_epoch');
   if (change.sealed.follows !== sequenceOf(target)) return { done: false, code: 'stale_follows', current: target };
   return undefined;
+};
+
+/** True when a node listens elsewhere than before, so that the public placement keys name an address it left. */
+export const movesNode = (before: MemberRecord | undefined, after: MemberRecord): boolean => {
+  const [was] = before?.addresses ?? [];
+  const [is] = after.addresses;
+  if (after.role !== 'node' || before?.state === 'removed' || after.state === 'removed') return false;
+  return was !== undefined && is !== undefined && was !== is;
 };
 
 /** The sequence a change draws: max(last + 1, registry clock in µs). */

@@ -6,6 +6,7 @@ import type { KeyHash, MemberId, NetworkId } from '../model/ids.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
 import type { Clock } from '../runtime/clock.ts';
 import * as check from './_check.ts';
+import { movesNode } from './_decide.ts';
 import type { MemoryRegistryStore } from './memory-store.ts';
 import type { StoredKeyBox } from './epoch-records.ts';
 import type * as contract from './registry.ts';
@@ -141,7 +142,9 @@ export class MemoryMembers {
   async putMember(member: MemberRecord, from?: contract.MemberState | 'none'): Promise<boolean> {
     check.checkNodes(member.addresses);
     const { members } = this.open();
-    if (from !== undefined && (members.get(member.memberId)?.state ?? 'none') !== from) return false;
+    const before = members.get(member.memberId);
+    if (from !== undefined && (before?.state ?? 'none') !== from) return false;
+    if (movesNode(before, member)) this.store.endRebuild();
     members.set(member.memberId, structuredClone(member));
     return true;
   }

@@ -2,6 +2,7 @@
 // atomic step of the database, so the keys never contradict one another: a name is either under its old nodes or
 // under its new ones. Placement is a pure function of (version, chunk count), so a page stays right as long as the
 // name still has that version. Renames may carry a name past the cursor: the database notes those as late.
+// Addresses are read after the beginning, and a node that moves later ends the work: none is placed where it was.
 import type { VersionId } from '../model/ids.ts';
 import type { AddressesOf } from './registry.ts';
 
@@ -18,25 +19,29 @@ export interface PlacedFile {
   readonly nodes: readonly string[];
 }
 
-/** The steps a database gives; each is atomic and fails with `layout-changed` once a newer layout is there. */
+/**
+ * The steps a database gives; each is atomic. `begin` answers a token of this rebuild. The others fail with
+ * `layout-changed` once there is a newer layout, a node's new address, or another rebuild.
+ */
 export interface PlacementWork {
-  begin(): Promise<void>;
+  begin(): Promise<number>;
   /** Files after `cursor` in any fixed order; an empty page is the end. */
   page(cursor: string | undefined): Promise<{ readonly cursor: string; readonly files: readonly PlaceableFile[] }>;
   /** Skips names that have another version by now. */
-  place(files: readonly PlacedFile[]): Promise<void>;
+  place(token: number, files: readonly PlacedFile[]): Promise<void>;
   /** Ends the work when no name is late; else answers late ones, to be placed first. */
-  finish(): Promise<readonly PlaceableFile[]>;
+  finish(token: number): Promise<readonly PlaceableFile[]>;
 }
 
-export const rebuildPlacements = async (addressesOf: AddressesOf, work: PlacementWork): Promise<void> => {
+export const rebuildPlacements = async (read: () => Promise<AddressesOf>, work: PlacementWork): Promise<void> => {
+  const token = await work.begin();
+  const addressesOf = await read();
   const place = async (files: readonly PlaceableFile[]): Promise<void> => {
     const placed = files.map(({ name, version, chunkCount }) => {
       return { name, version, nodes: [...new Set(addressesOf({ version, chunkCount }))] };
     });
-    await work.place(placed);
+    await work.place(token, placed);
   };
-  await work.begin();
   let cursor: string | undefined;
   for (;;) {
     const page = await work.page(cursor);
@@ -45,7 +50,7 @@ export const rebuildPlacements = async (addressesOf: AddressesOf, work: Placemen
     cursor = page.cursor;
   }
   for (;;) {
-    const late = await work.finish();
+    const late = await work.finish(token);
     if (late.length === 0) return;
     await place(late);
   }

@@ -79,16 +79,16 @@ const filesOf = (reply: unknown): readonly PlaceableFile[] =>
 
 /** See placements.lua; `run` adds the layout number. */
 export const placementWork = (run: (...args: readonly Argument[]) => Promise<unknown>): PlacementWork => ({
-  begin: async () => void (await run('begin')),
+  begin: async () => numberOf(await run('begin')),
   page: async (cursor) => {
     const from = cursor === undefined ? '-' : bound('(', cursor);
     const files = filesOf(await run('page', from, pageNames));
     return { cursor: files.at(-1)?.name ?? '', files };
   },
-  place: async (files) => {
-    await run('place', ...files.flatMap(({ name, version, nodes }) => [name, version, ...withNodes(nodes)]));
+  place: async (token, files) => {
+    await run('place', token, ...files.flatMap(({ name, version, nodes }) => [name, version, ...withNodes(nodes)]));
   },
-  finish: async () => filesOf(await run('finish', pageNames)),
+  finish: async (token) => filesOf(await run('finish', token, pageNames)),
 });
 
 /** Not one snapshot: keys are found by a scan with a constant pattern and read one by one. */

@@ -5,6 +5,7 @@ import type { KeyHash, MemberId, NetworkId } from '../model/ids.ts';
 import type { Role } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
 import { raisedOf, unsettled } from './_check.ts';
+import { movesNode } from './_decide.ts';
 import {
   bytesOf,
   isBegun,
@@ -151,11 +152,11 @@ const memberOf = (row: MemberRow): MemberRecord => ({
   stateReason: row.state_reason,
 });
 
-export const putMember = ({ rows }: StepContext, member: MemberRecord, from?: string): boolean => {
-  if (from !== undefined) {
-    const sql = 'SELECT state FROM members WHERE member_id = ?';
-    if ((rows.get<{ state: string }>(sql, member.memberId)?.state ?? 'none') !== from) return false;
-  }
+export const putMember = (context: StepContext, member: MemberRecord, from?: string): boolean => {
+  const { rows } = context;
+  const before = getMember(context, member.memberId);
+  if (from !== undefined && (before?.state ?? 'none') !== from) return false;
+  if (movesNode(before, member)) rows.run('UPDATE life SET placements_layout = 0');
   rows.run(
     'INSERT OR REPLACE INTO members VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
     member.memberId,

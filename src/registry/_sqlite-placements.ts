@@ -1,6 +1,8 @@
 // The public keys of the embedded registry: which nodes own a chunk of a name, and the rebuild of that for a layout.
 // Invariant: placements of a name change with the name, in its transaction; the views show them as they are.
 // A rebuild pages by row id: a rename keeps the id and a new name gets a higher one, so none slips past the cursor.
+// While it runs `life.placements_layout` holds its token, below zero, and 0 once a node moved.
+import { OperaError } from '../errors/errors.ts';
 import { checkLayout } from './_sqlite-members.ts';
 import type { Rows, StepContext } from './_sqlite-database.ts';
 import type { PlaceableFile, PlacedFile } from './_rebuild.ts';
@@ -21,7 +23,19 @@ export const setPlacements = (rows: Rows, nameId: number, nodes: readonly string
   }
 };
 
-export const beginPlacements = (context: StepContext, layoutNumber: number): void => checkLayout(context, layoutNumber);
+/** Answers a token that no other rebuild has. */
+export const beginPlacements = (context: StepContext, layoutNumber: number): number => {
+  checkLayout(context, layoutNumber);
+  const { rows, life, nowMs } = context;
+  const token = Math.max(Math.floor(nowMs), 1 - life.placements_layout);
+  rows.run('UPDATE life SET placements_layout = ?', -token);
+  return token;
+};
+
+const checkRebuild = (context: StepContext, layoutNumber: number, token: number): void => {
+  checkLayout(context, layoutNumber);
+  if (context.life.placements_layout !== -token) throw new OperaError('layout-changed');
+};
 
 interface FileRow {
   readonly id: number;
@@ -40,8 +54,13 @@ export const pagePlacements = ({ rows }: StepContext, cursor: string | undefined
 };
 
 /** The version finds the row even when it was renamed meanwhile; another version was put with newer nodes. */
-export const placeNames = (context: StepContext, layoutNumber: number, files: readonly PlacedFile[]): void => {
-  checkLayout(context, layoutNumber);
+export const placeNames = (
+  context: StepContext,
+  layoutNumber: number,
+  token: number,
+  files: readonly PlacedFile[],
+): void => {
+  checkRebuild(context, layoutNumber, token);
   const { rows } = context;
   for (const { version, nodes } of files) {
     const found = rows.all<{ id: number }>('SELECT id FROM names WHERE version = ?', version);
@@ -49,15 +68,19 @@ export const placeNames = (context: StepContext, layoutNumber: number, files: re
   }
 };
 
-export const finishPlacements = (context: StepContext, layoutNumber: number): readonly PlaceableFile[] => {
-  checkLayout(context, layoutNumber);
+export const finishPlacements = (
+  context: StepContext,
+  layoutNumber: number,
+  token: number,
+): readonly PlaceableFile[] => {
+  checkRebuild(context, layoutNumber, token);
   const { rows } = context;
   rows.run('UPDATE life SET placements_layout = ?', layoutNumber);
   rows.run('DELETE FROM nodes WHERE id NOT IN (SELECT node_id FROM placements)');
   return [];
 };
 
-export const placementsLayout = ({ life }: StepContext): number => life.placements_layout;
+export const placementsLayout = ({ life }: StepContext): number => Math.max(life.placements_layout, 0);
 
 export const readPublicKeys = ({ rows }: StepContext): ReadonlyMap<string, readonly string[]> => {
   const keys = new Map<string, string[]>();

@@ -25,7 +25,10 @@ export const redisKeys = {
   /** Hash name → index in `network:data`, and in the list of one node, for removal without a search. */
   indexOfData: 'network:index:data',
   indexOfNode: 'network:index:node:',
-  /** Hash: network_id, incarnation, raised_under, sequence, key_epoch, layout, retired, placements, rebuilding. */
+  /**
+   * Hash: network_id, incarnation, raised_under, sequence, key_epoch, layout, retired, lease_epoch, placements, and of
+   * rebuilds of these how many began and which one is under way: rebuilds, rebuilding.
+   */
   life: 'network:life',
   /** Hash: number, hash, record. */
   roster: 'network:roster',

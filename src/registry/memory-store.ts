@@ -27,6 +27,8 @@ export class MemoryRegistryStore {
   keyEpoch = 0;
   roster: { readonly number: bigint; readonly hash: Uint8Array; readonly record: SignedRecord } | undefined;
   placementsLayout = 0;
+  /** Token of the rebuild under way. */
+  rebuilding: object | undefined;
   retiredUpTo = 0;
   lease: Lease | undefined;
   /** Highest leader epoch drawn or restored; the next lease takes the one above. */
@@ -66,6 +68,12 @@ export class MemoryRegistryStore {
     const maps = [keptRosters, members, boxes, chain, tokens, layouts, uploads, names, outcomes, pending, pendingOf];
     for (const map of maps) map.clear();
     this.events.length = 0;
+  }
+
+  /** The public placement keys name an address that a node left. */
+  endRebuild(): void {
+    this.placementsLayout = 0;
+    this.rebuilding = undefined;
   }
 
   /** As if the database was restarted: the data stays, the life is another. */

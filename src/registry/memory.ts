@@ -196,9 +196,14 @@ export class MemoryRegistry extends MemoryMembers implements contract.Registry {
     return replaced;
   }
 
-  async rebuildPlacements(layoutNumber: number, addressesOf: contract.AddressesOf): Promise<void> {
-    const store = this.open();
+  async rebuildPlacements(layoutNumber: number, read: () => Promise<contract.AddressesOf>): Promise<void> {
+    const token = {};
+    const begun = this.open();
     if (this.newestLayout() !== layoutNumber) throw new OperaError('layout-changed');
+    begun.rebuilding = token;
+    const addressesOf = await read();
+    const store = this.open();
+    if (this.newestLayout() !== layoutNumber || store.rebuilding !== token) throw new OperaError('layout-changed');
     for (const [name, { record }] of store.names) {
       const { version, chunkCount } = record;
       store.names.set(name, { record, nodes: [...new Set(addressesOf({ version, chunkCount }))] });

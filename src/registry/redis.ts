@@ -351,9 +351,9 @@ export class RedisRegistry implements contract.Registry {
     return codec.numberOf(await this.#runLiving('replaceWraps', incarnation, ...args));
   }
 
-  rebuildPlacements(layoutNumber: number, addressesOf: contract.AddressesOf): Promise<void> {
+  rebuildPlacements(layoutNumber: number, read: () => Promise<contract.AddressesOf>): Promise<void> {
     const run = (...args: readonly Argument[]) => this.#run('placements', layoutNumber, ...args);
-    return rebuildPlacements(addressesOf, placementWork(run));
+    return rebuildPlacements(read, placementWork(run));
   }
 
   async placementsLayout(): Promise<number> {

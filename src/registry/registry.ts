@@ -377,11 +377,12 @@ export interface Registry {
 
   /**
    * Makes the public placement keys those of layout `layoutNumber` for every name; changes that happen meanwhile are
-   * kept. `addressesOf` is pure. `layout-changed` when a newer layout appears during the work. Not one step but many:
-   * each name moves atomically, and a rebuild that was interrupted is simply run again.
+   * kept. `read` is asked once the work began; what it answers is pure. `layout-changed` when a newer layout or a
+   * node's new address appears during the work, or another rebuild begins. Not one step but many: each name moves
+   * atomically, and a rebuild that was interrupted is simply run again.
    */
-  rebuildPlacements(layoutNumber: number, addressesOf: AddressesOf): Promise<void>;
-  /** Layout number the public placement keys follow; `status` compares it with the newest. */
+  rebuildPlacements(layoutNumber: number, read: () => Promise<AddressesOf>): Promise<void>;
+  /** Layout number the public placement keys follow, 0 when a node listens elsewhere since; `status` compares it. */
   placementsLayout(): Promise<number>;
   /** Puts back what was lost; works before settle() as well. `stale-incarnation`, `stale-leader`. */
   restore(step: RestoreStep): Promise<void>;

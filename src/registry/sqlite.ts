@@ -252,12 +252,12 @@ export class SqliteRegistry implements contract.Registry {
     return this.#step('replaceWraps', incarnation, own);
   }
 
-  rebuildPlacements(layoutNumber: number, addressesOf: contract.AddressesOf): Promise<void> {
-    return rebuildPlacements(addressesOf, {
+  rebuildPlacements(layoutNumber: number, read: () => Promise<contract.AddressesOf>): Promise<void> {
+    return rebuildPlacements(read, {
       begin: () => this.#step('beginPlacements', layoutNumber),
       page: (cursor) => this.#step('pagePlacements', cursor),
-      place: (files) => this.#step('placeNames', layoutNumber, files),
-      finish: () => this.#step('finishPlacements', layoutNumber),
+      place: (token, files) => this.#step('placeNames', layoutNumber, token, files),
+      finish: (token) => this.#step('finishPlacements', layoutNumber, token),
     });
   }
 

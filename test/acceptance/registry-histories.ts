@@ -93,7 +93,13 @@ const runCommand = async (history: History, command: Command): Promise<void> => 
   }
   if (command.kind === 'rebuild') {
     const { layout } = history;
-    const rebuild = (registry: Registry) => registry.rebuildPlacements(layout, ({ version }) => ownersOf(version));
+    const rebuild = (registry: Registry) =>
+      registry.rebuildPlacements(
+        layout,
+        async () =>
+          ({ version }) =>
+            ownersOf(version),
+      );
     await Promise.all(history.registries.map(rebuild));
     return;
   }

@@ -56,7 +56,12 @@ export const testPlacements = (it: RegistryTest): void => {
         await build.commitDone(second, change, { layoutNumber: 2 });
       }
     })();
-    await registry.rebuildPlacements(2, ({ version }) => ownersOf(version));
+    await registry.rebuildPlacements(
+      2,
+      async () =>
+        ({ version }) =>
+          ownersOf(version),
+    );
     await interleaved;
     const { records } = await registry.listNames({ prefix: '', limit: 1000 });
     assert.equal(records.length, 20);
@@ -80,7 +85,7 @@ export const testPlacements = (it: RegistryTest): void => {
     assert.ok(last);
     const renamed = build.rename(last.name, 'a', last.version, last.sequence);
     let moved: Promise<unknown> | undefined;
-    await registry.rebuildPlacements(1, () => {
+    await registry.rebuildPlacements(1, async () => () => {
       moved ??= build.commitDone(second, renamed);
       return ['new:1'];
     });
@@ -95,15 +100,58 @@ export const testPlacements = (it: RegistryTest): void => {
     await build.createNetwork(registry);
     await build.putName(registry, 'a');
     await assert.rejects(
-      registry.rebuildPlacements(2, () => []),
+      registry.rebuildPlacements(2, async () => () => []),
       { code: 'layout-changed' },
     );
     await registry.appendLayout({ number: 2, layout: build.record('layout 2') }, 1);
     await assert.rejects(
-      registry.rebuildPlacements(1, () => []),
+      registry.rebuildPlacements(1, async () => () => []),
       { code: 'layout-changed' },
     );
     assert.equal(await registry.placementsLayout(), 0);
+  });
+
+  it('lags from when a node listens elsewhere until the public keys were rebuilt', async ({ registry }) => {
+    await build.createNetwork(registry);
+    await build.putName(registry, 'a', ['n1:1']);
+    const rebuild = (): Promise<void> =>
+      registry.rebuildPlacements(1, async () => {
+        const nodes = (await registry.readPublicKeys()).get('network:nodes') ?? [];
+        return () => nodes;
+      });
+    await registry.putMember(build.member('n1'));
+    await rebuild();
+    for (const [change, lags] of [
+      [{ zone: 'attic' }, false],
+      [{ addresses: ['n1:1', 'extra:1'] }, false],
+      [{ addresses: ['n1:2', 'n1:1'] }, true],
+    ] as const) {
+      await registry.putMember({ ...build.member('n1'), ...change });
+      assert.equal(await registry.placementsLayout(), lags ? 0 : 1, JSON.stringify(change));
+    }
+    assert.equal(await registry.setMemberState(build.member('n1').memberId, 'down', 'silent'), true);
+    await rebuild();
+    assert.equal(await registry.placementsLayout(), 1);
+    assert.deepEqual((await build.publicKeysOf(registry))['network:data:node:n1:2'], ['a']);
+  });
+
+  it('ends a rebuild under which a node moves, or that another one overtook', async ({ registry, other }) => {
+    await build.createNetwork(registry);
+    await build.putName(registry, 'a', ['n1:1']);
+    await registry.putMember(build.member('n1'));
+    const moves = registry.rebuildPlacements(1, async () => {
+      await other().putMember({ ...build.member('n1'), addresses: ['n1:2'] });
+      return () => ['n1:1'];
+    });
+    await assert.rejects(moves, { code: 'layout-changed' });
+    assert.equal(await registry.placementsLayout(), 0);
+    const overtaken = registry.rebuildPlacements(1, async () => {
+      await other().rebuildPlacements(1, async () => () => ['n1:2']);
+      return () => ['n1:1'];
+    });
+    await assert.rejects(overtaken, { code: 'layout-changed' });
+    assert.equal(await registry.placementsLayout(), 1);
+    assert.deepEqual((await build.publicKeysOf(registry))['network:data:file:a'], ['n1:2']);
   });
 };
 

@@ -1,5 +1,5 @@
 -- Inserts or replaces a member, or sets the state of a known one; keeps `network:nodes` to the first addresses of
--- the nodes that are not removed, each once.
+-- the nodes that are not removed, each once. When a node moves, the placement keys lag until they are rebuilt.
 -- ARGV: 1 member id, 2 JSON without state, or '' to change the state only, 3 state, 4 reason,
 --       5 state since in ms, or '' for now unless the state is the same, 6 address for `network:nodes` or '',
 --       7 the state it must be in, 'none' when there must be no such member, or '' for any, 8 leader epoch or ''.
@@ -19,6 +19,11 @@ else
   redis.call('HSET', K.members, id, record)
 end
 redis.call('HSET', K.memberStates, id, state .. ' ' .. since .. ' ' .. reason)
+local was = redis.call('HGET', K.memberAddresses, id)
+if was and address ~= '' and was ~= address and state ~= 'removed' then
+  redis.call('HSET', K.life, 'placements', '0')
+  redis.call('HDEL', K.life, 'rebuilding')
+end
 if address == '' or state == 'removed' then
   redis.call('HDEL', K.memberAddresses, id)
 else

@@ -43,7 +43,7 @@ export class Layouts {
   readonly #sent = new Map<string, number>();
   /** Nodes that refused the layouts of this leader for good, as far as they did not take them since. */
   readonly #conflicts = new Set<MemberId>();
-  /** Addresses of the newest layout's nodes when the public keys were last looked at. */
+  /** Addresses of the newest layout's nodes when the public keys last followed them. */
   #placed: string | undefined;
 
   constructor(core: MasterCore, leadership: Leadership, options: LayoutsOptions) {
@@ -316,18 +316,26 @@ export class Layouts {
     for (const node of await this.#announce(fresh, members, to, epoch)) this.#told.set(node, current);
   }
 
+  async #addresses(): Promise<ReadonlyMap<KeyHash, string>> {
+    const view = await this.#core.view();
+    return new Map(this.#core.nodesOf(view).map(({ keyHash, address }) => [keyHash, address]));
+  }
+
   /** The public keys follow the newest layout, and nodes that listen elsewhere now. */
   async #followPlacements(newest: HeldLayout | undefined): Promise<void> {
     if (!newest) return;
     const { registry } = this.#core;
-    const view = await this.#core.view();
-    const addresses = new Map(this.#core.nodesOf(view).map(({ keyHash, address }) => [keyHash, address]));
+    const addresses = await this.#addresses();
     const table = newest.layout.nodes.map((keyHash) => addresses.get(keyHash) ?? '').join(' ');
     const moved = this.#placed !== undefined && this.#placed !== table;
+    if (moved || (await registry.placementsLayout()) < newest.layout.number) {
+      await registry.rebuildPlacements(newest.layout.number, async () => {
+        this.#core.forgetMembers();
+        const present = await this.#addresses();
+        return ({ version, chunkCount }) =>
+          nodesOfFile(newest.layout, version, chunkCount).flatMap((keyHash) => present.get(keyHash) ?? []);
+      });
+    }
     this.#placed = table;
-    if (!moved && (await registry.placementsLayout()) >= newest.layout.number) return;
-    await registry.rebuildPlacements(newest.layout.number, ({ version, chunkCount }) =>
-      nodesOfFile(newest.layout, version, chunkCount).flatMap((keyHash) => addresses.get(keyHash) ?? []),
-    );
   }
 }
