@@ -3,7 +3,7 @@
 // `npm test -- test/placement` runs the files whose path contains the word. Finding nothing is a failure, so is a file
 // without tests, and under OPERA_TEST_REQUIRE_ALL=1 a skipped or unfinished test.
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readdirSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -70,6 +70,24 @@ const ordered = (files, { first = [] }) => {
   return [...files].sort((a, b) => rank(a) - rank(b));
 };
 
+/** Temporary files of all tests lie in here, so that nothing stays of a file that was ended by its time limit. */
+const scratch = realpathSync(mkdtempSync(join(tmpdir(), 'opera-test-')));
+const temporary = join(scratch, 'tmp');
+mkdirSync(temporary);
+
+/** Ends the processes of sandboxes that nobody closed, which a file that was ended leaves running. */
+const endLeftovers = () => {
+  const pids = process.platform === 'linux' ? readdirSync('/proc').filter((name) => /^\d+$/.test(name)) : [];
+  for (const pid of pids) {
+    try {
+      const environment = readFileSync(`/proc/${pid}/environ`, 'latin1');
+      if (environment.includes(`OPERA_TEST_SANDBOX=${temporary}/`)) process.kill(Number(pid), 'SIGKILL');
+    } catch {
+      // It has ended, or is another user's.
+    }
+  }
+};
+
 const runPhase = ({ concurrency, timeoutMs }, files, countsFile) =>
   new Promise((done) => {
     const order = { files: files.map((file) => resolve(root, file)), concurrency, timeoutMs };
@@ -77,13 +95,12 @@ const runPhase = ({ concurrency, timeoutMs }, files, countsFile) =>
       process.execPath,
       // Test files are run with the flags of the process that runs them.
       ['--enable-source-maps', `--test-timeout=${timeoutMs}`, join(root, 'test/phase.mjs'), JSON.stringify(order)],
-      { cwd: root, stdio: 'inherit', env: { ...process.env, OPERA_TEST_COUNTS: countsFile } },
+      { cwd: root, stdio: 'inherit', env: { ...process.env, OPERA_TEST_COUNTS: countsFile, TMPDIR: temporary } },
     );
     child.on('error', (error) => fail(`node cannot be started: ${error.message}`));
     child.on('exit', (code, signal) => done(code ?? (signal === null ? 1 : 128)));
   });
 
-const scratch = mkdtempSync(join(tmpdir(), 'opera-test-'));
 const total = { files: 0, tests: 0, pass: 0, fail: 0, skipped: 0, todo: 0, empty: 0, durationMs: 0 };
 let exitCode = 0;
 for (const [index, phase] of phases.entries()) {
@@ -95,6 +112,7 @@ for (const [index, phase] of phases.entries()) {
   process.stdout.write(`\n${phase.title}: ${files.length} ${files.length === 1 ? 'file' : 'files'}\n`);
   const countsFile = join(scratch, `${index}.json`);
   const code = await runPhase(phase, files, countsFile);
+  endLeftovers();
   if (code !== 0) exitCode = code;
   try {
     const counts = JSON.parse(readFileSync(countsFile, 'utf8'));
@@ -104,7 +122,7 @@ for (const [index, phase] of phases.entries()) {
     exitCode ||= 1;
   }
 }
-rmSync(scratch, { recursive: true, force: true });
+rmSync(scratch, { recursive: true, force: true, maxRetries: 3 });
 
 process.stdout.write(
   [

@@ -2,10 +2,11 @@
 // Without this, a broken list of tests would look like a project in which everything passes.
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { eventually } from '../support/eventually.ts';
 
 const head = "import { test } from 'node:test';\n";
 const passing = `${head}test('passes', () => {});\n`;
@@ -50,6 +51,26 @@ test('passing tests of all phases end with 0 and are counted together', () => {
   assert.match(output, /^# tests 2$/m);
   assert.match(output, /^# pass 2$/m);
   assert.ok(output.indexOf('unit: 1 file') < output.indexOf('end to end: 1 file'));
+});
+
+const leaving = `import { spawn } from 'node:child_process';
+import { tmpdir } from 'node:os';
+${head}test('leaves a process behind', () => {
+  const env = { ...process.env, OPERA_TEST_SANDBOX: tmpdir() + '/left' };
+  const child = spawn('sleep', ['600'], { detached: true, stdio: 'ignore', env });
+  child.unref();
+  console.log('left ' + child.pid + ' in ' + tmpdir());
+});
+`;
+
+test('no process and no temporary file outlives the run', { skip: process.platform !== 'linux' }, async () => {
+  const { status, output } = runOver({ 'a.test.mjs': leaving });
+  assert.equal(status, 0, output);
+  const [, pid = '', folder = ''] = /left (\d+) in (\S+)/.exec(output) ?? [];
+  assert.match(folder, /opera-test-/);
+  assert.ok(!existsSync(folder), folder);
+  // Where nothing runs as init nobody reaps it: then it stays as a zombie, without a command line.
+  await eventually(() => !existsSync(`/proc/${pid}`) || readFileSync(`/proc/${pid}/cmdline`, 'utf8') === '');
 });
 
 test('a failing test fails the run, whatever the others do', () => {
