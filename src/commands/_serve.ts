@@ -140,6 +140,8 @@ const startNode = async (
   const { storage, witness, distrust, damage } = opened;
   if (damage) context.log.error('store-set-aside', { storage: spec, damage });
   if (distrust) context.log.warn('store-unknown', { storage: spec, why: distrust });
+  // It counts as a copy all the same: who chose such a store must find it said.
+  if (!storage.durable) context.log.warn('store-not-durable', { storage: spec });
   const book = bookOf(composed, addresses);
   const { storeId } = witness.witness;
   // A store of somebody else's may keep nothing in the folder; the index does whenever there is something to keep.

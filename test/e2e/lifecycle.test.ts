@@ -130,6 +130,7 @@ test('two nodes with stores in memory warn that every write needs both', async (
   const net = await LocalNet.up(sandbox, ['--nodes', '2', '--storage', 'memory'], { name: 'memory' });
   await net.ok(['put', '-', '--name', 'm'], { input: 'in memory' });
   assert.equal(await net.ok(['cat', 'm']), 'in memory');
+  assert.match(readFileSync(join(net.dir, 'logs', 'node-1.log'), 'utf8'), /"store-not-durable"/);
   const { stderr } = exits(await net.down(), 0);
   assert.match(stderr, /every write needs both/);
 });
