@@ -98,9 +98,9 @@ test('right ascension ends before 360, declination at 90', () => {
   assert.equal(isInRange(Number.NaN, dec.valid), false);
 });
 
-test('the page on catalogues has a row for every field, with its id, words, unit, UCD and ranges', () => {
+test('the page on catalogues has a row for every field, with its id, words, unit, UCD, ranges and meaning', () => {
   const page = readFileSync('docs/catalogues.md', 'utf8').split('\n');
-  for (const [name, { id, also = [], unit, ucd, valid, odd }] of Object.entries(fieldTable)) {
+  for (const [name, { id, also = [], unit, ucd, valid, odd, about }] of Object.entries(fieldTable)) {
     const cells = page
       .find((line) => line.startsWith(`| ${id} | ${name}`))
       ?.split('|')
@@ -109,5 +109,6 @@ test('the page on catalogues has a row for every field, with its id, words, unit
       range ? `${range.min} … ${range.max}${range.open === true ? ' (excl.)' : ''}` : '';
     const words = also.length > 0 ? `${name} (${also.join(', ')})` : name;
     assert.deepEqual(cells?.slice(1, 7), [String(id), words, unit, ucd, shown(valid), shown(odd)], name);
+    assert.equal(cells?.[8], about, name);
   }
 });
