@@ -11,6 +11,7 @@ import { rebuildRules } from '../../src/roles/master/rebuild.ts';
 import { newestLayoutOf, ownerNodes, get, put } from '../support/cluster-client.ts';
 import { type ClusterOptions, MemoryCluster } from '../support/memory-cluster.ts';
 import { putBack, snapshotOf } from '../support/memory-registry-faults.ts';
+import { rejects } from '../support/refuses.ts';
 import { describe, played, test } from './_early.ts';
 
 const bytesOf = (text: string): Uint8Array => Buffer.from(text);
@@ -318,6 +319,37 @@ describe('a registry out of reach', () => {
     assert.equal(await reading(session, cluster), 'content 1');
     const holding = await Promise.all(owners.map(({ storage }) => storage.getManifest(version)));
     assert.ok(holding.filter((found) => found !== undefined).length >= 2);
+    cluster.stopAll();
+  });
+
+  test('a rename that was begun is not seen under both names', async () => {
+    const { cluster, session, write } = await withHistory();
+    await write('begun', 'same bytes');
+    const { version } = cluster.store.names.get('begun')?.record ?? assert.fail();
+    const [, second, third] = ownerNodes(cluster, await newestLayoutOf(cluster), version, 0);
+    assert.ok(second && third);
+    const before = await second.storage.getManifest(version);
+    await cluster.during(renameFile(session, { from: 'begun', to: 'ended' }));
+    // As when one owner alone took the version under its new name, and nobody the tombstone, before the registry went.
+    const sequence = cluster.store.names.get('ended')?.record.sequence;
+    for (const { storage } of cluster.nodes) {
+      for (const partition of await storage.listPartitions()) {
+        const { items } = await storage.listManifests(partition, undefined, 1_000);
+        const dead = items.filter((item) => item.sequence === sequence && item.version !== version);
+        await storage.deleteManifests(dead.map((item) => item.version));
+      }
+    }
+    for (const { storage } of [second, third]) {
+      await storage.deleteManifests([version]);
+      await storage.putManifests([before ?? assert.fail()]);
+    }
+    cluster.store.unavailable = true;
+    const { memberId } = third.member;
+    cluster.faultOf = ({ route, to: { expect } }) =>
+      route === 'manifest.store' && 'memberId' in expect && expect.memberId === memberId ? { lost: true } : undefined;
+    const other = await cluster.session(1);
+    assert.equal(await textOf(cluster, other, 'ended'), 'same bytes');
+    await rejects(textOf(cluster, other, 'begun'), 'registry-unavailable');
     cluster.stopAll();
   });
 

@@ -17,6 +17,8 @@ interface Outgoing {
   readonly partition: number;
   readonly record: Uint8Array;
   readonly holders: Set<KeyHash>;
+  /** True once an owner said that it has a newer fact of the same version. */
+  overtaken: boolean;
 }
 
 /** Messages stay well below the limit of one request, base64 included. */
@@ -81,16 +83,20 @@ export class ManifestWriter {
     view: View,
     incarnation: number,
     manifests: readonly ManifestFields[],
-  ): Promise<{ readonly durable: boolean; readonly holders: ReadonlySet<KeyHash> }[]> {
+  ): Promise<{ readonly durable: boolean; readonly holders: ReadonlySet<KeyHash>; readonly overtaken: boolean }[]> {
     const { signer } = this.#core.context.identity();
     const outgoing = manifests.map((manifest) => ({
       sequence: manifest.sequence,
       partition: partitionOf(manifest.version, 0),
       record: encodeManifest(manifest, signer),
       holders: new Set<KeyHash>(),
+      overtaken: false,
     }));
     await this.#write(view, incarnation, outgoing);
-    return outgoing.map((item) => ({ durable: isEnough(view, item), holders: item.holders }));
+    return outgoing.map((item) => {
+      const { holders, overtaken } = item;
+      return { durable: isEnough(view, item), holders, overtaken };
+    });
   }
 
   /** Sends to all owners; ends as soon as each manifest is on W′ of them, or nobody is left to ask. */
@@ -186,6 +192,7 @@ export class ManifestWriter {
       partition: partitionOf(version, 0),
       record: encodeManifest({ state, network, version, sequence, incarnation, operationId, body, wrap }, signer),
       holders: new Set<KeyHash>(),
+      overtaken: false,
     }));
   }
 
@@ -205,6 +212,7 @@ export class ManifestWriter {
       for (const [at, item] of batch.entries()) {
         // Stale: the node has a newer fact of the same version, which covers this one.
         if (answer.outcomes[at] !== undefined) item.holders.add(node);
+        item.overtaken ||= answer.outcomes[at] === 'stale';
       }
     } catch (error) {
       const facts = { node, manifests: batch.length, ...errorFacts(error) };

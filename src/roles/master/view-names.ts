@@ -150,6 +150,8 @@ export class ViewNames {
     if (weak.length === 0) return;
     const manifests = weak.map(({ manifest }) => manifest);
     const written = await this.#writer.spread(view, nodes.incarnation, manifests);
+    // A rename that was begun: the version has a newer name already, which others may have seen.
+    if (written.some(({ overtaken }) => overtaken)) throw away('a name moves just now');
     if (written.some(({ durable }) => !durable))
       throw new OperaError('write-quorum', 'too few nodes have the name yet');
   }
