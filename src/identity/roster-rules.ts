@@ -251,8 +251,8 @@ const isHigher = (a: Roster, b: Roster): boolean =>
 /**
  * The roster that heals a fork: all members of both, revoked in either is revoked, the higher key epoch, settings of
  * the one with the higher number, or else hash. Its number is two above both, so that roles holding either one accept
- * it: the hash of the predecessor binds adjacent numbers only. When both name different keys for one epoch, `key` (a new
- * epoch, above both) is needed, else `conflict`. Throws `bad-request` unless a and b are of one network, not one line.
+ * it: the hash of the predecessor binds adjacent numbers only. When both name different keys for one epoch, `key` (a
+ * new epoch, above both) is needed, else `conflict`. `bad-request` unless a and b are of one network, not of one line.
  */
 export const mergeRosters = (a: Roster, b: Roster, signer: Signer, key?: RosterChange['key']): SignedRecord => {
   if (a.networkId !== b.networkId || areOfOneLine(a, b)) {

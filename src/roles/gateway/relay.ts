@@ -173,7 +173,7 @@ export class Relay {
         if (!isOperaError(error, ...nextMaster)) throw error;
         if (this.#good === memberId) this.#good = undefined;
         this.#context.log.debug('master-passed-over', { memberId, ...errorFacts(error) });
-        // Of one that cannot be reached nothing is known: that another one has no registry is what the nodes make up for.
+        // Of one out of reach nothing is known; that another one has no registry is what the nodes make up for.
         if (!noRegistry) last = error;
       }
     }

@@ -147,7 +147,7 @@ export class RosterOffice {
    * a gateway that ours does not list as valid cannot bring about (`integrity`).
    */
   async #reconcile(records: readonly SignedRecord[]): Promise<void> {
-    let refusal: unknown;
+    let refusal: OperaError | undefined;
     try {
       await this.#context.rosters.accept(records);
     } catch (error) {
@@ -159,7 +159,7 @@ export class RosterOffice {
     const ours = this.#ours();
     const theirs = readRosterOfPeer(ours, newest);
     if (!areOfOneLine(ours, theirs)) return this.#merge(ours, theirs);
-    if (refusal !== undefined) throw refusal;
+    if (refusal) throw refusal;
   }
 
   /** The keeper honours the revocations of both sides of one number at once, the next roster holds both. */

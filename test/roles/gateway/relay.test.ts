@@ -56,7 +56,7 @@ test('when a master cannot answer, the next one does, and is asked first from th
   assert.ok(error.requestId, 'it is the word of the last master that was asked');
 });
 
-test('without a registry the nodes are asked through the master that lives, though another one is dead or hangs', async () => {
+test('without a registry the nodes are asked through the master that lives, be another dead or hung', async () => {
   for (const manner of ['is dead', 'hangs'] as const) {
     const { world, operator } = await create();
     const told: unknown[] = [];
