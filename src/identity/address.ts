@@ -4,6 +4,7 @@
 import { isIPv4, isIPv6 } from 'node:net';
 import { OperaError } from '../errors/errors.ts';
 import { limits } from '../model/limits.ts';
+import type { Role } from '../model/roles.ts';
 
 export interface HostPort {
   /** A name, an IPv4 address, or an IPv6 address without brackets. */
@@ -36,9 +37,19 @@ export const formatHostPort = ({ host, port }: HostPort): string =>
   host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 
 /** Only literal addresses: what nodes dial never goes through a name service. */
-export const parseIpPort = (text: string): HostPort | undefined => {
+const parseIpPort = (text: string): HostPort | undefined => {
   const parsed = parseHostPort(text);
   return parsed && (isIPv4(parsed.host) || isIPv6(parsed.host)) ? parsed : undefined;
+};
+
+/**
+ * Throws `bad-request` unless a member of this role may be found there. Nodes are dialled by what masters pass on, so
+ * theirs are literal: no name service decides where data goes.
+ */
+export const requireAddressesOf = (role: Role, addresses: readonly string[]): void => {
+  const parse = role === 'node' ? parseIpPort : parseHostPort;
+  if (addresses.every((address) => parse(address))) return;
+  throw new OperaError('bad-request', role === 'node' ? 'a node is found at ip:port' : 'an address is host:port');
 };
 
 /** Addresses joined by commas, as they are signed; `bad-request` for too many or for one that is malformed. */

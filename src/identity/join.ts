@@ -19,7 +19,7 @@ import { holdsNetworkKeys, type Role, roleCodes } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
 import { type Random, SystemRandom } from '../runtime/random.ts';
 import { exactly, isZero, readTimeMs } from './_records.ts';
-import { joinAddresses } from './address.ts';
+import { joinAddresses, requireAddressesOf } from './address.ts';
 import { parseCsr } from './certificate.ts';
 import { ed25519PrivateKey, ed25519PublicKey } from './join-code.ts';
 import { findMember, type Roster, type RosterMember } from './roster.ts';
@@ -195,6 +195,7 @@ export const verifyJoin = async (request: JoinRequest, context: JoinContext): Pr
     const details = { role: token.role };
     throw new OperaError('forbidden', `the join code is for a ${token.role}, not for a ${request.role}`, { details });
   }
+  requireAddressesOf(token.role, request.addresses);
   checkAgreementKey(token.role, request.agreementKey);
   const spki = await parseCsr(request.csr);
   const keyHash = keyHashOfSpki(spki);

@@ -227,6 +227,16 @@ test('each thing a join needs is missed with its own code', async () => {
   await rejects(verifyJoin(request, contextOf(network, 'master')), 'bad-request');
 });
 
+test('a node joins with literal addresses only', async () => {
+  for (const address of ['db.example:6379', 'localhost:6379', 'metadata:80']) {
+    const named = await requestOf(network, joining, { addresses: ['192.0.2.1:7400', address] });
+    await rejects(verifyJoin(named, contextOf(network)), 'bad-request');
+  }
+  const gateway = createTestMember('gateway');
+  const named = await requestOf(network, gateway, { addresses: ['opera.example:7400'] });
+  assert.equal((await verifyJoin(named, contextOf(network, 'gateway'))).member.role, 'gateway');
+});
+
 test('a member cannot be taken over by a code: its request repeats, anything else of its key is refused', async () => {
   const { node, gateway } = network.members;
   const again = await verifyJoin(await requestOf(network, node), contextOf(network));

@@ -3,7 +3,7 @@
 // answer says who has confirmed it. The last gateway cannot be revoked: nobody could sign the next roster.
 import type { Handlers, IncomingCall, Peer, Reply } from '../../client/transport.ts';
 import { OperaError } from '../../errors/errors.ts';
-import { parseHostPort, parseIpPort } from '../../identity/address.ts';
+import { requireAddressesOf } from '../../identity/address.ts';
 import type { Roster, RosterMember } from '../../identity/roster.ts';
 import { bytesToHex, type MemberId, memberIdOf } from '../../model/ids.ts';
 import type { Role } from '../../model/roles.ts';
@@ -29,12 +29,9 @@ export interface MembersDeps {
 
 const listens = (role: Role): boolean => role !== 'client' && role !== 'operator';
 
-/** Nodes are dialled by what masters pass on, so theirs are literal: no name service decides where data goes. */
 const checkAddresses = (role: Role, addresses: readonly string[]): void => {
   if (!listens(role) && addresses.length > 0) throw new OperaError('bad-request', `a ${role} has no addresses`);
-  const parse = role === 'node' ? parseIpPort : parseHostPort;
-  if (addresses.every((address) => parse(address))) return;
-  throw new OperaError('bad-request', role === 'node' ? 'a node is found at ip:port' : 'an address is host:port');
+  requireAddressesOf(role, addresses);
 };
 
 const same = (a: readonly string[], b: readonly string[]): boolean => a.join() === b.join();
