@@ -66,6 +66,15 @@ export interface ComposedRole {
 export const createRoleLog = (role: string, clock: Clock, debug: boolean): Logger =>
   createLogger({ role, clock, level: debug ? 'debug' : 'info', write: (line) => process.stderr.write(line) });
 
+const addGauges = ({ metrics, rosters, identity }: RoleContext): void => {
+  metrics.gauge('opera_roster_number', 'Number of the roster held.', () => Number(rosters.roster.number));
+  metrics.gauge(
+    'opera_certificate_expires_timestamp_seconds',
+    'When the certificate in use ends, in seconds since 1970.',
+    () => identity().claims.notAfterMs / 1_000,
+  );
+};
+
 export const composeRole = async (home: string, log: Logger, { clock, random }: Seams): Promise<ComposedRole> => {
   const open = await openHome(home);
   const { rosters } = open;
@@ -95,6 +104,7 @@ export const composeRole = async (home: string, log: Logger, { clock, random }: 
     instance: bytesToHex(random.bytes(16)),
     stopping: stopping.signal,
   };
+  addGauges(context);
   rosters.onChange((roster) => {
     const dropped = listeners.reduce((total, listener) => total + listener.dropRevoked(), 0);
     context.log.info('roster-taken', { number: roster.number, dropped });

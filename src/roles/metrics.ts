@@ -1,9 +1,27 @@
-// Metrics of a role in Prometheus text form: requests by route and outcome, their time, and gauges the role adds.
-// Labels come from closed tables only (routes, error codes); never names, addresses or values.
+// Metrics of a role in Prometheus text form: requests by route and outcome, their time, and what the role adds.
+// Labels come from closed tables only (routes, error codes, states); never names, addresses or values.
+// Names follow Prometheus's own rules: what only rises ends in `_total` and is a counter, everything else is a gauge.
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { OperaError } from '../errors/errors.ts';
 import type { Role } from '../model/roles.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { RouteName } from '../wire/routes.ts';
+
+type Read<Value> = () => Value | Promise<Value>;
+
+/** What cannot be read now is left out of the scrape, not the scrape with it. */
+const readOrNothing = async <Value>(read: Read<Value>): Promise<Value | undefined> => {
+  try {
+    return await read();
+  } catch {
+    return undefined;
+  }
+};
+
+const checkName = (name: string, rises: boolean): void => {
+  const fits = /^opera_[a-z_]+$/.test(name) && name.endsWith('_total') === rises;
+  if (!fits) throw new OperaError('internal', `${name} is no name for a ${rises ? 'counter' : 'gauge'}`);
+};
 
 export class RoleMetrics {
   readonly #registry = new Registry();
@@ -56,14 +74,47 @@ export class RoleMetrics {
     this.#handshakes.inc();
   }
 
-  /** A gauge read at each scrape. `name` ends in its unit. */
-  gauge(name: string, help: string, read: () => number): void {
+  /** A gauge read at each scrape; absent when there is no value. `name` ends in its unit. */
+  gauge(name: string, help: string, read: Read<number | undefined>): void {
+    checkName(name, false);
     new Gauge({
       name,
       help,
       registers: [this.#registry],
+      async collect() {
+        const value = await readOrNothing(read);
+        if (value === undefined) this.remove();
+        else this.set(value);
+      },
+    });
+  }
+
+  /** As `gauge`, with a value for each word of a closed set. */
+  gaugeBy(name: string, help: string, label: string, read: Read<ReadonlyMap<string, number>>): void {
+    checkName(name, false);
+    new Gauge({
+      name,
+      help,
+      labelNames: [label],
+      registers: [this.#registry],
+      async collect() {
+        const values = await readOrNothing(read);
+        this.reset();
+        for (const [word, value] of values ?? []) this.set({ [label]: word }, value);
+      },
+    });
+  }
+
+  /** A count since the role started, read at each scrape. `name` ends in `_total`. */
+  counter(name: string, help: string, read: () => number): void {
+    checkName(name, true);
+    new Counter({
+      name,
+      help,
+      registers: [this.#registry],
       collect() {
-        this.set(read());
+        this.reset();
+        this.inc(read());
       },
     });
   }

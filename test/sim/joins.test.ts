@@ -241,6 +241,23 @@ describe('joins', () => {
     cluster.stopAll();
   });
 
+  test('the public keys follow a node that moved while no master ran', async () => {
+    const cluster = await MemoryCluster.start({ nodes: 3 });
+    const session = await cluster.session();
+    await cluster.during(put(session, 'a', bytesOf(1)));
+    await cluster.quiet(3);
+    cluster.stopMaster(0);
+    cluster.stopNode(1);
+    cluster.node(1).address = '10.0.9.9:7001';
+    await cluster.startNode(1);
+    await cluster.clock.advance(5_000);
+    await cluster.startMaster(0);
+    await cluster.clock.advance(10_000);
+    assert.deepEqual((await cluster.registry().readPublicKeys()).get('network:data:node:10.0.9.9:7001'), ['a']);
+    await cluster.quiet(3);
+    cluster.stopAll();
+  });
+
   test('ten thousand small files move to a joiner in a few rounds', async () => {
     const cluster = await MemoryCluster.create({ nodes: 2, settings: { copies: 1, writeCopies: 1 } });
     await cluster.startMaster(0);

@@ -67,6 +67,7 @@ export class ClusterProcess<Running = unknown> {
   address: string;
   readonly time: MachineTime;
   running: Running | undefined;
+  metrics: RoleMetrics | undefined;
   life: Life | undefined;
 
   constructor(member: TestMember, address: string, time: MachineTime) {
@@ -241,10 +242,13 @@ export class MemoryCluster {
     return createTransport(wires, { peer, address, life, clock });
   }
 
-  #context({ member, address, time }: ClusterProcess, life: Life): RoleContext {
+  #context(process: ClusterProcess, life: Life): RoleContext {
+    const { member, address, time } = process;
     const { role, memberId, signer } = member;
     const random = new SeededRandom(bytesToHex(this.random.bytes(16)));
     const clock = new ProcessClock(this.clock, time, life);
+    const metrics = new RoleMetrics(role, clock);
+    process.metrics = metrics;
     return {
       networkId: this.networkId,
       role,
@@ -255,7 +259,7 @@ export class MemoryCluster {
       clock,
       random,
       log: createLogger({ role, write: (line) => this.lines.push(line), clock: this.clock }).with({ memberId }),
-      metrics: new RoleMetrics(role, clock),
+      metrics,
       instance: bytesToHex(random.bytes(16)),
       stopping: life.stopping.signal,
     };

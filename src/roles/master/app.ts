@@ -148,6 +148,18 @@ const createWatch = (core: MasterCore, leadership: Leadership, dependencies: Mas
   return { timeline, alarms, judge, layouts, orders, served: new ServedHours(core, leadership) };
 };
 
+const addGauges = ({ core, leadership, alarms }: Pick<Parts, 'core' | 'leadership' | 'alarms'>): void => {
+  const { metrics } = core.context;
+  const isSafe = (): number => (core.safety.mode === 'safe' ? 1 : 0);
+  metrics.gauge('opera_registry_safe_mode', '1 while the registry is not to be believed.', isSafe);
+  metrics.gauge('opera_leads', '1 while this master leads.', () => (leadership.epoch === undefined ? 0 : 1));
+  metrics.gauge('opera_alarms', 'Alarms that this leader has raised.', () => alarms.list().length);
+  metrics.gaugeBy('opera_nodes', 'Nodes by their state in the registry.', 'state', async () => {
+    const nodes = (await core.members()).filter(({ role }) => role === 'node');
+    return new Map(nodes.map(({ state }) => [state, nodes.filter((node) => node.state === state).length]));
+  });
+};
+
 export const createMaster = (context: RoleContext, dependencies: MasterDependencies): RunningMaster => {
   const { registry, book, address } = dependencies;
   const core = new MasterCore(context, registry, dependencies.isDurable);
@@ -163,10 +175,7 @@ export const createMaster = (context: RoleContext, dependencies: MasterDependenc
   const parts: Parts = { core, writer, committer, names, viewNames, leadership, lifeWatch, rebuilder, ...watch };
   const notReady = (): string | undefined => (book.announced ? undefined : 'no gateway has taken the announcement yet');
 
-  const isSafe = (): number => (core.safety.mode === 'safe' ? 1 : 0);
-  context.metrics.gauge('opera_registry_safe_mode', '1 while the registry is not to be believed.', isSafe);
-  context.metrics.gauge('opera_leads', '1 while this master leads.', () => (leadership.epoch === undefined ? 0 : 1));
-
+  addGauges(parts);
   return {
     handlers: {
       ...commonHandlers(context, notReady, () => core.ticketMs),

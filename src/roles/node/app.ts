@@ -131,11 +131,11 @@ const addGauges = (
 ): void => {
   metrics.gauge('opera_layout_number', 'Newest layout acknowledged.', () => newestLayout(memory.state)?.number ?? 0);
   metrics.gauge('opera_layout_complete', 'Newest layout held completely.', () => memory.state.completeLayout);
-  metrics.gauge('opera_chunks_pulled_total', 'Chunks copied from other nodes.', () => puller.pulled);
+  metrics.counter('opera_chunks_pulled_total', 'Chunks copied from other nodes.', () => puller.pulled);
   metrics.gauge('opera_repair_chunks', 'Chunks listed and not yet copied.', () => puller.left.chunks);
   metrics.gauge('opera_repair_bytes', 'Bytes of them.', () => puller.left.bytes);
-  metrics.gauge('opera_former_chunks_dropped_total', 'Copies dropped that others own now.', () => former.dropped);
-  metrics.gauge(
+  metrics.counter('opera_former_chunks_dropped_total', 'Copies dropped that others own now.', () => former.dropped);
+  metrics.counter(
     'opera_manifests_rewrapped_total',
     'Manifests and notes put under a newer key.',
     () => rewrapper.rewrapped,
@@ -144,7 +144,7 @@ const addGauges = (
   metrics.gauge('opera_copies_owed', 'Copies that other owners missed and wait for.', () =>
     owed.report.reduce((sum, { chunks }) => sum + chunks, 0),
   );
-  metrics.gauge('opera_copies_given_total', 'Copies that other owners missed and took later.', () => owed.given);
+  metrics.counter('opera_copies_given_total', 'Copies that other owners missed and took later.', () => owed.given);
   metrics.gauge('opera_store_sound', '1 while the store is believed.', () => (soundness.sound ? 1 : 0));
 };
 

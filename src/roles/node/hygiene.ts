@@ -29,7 +29,6 @@ export class Hygiene {
   readonly antiEntropy: AntiEntropy;
   readonly scrub: Scrub;
   readonly handlers: Handlers;
-  #aside = 0;
   #asked: Promise<void> | undefined;
 
   constructor(core: NodeCore, names: NameIndex, faults: HygieneFaults = {}) {
@@ -58,10 +57,7 @@ export class Hygiene {
     await Promise.all([
       every(context, 'sweep', limits.sweepTickMs, () => this.sweep.round()),
       every(context, 'compare', limits.compareTickMs, () => this.antiEntropy.round()),
-      every(context, 'scrub', limits.scrubTickMs, async () => {
-        await this.scrub.round();
-        this.#aside = (await this.core.storage.usage()).chunksAside;
-      }),
+      every(context, 'scrub', limits.scrubTickMs, () => this.scrub.round()),
     ]);
   }
 
@@ -94,18 +90,29 @@ export class Hygiene {
   #declareMetrics(): void {
     const { metrics } = this.core.context;
     const { sweep, antiEntropy, scrub } = this;
-    metrics.gauge('opera_chunks_deleted_total', 'Chunks of dead versions deleted.', () => sweep.chunksDeleted);
+    const { storage } = this.core;
+    metrics.gauge('opera_store_chunks', 'Chunks held.', async () => (await storage.usage()).chunks);
+    metrics.gauge('opera_store_bytes', 'Sealed bytes of them.', async () => (await storage.usage()).chunkBytes);
+    metrics.gauge('opera_store_free_bytes', 'Free bytes of the disk.', async () => (await storage.usage()).freeBytes);
+    metrics.gauge('opera_store_read_only', '1 while the store takes no writes.', async () =>
+      Number((await storage.usage()).readOnly),
+    );
+    metrics.counter('opera_chunks_deleted_total', 'Chunks of dead versions deleted.', () => sweep.chunksDeleted);
     metrics.gauge(
       'opera_versions_unknown',
       'Versions of which the last sweep could not tell what they are; kept.',
       () => sweep.last.unknown,
     );
-    metrics.gauge('opera_chunks_compared_in_total', 'Chunks pulled by comparing.', () => antiEntropy.chunksPulled);
+    metrics.counter('opera_chunks_compared_in_total', 'Chunks pulled by comparing.', () => antiEntropy.chunksPulled);
     metrics.gauge('opera_chunk_conflicts', 'Addresses with two contents.', () => antiEntropy.conflicts.size);
-    metrics.gauge('opera_chunks_verified_total', 'Chunks read back and found whole.', () => scrub.verified);
-    metrics.gauge('opera_copies_altered_total', 'Chunks and manifests found altered.', () => scrub.altered);
-    metrics.gauge('opera_copies_repaired_total', 'Altered copies replaced by good ones.', () => scrub.repaired);
-    metrics.gauge('opera_chunks_aside', 'Altered copies kept out of sight.', () => this.#aside);
+    metrics.counter('opera_chunks_verified_total', 'Chunks read back and found whole.', () => scrub.verified);
+    metrics.counter('opera_copies_altered_total', 'Chunks and manifests found altered.', () => scrub.altered);
+    metrics.counter('opera_copies_repaired_total', 'Altered copies replaced by good ones.', () => scrub.repaired);
+    metrics.gauge(
+      'opera_chunks_aside',
+      'Altered copies kept out of sight.',
+      async () => (await storage.usage()).chunksAside,
+    );
     metrics.gauge('opera_store_damaged', '1 when damage was found in the database.', () =>
       Number(scrub.damage.length > 0),
     );
