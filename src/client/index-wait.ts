@@ -3,6 +3,7 @@
 // it says which versions are not ready, and their data is as safe as ever. A file that somebody else renames, replaces
 // or removes meanwhile is not waited for any longer.
 import { isOperaError, OperaError } from '../errors/errors.ts';
+import { hasBit, setBit } from '../model/bits.ts';
 import type { KeyHash, VersionId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import type { WireChunkSet } from '../wire/messages-index.ts';
@@ -62,7 +63,7 @@ const questionsOf = (chunks: readonly OpenChunk[]): WireChunkSet[][] => {
   let room = 0;
   for (const { version, from, at } of windows.values()) {
     const bits = new Uint8Array(Math.floor((at.at(-1) ?? 0) / 8) + 1);
-    for (const one of at) bits[one >> 3] = (bits[one >> 3] ?? 0) | (1 << (one & 7));
+    for (const one of at) setBit(bits, one);
     let question = questions.at(-1);
     if (!question || question.length >= limits.batchEntriesMax || bits.length > room) {
       question = [];
@@ -75,10 +76,7 @@ const questionsOf = (chunks: readonly OpenChunk[]): WireChunkSet[][] => {
   return questions;
 };
 
-const has = ({ from, bits }: WireChunkSet, index: number): boolean => {
-  const at = index - from;
-  return at >= 0 && ((bits[at >> 3] ?? 0) & (1 << (at & 7))) !== 0;
-};
+const has = ({ from, bits }: WireChunkSet, index: number): boolean => hasBit(bits, index - from);
 
 class IndexWait {
   readonly #session: Session;

@@ -5,6 +5,7 @@
 import { equalBytes } from '../crypto/digest.ts';
 import { chunkBytesMax, createGeometry } from '../crypto/geometry.ts';
 import { isOperaError, OperaError } from '../errors/errors.ts';
+import { hasBit } from '../model/bits.ts';
 import type { VersionId } from '../model/ids.ts';
 import { limits } from '../model/limits.ts';
 import { parseName } from '../model/names.ts';
@@ -224,8 +225,7 @@ class ManyChunks {
     }
     return (index) => {
       const bits = pages[Math.floor(index / heldPage)];
-      const at = index % heldPage;
-      return bits !== undefined && ((bits[at >> 3] ?? 0) & (1 << (at & 7))) !== 0;
+      return bits !== undefined && hasBit(bits, index % heldPage);
     };
   }
 
@@ -248,8 +248,7 @@ class ManyChunks {
     for (let from = 0; from < count; from += heldPage) {
       const bits = await this.#heldPage(from, count);
       for (let index = from; index < Math.min(count, from + heldPage); index++) {
-        const at = index - from;
-        if (((bits[at >> 3] ?? 0) & (1 << (at & 7))) !== 0) continue;
+        if (hasBit(bits, index - from)) continue;
         const plaintext = await readAt(geometry.startOf(index), geometry.lengthOf(index));
         const sealed = sealOf(upload, { index, plaintext, last: geometry.isLast(index) });
         if (!equalBytes(sealed.hash, this.#hashes[index] ?? new Uint8Array())) throw new OperaError('source-changed');

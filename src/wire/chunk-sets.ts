@@ -1,6 +1,7 @@
 // Chunks of versions as messages name them: a version, where the set begins, and one bit a chunk. Both sides use this,
 // so that a bit means the same chunk to both. Bits beyond the last chunk are zero; chunks of a version may be in
 // several sets. It knows nothing of who holds them.
+import { setBit } from '../model/bits.ts';
 import type { VersionId } from '../model/ids.ts';
 import type { WireChunkSet } from './messages-index.ts';
 
@@ -28,10 +29,7 @@ export const chunkSetsOf = (chunks: Iterable<ChunkAddress>): WireChunkSet[] => {
       let end = at;
       while ((indices[end] ?? Number.POSITIVE_INFINITY) - from < setChunksMax) end++;
       const bits = new Uint8Array((((indices[end - 1] ?? from) - from) >> 3) + 1);
-      for (; at < end; at++) {
-        const bit = (indices[at] ?? from) - from;
-        bits[bit >> 3] = (bits[bit >> 3] ?? 0) | (1 << (bit & 7));
-      }
+      for (; at < end; at++) setBit(bits, (indices[at] ?? from) - from);
       sets.push({ version, from, bits });
     }
   }

@@ -18,6 +18,7 @@ import { keyCheckOf, parseRoster, type Roster } from '../../src/identity/roster.
 import { firstRoster } from '../../src/identity/roster-rules.ts';
 import { checkTicket, issueTicket, renewTicket, subjectOf, type TicketOperation } from '../../src/identity/ticket.ts';
 import { type NetworkId, networkIdFromBytes, type VersionId, versionIdFromBytes } from '../../src/model/ids.ts';
+import { setBit } from '../../src/model/bits.ts';
 import type { SignedRecord } from '../../src/model/signed-record.ts';
 import { encodeLayout, ownersOf } from '../../src/placement/layout.ts';
 import { partitionCount, partitionOf } from '../../src/placement/partition.ts';
@@ -269,8 +270,7 @@ export class FakeCluster {
         if (!this.uploads.has(version)) throw new OperaError('upload-closed');
         const held = new Uint8Array(Math.ceil((to - from) / 8));
         for (let index = from; index < to; index++) {
-          const at = index - from;
-          if (this.isDurable(version, index)) held[at >> 3] = (held[at >> 3] ?? 0) | (1 << (at & 7));
+          if (this.isDurable(version, index)) setBit(held, index - from);
         }
         return { answer: { held } };
       },

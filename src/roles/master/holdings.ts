@@ -1,6 +1,7 @@
 // Who holds what: before a commit the master asks the owners themselves, because reports made during an upload are
 // only hints. Copies are counted for each unretired layout alone, with that layout's own W′, and only those taken under
 // it or a lower one; anything else could rest on owners none of whom the next layout asks, or asked too early.
+import { hasBit, setBit } from '../../model/bits.ts';
 import type { KeyHash, VersionId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { ownersOf } from '../../placement/layout.ts';
@@ -17,8 +18,6 @@ export interface ChunkRange {
   readonly from: number;
   readonly to: number;
 }
-
-const hasBit = (bits: Uint8Array, at: number): boolean => (((bits[at >> 3] ?? 0) >> (at & 7)) & 1) === 1;
 
 /** Above every layout number: whatever is held, whenever it was taken. */
 const anyLayout = 0xffff_ffff;
@@ -104,9 +103,7 @@ export const durableChunks = async (core: MasterCore, view: View, range: ChunkRa
   const isDurable = durabilityIn(core, view);
   const bits = new Uint8Array(Math.ceil((range.to - range.from) / 8));
   for (let index = range.from; index < range.to; index++) {
-    if (!isDurable(answers, range, 0, index)) continue;
-    const at = index - range.from;
-    bits[at >> 3] = (bits[at >> 3] ?? 0) | (1 << (at & 7));
+    if (isDurable(answers, range, 0, index)) setBit(bits, index - range.from);
   }
   return bits;
 };

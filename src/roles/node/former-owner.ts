@@ -4,6 +4,7 @@
 import type { Handler, Handlers } from '../../client/transport.ts';
 import { equalBytes, sha256 } from '../../crypto/digest.ts';
 import { isOperaError, OperaError } from '../../errors/errors.ts';
+import { hasBit, setBit } from '../../model/bits.ts';
 import type { KeyHash, VersionId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { type Layout, ownersOf } from '../../placement/layout.ts';
@@ -45,11 +46,9 @@ interface Confirmations {
   readonly manifests: readonly Set<KeyHash>[];
 }
 
-const hasBit = (bits: Uint8Array, at: number): boolean => ((bits[at >> 3] ?? 0) & (1 << (at & 7))) !== 0;
-
 const bitsOf = (values: readonly boolean[]): Uint8Array => {
   const bits = new Uint8Array(Math.ceil(values.length / 8));
-  for (const [at, value] of values.entries()) if (value) bits[at >> 3] = (bits[at >> 3] ?? 0) | (1 << (at & 7));
+  for (const [at, value] of values.entries()) if (value) setBit(bits, at);
   return bits;
 };
 

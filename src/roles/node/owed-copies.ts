@@ -3,6 +3,7 @@
 // Kept in memory only: what a restart forgets, and what does not fit, is found by comparing. Nothing is promised on it.
 import { equalBytes, sha256 } from '../../crypto/digest.ts';
 import { isOperaError } from '../../errors/errors.ts';
+import { hasBit } from '../../model/bits.ts';
 import type { KeyHash, VersionId } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import { ownersOf } from '../../placement/layout.ts';
@@ -28,8 +29,6 @@ interface Debt {
 const noteBytesMax = limits.messageBytesMax / 4;
 
 const keyOf = ({ version, index }: Pick<OwedChunk, 'version' | 'index'>): string => `${version}/${index}`;
-
-const hasBit = (bits: Uint8Array, at: number): boolean => ((bits[at >> 3] ?? 0) & (1 << (at & 7))) !== 0;
 
 export class OwedCopies {
   readonly #core: NodeCore;

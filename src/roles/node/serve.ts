@@ -5,6 +5,7 @@ import { equalBytes, sha256 } from '../../crypto/digest.ts';
 import { parseManifest, verifyManifest } from '../../crypto/manifest.ts';
 import { keyHashOfSpki } from '../../crypto/signature.ts';
 import { isOperaError, OperaError } from '../../errors/errors.ts';
+import { setBit } from '../../model/bits.ts';
 import { limits } from '../../model/limits.ts';
 import { partitionOf } from '../../placement/partition.ts';
 import type { ChunkInfo, ManifestWrite, StoredManifest } from '../../storage-adapters/storage-adapter.ts';
@@ -78,10 +79,7 @@ const readChunks = async (
 /** Bitmap of the indices in [from, to) that are among `chunks`. */
 const bitmapOf = (chunks: readonly ChunkInfo[], from: number, to: number): Uint8Array => {
   const bits = new Uint8Array(Math.ceil((to - from) / 8));
-  for (const { index } of chunks) {
-    const at = index - from;
-    bits[at >> 3] = (bits[at >> 3] ?? 0) | (1 << (at & 7));
-  }
+  for (const { index } of chunks) setBit(bits, index - from);
   return bits;
 };
 
