@@ -203,3 +203,9 @@ if (flags.has('--sim')) {
     await buildEntries(esbuild, 'test/sim', (path) => path.endsWith('/main.ts'), 'sim');
   }
 }
+if (flags.has('--mutants')) {
+  const inputs = [...sources(), ...walk('test', isSource)];
+  if (!ensure || !fresh(inputs, join(out, 'mutants', 'entries.json'))) {
+    await buildEntries(esbuild, 'test/mutants', (path) => path.endsWith('/main.ts'), 'mutants');
+  }
+}

@@ -34,7 +34,7 @@ export interface TicketFields {
   /** subjectOf the versions it covers. */
   readonly subject: Uint8Array;
   readonly layoutNumber: number;
-  /** Chunk indices from this one on are refused: what a put announced, or what a version has. */
+  /** Chunk indices from this one on are refused. Masters give the most there can be: a stream ends where it ends. */
   readonly chunkLimit: number;
   readonly incarnation: number;
   readonly issuedMs: number;

@@ -115,6 +115,8 @@ test('a request for an authority, foreign names and other usages yields a plain 
   const der = await issueCertificate(network.authority, { role: 'node', spki, nowMs: testNowMs });
   const certificate = new X509Certificate(der);
   assert.equal(certificate.ca, false);
+  // Node takes no certificate for an authority's that may not sign others; the extension itself must say so, too.
+  assert.equal(new x509.X509Certificate(der).getExtension(x509.BasicConstraintsExtension)?.ca, false);
   assert.doesNotMatch(`${certificate.subject} ${certificate.subjectAltName}`, /root|gateway\.example/);
   assert.equal(parsePeerCertificate(der).role, 'node');
 });
@@ -122,13 +124,14 @@ test('a request for an authority, foreign names and other usages yields a plain 
 test('a request with an RSA key is refused', async () => {
   const x509 = await loadX509();
   const algorithm = { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
-  const keys = await webcrypto.subtle.generateKey(
-    { ...algorithm, modulusLength: 1024, publicExponent: new Uint8Array([1, 0, 1]) },
-    true,
-    ['sign', 'verify'],
-  );
-  const request = await x509.Pkcs10CertificateRequestGenerator.create({ keys, signingAlgorithm: algorithm }, webcrypto);
-  await rejects(parseCsr(new Uint8Array(request.rawData)), 'bad-request');
+  for (const modulusLength of [512, 1024, 2048]) {
+    const publicExponent = new Uint8Array([1, 0, 1]);
+    const key = { ...algorithm, modulusLength, publicExponent };
+    const keys = await webcrypto.subtle.generateKey(key, true, ['sign', 'verify']);
+    const options = { keys, signingAlgorithm: algorithm };
+    const request = await x509.Pkcs10CertificateRequestGenerator.create(options, webcrypto);
+    await rejects(parseCsr(new Uint8Array(request.rawData)), 'bad-request');
+  }
 });
 
 test('a changed request never yields another key, and bytes may not follow it', async () => {

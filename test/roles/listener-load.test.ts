@@ -26,7 +26,7 @@ const sizes =
   process.env.OPERA_TEST_BIG === '1'
     ? { slowHeaders: 500, abortRounds: 50, halfOpen: 10_000 }
     : process.env.OPERA_TEST_LONG === '1'
-      ? { slowHeaders: 40, abortRounds: 10, halfOpen: 500 }
+      ? { slowHeaders: 40, abortRounds: 50, halfOpen: 500 }
       : { slowHeaders: 20, abortRounds: 5, halfOpen: 250 };
 const line = 'POST /v1/chunk/copy HTTP/1.1';
 

@@ -104,6 +104,32 @@ test('every route lets in exactly the roles of the table, and a table with one r
   assert.deepEqual(extra, ['chunk.list client: forbidden']);
 });
 
+test('without a certificate nothing but joining can be asked for', async () => {
+  const handlers = Object.fromEntries(
+    routeNames.map((name) => [name, async () => ({ answer: {} })]),
+  ) as unknown as Handlers;
+  // Time runs fast: nobody is told to ask less often.
+  let nowMs = 0;
+  const fast = Object.assign(Object.create(clock) as typeof clock, { monotonicMs: () => (nowMs += 1_000) });
+  const listener = await mesh.listen('gateway', handlers, { kind: 'join', clock: fast });
+  const client = await RawClient.open(listener.port, undefined);
+  const open: RouteName[] = [];
+  for (const [at, name] of routeNames.entries()) {
+    client.write(goodRequest(`/v1/${name.replaceAll('.', '/')}`));
+    const answer = (await client.waitForAnswers(at + 1)).at(-1);
+    if (answer?.status !== 404) open.push(name);
+  }
+  client.destroy();
+  assert.deepEqual(open.sort(), ['join.bundle', 'join.join', 'join.nonce', 'join.renew']);
+  for (const serving of ['gateway', 'master', 'node', 'sentinel'] as const) {
+    const closed = await mesh.listen(serving, handlers);
+    const stranger = await RawClient.open(closed.port, undefined);
+    stranger.write(goodRequest());
+    assert.ok(await stranger.waitForClose());
+    assert.deepEqual(stranger.answers, []);
+  }
+});
+
 test('routes of other roles, and those a role has no handler for, do not exist', async () => {
   const listener = await mesh.listen('node', { ping: async () => pong(mesh.network) });
   assert.equal(await knock(listener, 'operator', '/v1/token/create'), 'not-found');

@@ -8,16 +8,17 @@ import { sha256 } from '../../../src/crypto/digest.ts';
 import { encodeManifest } from '../../../src/crypto/manifest.ts';
 import { OperaError } from '../../../src/errors/errors.ts';
 import { issueTicket, parseTicket, subjectOf } from '../../../src/identity/ticket.ts';
-import { networkIdFromBytes, operationIdFromBytes } from '../../../src/model/ids.ts';
+import { networkIdFromBytes, operationIdFromBytes, type VersionId } from '../../../src/model/ids.ts';
 import { limits } from '../../../src/model/limits.ts';
 import { encodeLayout } from '../../../src/placement/layout.ts';
 import { partitionOf } from '../../../src/placement/partition.ts';
-import type { StorageAdapter } from '../../../src/storage-adapters/storage-adapter.ts';
-import type { RequestOf, RouteName } from '../../../src/wire/routes.ts';
-import { routeFacts } from '../../../src/wire/routes.ts';
+import type { ChunkAddress, StorageAdapter } from '../../../src/storage-adapters/storage-adapter.ts';
+import { formatJson } from '../../../src/wire/json.ts';
+import { type RequestOf, routeFacts, routesOf } from '../../../src/wire/routes.ts';
+import { parseWith } from '../../../src/wire/schema.ts';
 import { copiesOf, get, newestLayoutOf, ownerNodes, put } from '../../support/cluster-client.ts';
 import { type ClusterNode, MemoryCluster } from '../../support/memory-cluster.ts';
-import { rejects } from '../../support/refuses.ts';
+import { refuses, rejects } from '../../support/refuses.ts';
 import { createSeededMember, SeededRandom } from '../../support/seeded.ts';
 
 const bytesOf = (text: string): Uint8Array => new Uint8Array(Buffer.from(text));
@@ -40,6 +41,14 @@ const world = async (options: Parameters<typeof MemoryCluster.start>[0] = {}): P
   const [owner] = ownerNodes(cluster, await newestLayoutOf(cluster), upload.version, 0);
   if (!owner) throw new Error('nobody owns it');
   return { cluster, session, plan, upload, owner };
+};
+
+/** Names of the fields of a message, at any depth. */
+const fieldsOf = (schema: unknown): string[] => {
+  if (typeof schema !== 'object' || schema === null) return [];
+  const { entries = {}, ...inner } = schema as { readonly entries?: object };
+  const below = [...Object.values(entries), ...Object.values(inner).flat()];
+  return [...Object.keys(entries), ...below.flatMap(fieldsOf)];
 };
 
 const to = ({ address, member }: ClusterNode) => ({ address, expect: { memberId: member.memberId } });
@@ -215,6 +224,37 @@ describe('reading', () => {
     cluster.stopAll();
   });
 
+  test('a ticket to read is for its client, its versions and their chunks', async () => {
+    const at = await world();
+    const { cluster, session } = at;
+    const { version } = await cluster.during(put(session, 'read', bytesOf('x')));
+    const { version: other } = await cluster.during(put(session, 'other', bytesOf('y')));
+    const { ticket } = await cluster.during(session.connection.call('name.get', { names: ['read'], haveLayout: 0 }));
+    assert.ok(ticket);
+    const [owner] = ownerNodes(cluster, await newestLayoutOf(cluster), version, 0);
+    assert.ok(owner);
+    const read = (versions: readonly VersionId[], chunks: readonly ChunkAddress[], client = 0, by = ticket) => {
+      const member = cluster.clients[client];
+      assert.ok(member);
+      const request = { ticket: by, versions: [...versions], chunks: [...chunks] };
+      return cluster.during(cluster.transportOf(member).call(to(owner), 'chunk.read', request));
+    };
+    const first = { version, index: 0 };
+    assert.ok((await read([version], [first])).binary.length > 0);
+    await rejects(read([version], [first], 1), 'ticket-invalid');
+    await rejects(read([other], [{ version: other, index: 0 }]), 'ticket-invalid');
+    await rejects(read([version], [first, { version: other, index: 0 }]), 'ticket-invalid');
+    await rejects(read([version, other], [first, { version: other, index: 0 }]), 'ticket-invalid');
+    const master = cluster.masters[0]?.member.signer;
+    assert.ok(master);
+    const ofOneChunk = issueTicket({ ...parseTicket(ticket.bytes), chunkLimit: 1 }, master);
+    const beyond = [first, { version, index: 1 }];
+    await rejects(read([version], beyond, 0, ofOneChunk), 'ticket-invalid');
+    await rejects(read([version], [...beyond].reverse(), 0, ofOneChunk), 'ticket-invalid');
+    assert.ok((await read([version], [first], 0, ofOneChunk)).binary.length > 0);
+    cluster.stopAll();
+  });
+
   test('a listing that goes on from a partition that was not asked for is refused', async () => {
     const at = await world();
     const after = { partition: 9, version: at.upload.version, index: 0 };
@@ -241,13 +281,18 @@ describe('orders', () => {
       const covered = { epoch: 9n, instance, number: 1 };
       await rejects(cluster.during(transport.call(to(owner), 'layout.covered', covered)), 'forbidden');
     }
-    const routes: RouteName[] = ['chunk.store', 'chunk.copy', 'chunk.read', 'chunk.list', 'manifest.list'];
-    for (const route of routes) {
-      const fields = Object.keys((routeFacts(route).request as { entries?: object }).entries ?? {});
-      assert.ok(fields.length > 0);
-      assert.deepEqual(
-        fields.filter((field) => /address|url|source|host|peer/i.test(field)),
-        [],
+    const naming = routesOf('node', 'mesh').filter((route) =>
+      fieldsOf(routeFacts(route).request).some((field) => /address|url|source|host|peer/i.test(field)),
+    );
+    assert.deepEqual(naming, ['layout.adopt']);
+    assert.deepEqual(routeFacts('layout.adopt').allow, ['master']);
+    // A master names addresses, and nothing that could turn into another request; who answers is checked (transport).
+    for (const address of ['169.254.169.254/latest?:80', 'http://127.0.0.1:6379', 'a@127.0.0.1:6379', '[::1]', '']) {
+      const entry = { memberId: owner.member.memberId, keyHash: owner.member.signer.keyHash, role: 'node' };
+      const peer = { ...entry, address, zone: '', state: 'up' };
+      refuses(
+        () => parseWith(routeFacts('layout.adopt').request, JSON.parse(formatJson({ ...order, peers: [peer] }))),
+        'bad-request',
       );
     }
     assert.equal(layout.number, 1);
