@@ -32,7 +32,7 @@ export const commonHandlers = (
   'roster.since': async ({ request }) => ({ answer: { rosters: await context.rosters.since(request.number) } }),
 });
 
-/** Handlers of the roles that keep key boxes for others: `keys.prepare` and `keys.put`. */
+/** Handlers of the roles that keep key boxes for others: `keys.prepare`, `keys.put` and `keys.held`. */
 export const keyHandlers = (keys: KeyKeeper): Handlers => ({
   'keys.prepare': async ({ request }) => {
     await keys.prepare(request);
@@ -41,6 +41,10 @@ export const keyHandlers = (keys: KeyKeeper): Handlers => ({
   'keys.put': async ({ request }) => {
     await keys.accept(request.keyBoxes, request.keyChain);
     return { answer: {} };
+  },
+  'keys.held': async () => {
+    const { keyBoxes, keyChain } = keys.records;
+    return { answer: { keyBoxes: [...keyBoxes], keyChain: [...keyChain] } };
   },
 });
 

@@ -101,6 +101,7 @@ export const rosters = v.strictObject({ rosters: listOf(rosterRecord, 1_000) });
 export const rosterAnswer = v.object({ rosters: listOf(rosterRecord, 1_000) });
 export const rosterAcknowledgement = v.object({ number: u64 });
 export const keysPutRequest = v.strictObject({ keyBoxes, keyChain });
+export const keysHeldAnswer = v.object({ keyBoxes, keyChain });
 
 // ---- gateway, mesh listener
 export const announceRequest = v.strictObject({

@@ -337,6 +337,12 @@ export const routes = {
     request: members.keysPutRequest,
     answer: members.accepted,
   }),
+  'keys.held': route({
+    on: 'every-role',
+    allow: ['gateway'],
+    request: members.nothing,
+    answer: members.keysHeldAnswer,
+  }),
   ...starRoutes,
 } as const satisfies Record<string, RouteShape>;
 

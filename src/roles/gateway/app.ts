@@ -93,7 +93,9 @@ export const createGateway = (context: RoleContext, deps: GatewayDeps): Gateway 
       if (!isOperaError(error, 'registry-unavailable', 'registry-lost')) throw error;
       context.log.debug('registry-away', errorFacts(error));
     }
-    await keyOffice.handOwed(await rosterOffice.catchUp());
+    const reached = await rosterOffice.catchUp();
+    await keyOffice.learn(reached);
+    await keyOffice.handOwed(reached);
   };
 
   return {

@@ -110,6 +110,33 @@ export class KeyOffice {
     if (missing.length > 0) await this.#registry.putKeyBoxes(missing.map(({ stored: box }) => box));
   }
 
+  /** True when the key that the roster names is held here. */
+  get #isCurrent(): boolean {
+    const { keyEpoch, keyCheck } = this.#context.rosters.roster;
+    return this.#keys.hasKeys && this.#keys.keyring.matches(keyEpoch, keyCheck);
+  }
+
+  /**
+   * Takes from nodes and gateways what they keep for all, while the key that the roster names is held neither here nor
+   * in the registry: both may have been put back to a day before it.
+   */
+  async learn(members: readonly MemberRecord[]): Promise<void> {
+    if (this.#isCurrent) return;
+    const { transport, stopping, log } = this.#context;
+    for (const { memberId, addresses, role } of members) {
+      if (role !== 'node' && role !== 'gateway') continue;
+      try {
+        const to = { address: addresses[0] ?? '', expect: { memberId } };
+        const options = { signal: stopping, timeoutMs: limits.rosterSpreadMs };
+        const { answer } = await transport.call(to, 'keys.held', {}, options);
+        await this.#keys.accept(answer.keyBoxes, answer.keyChain);
+      } catch (error) {
+        log.warn('keys-not-learned', { memberId, ...errorFacts(error) });
+      }
+      if (this.#isCurrent) return this.sync();
+    }
+  }
+
   /** Hands all boxes to nodes and gateways; answers who was not reached and gets them later from handOwed. */
   async handOut(members: readonly MemberRecord[]): Promise<readonly MemberId[]> {
     const keepers = members.filter(({ role }) => role === 'node' || role === 'gateway');

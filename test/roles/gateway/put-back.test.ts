@@ -11,6 +11,7 @@ import { findMember, parseRoster } from '../../../src/identity/roster.ts';
 import type { OperationId } from '../../../src/model/ids.ts';
 import { eventually } from '../../support/eventually.ts';
 import { GatewayWorld, type RunningGateway, type RunningRole } from '../../support/gateway-world.ts';
+import { putBack as restoreStore, snapshotOf } from '../../support/memory-registry-faults.ts';
 import { rejects } from '../../support/refuses.ts';
 
 const worlds: GatewayWorld[] = [];
@@ -30,19 +31,21 @@ interface PutBack {
 const revoke = (operator: Connection, { identity }: OpenHome) =>
   operator.call('member.revoke', { memberId: identity.memberId, operationId });
 
-/** Three nodes and three clients; the first `lost` clients are revoked in what is lost then. */
-const putBack = async (lost: number): Promise<PutBack> => {
+/** Three nodes and three clients; `lost`, by default the revocation of so many clients, is what is put back. */
+const putBack = async (lost: number | ((operator: Connection) => Promise<unknown>)): Promise<PutBack> => {
   const { world, first, operator } = await GatewayWorld.create();
   worlds.push(world);
   const nodes: RunningRole[] = [];
   const clients: OpenHome[] = [];
   for (let at = 0; at < 3; at++) nodes.push(await world.joinRole(operator, 'node'));
   for (let at = 0; at < 3; at++) clients.push(await world.join(await world.code(operator, 'client'), 'client'));
-  const disk = join(world.homeOf('gateway').home, 'roster');
-  const [registry, roster] = [world.store.roster, readFileSync(disk)];
-  for (const client of clients.slice(0, lost)) await revoke(operator, client);
-  world.store.roster = registry;
-  writeFileSync(disk, roster);
+  const disk = ['roster', 'keys.json'].map((file) => join(world.homeOf('gateway').home, file));
+  const files = disk.map((path) => readFileSync(path));
+  const registry = snapshotOf(world.store);
+  if (typeof lost === 'function') await lost(operator);
+  else for (const client of clients.slice(0, lost)) await revoke(operator, client);
+  restoreStore(world.store, registry);
+  for (const [at, path] of disk.entries()) writeFileSync(path, files[at] ?? '');
   const gateway = world.run(await openHome(world.homeOf('gateway').home), first.mesh, first.join);
   return { world, operator, nodes, clients, gateway };
 };
@@ -78,6 +81,18 @@ test('what it is asked to change follows what the members hold', async () => {
     assert.deepEqual([confirmed.length, unconfirmed], [4, []]);
     assert.ok(await isOne(back, [...back.clients.slice(0, lost), ...back.clients.slice(2)]));
   }
+});
+
+test('it takes the network key of an epoch that it does not know any more from the nodes', async () => {
+  const back = await putBack((operator) => operator.call('keys.rotate', { fromEpoch: 1, operationId }));
+  const { world, operator, gateway } = back;
+  assert.equal(gateway.open.keys.keyring.newestEpoch, 1);
+  void gateway.gateway.start();
+  await eventually(async () => (await isOne(back, [])) && gateway.open.keys.keyring.newestEpoch === 2);
+  await eventually(async () => (await world.registry().listKeyBoxes()).some(({ epoch }) => epoch === 2));
+  assert.ok((await world.registry().listKeyChain()).has(1));
+  const joined = await world.join(await world.code(operator, 'client'), 'client');
+  assert.deepEqual([joined.keys.keyring.newestEpoch, joined.keys.keyring.has(1)], [2, true]);
 });
 
 test('what it signed while no member could be reached is no confirmation, and is merged when they can be', async () => {
