@@ -33,6 +33,11 @@ const bans: readonly Ban[] = [
     why: 'only the configuration reads the environment',
     except: /^src\/(?:config\/|(?:main|launch)\.ts$)/,
   },
+  {
+    pattern: /\bString\(error\)/g,
+    why: 'roles log errorFacts: the text of a foreign error may quote data',
+    except: /^src\/(?!roles\/)/,
+  },
   { pattern: /\bas any\b/g, why: 'parse or narrow instead' },
   { pattern: /\bexport\s+default\b/g, why: 'names are the same everywhere' },
   { pattern: /\bexport\s*\*/g, why: 'no barrels: import from where it is' },
@@ -74,6 +79,7 @@ test('the ban sees code, and does not see comments and texts', () => {
   );
   const each = ['Date.now()', 'new Date()', 'setTimeout(f)', 'Math.random()', 'console.log(1)', 'process.env.X'];
   for (const text of each) assert.equal(faultsOf(readSource('src/model/x.ts', `const a = ${text};`), bans).length, 1);
+  assert.equal(faultsOf(readSource('src/roles/x.ts', 'log({ code: String(error) })'), bans).length, 1);
   for (const text of [
     'enum A {}',
     'export const enum A {}',

@@ -7,6 +7,7 @@ import { bytesToHex, type KeyHash } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { rewrapFileKey } from '../../crypto/wrap.ts';
 import { verifyLayout } from '../../placement/layout.ts';
+import { errorFacts } from '../../runtime/log.ts';
 import type { StorageAdapter } from '../../storage-adapters/storage-adapter.ts';
 import { commonHandlers, every, keyHandlers } from '../common.ts';
 import type { RoleContext } from '../context.ts';
@@ -205,7 +206,7 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
     void puller
       .round()
       .then(() => heart.beat())
-      .catch((error: unknown) => context.log.debug('report-failed', { code: String(error) }));
+      .catch((error: unknown) => context.log.debug('report-failed', errorFacts(error)));
   };
   const notReady = (): string | undefined => {
     if (!book.announced) return 'no gateway has taken the announcement yet';
