@@ -30,8 +30,6 @@ import { checkCondition, openUploads, type PutCondition, putChange, sealOf, type
 export interface PutRequest {
   readonly name: string;
   readonly condition?: PutCondition;
-  /** Media type or another short word. */
-  readonly type?: string;
   /** Star systems: recognised by the columns when left out; false: an ordinary file whatever it holds. */
   readonly catalogue?: CatalogueOptions | false;
   /** Names the source for resuming, as an absolute path does; without it a killed put begins anew. */
@@ -121,9 +119,9 @@ const lengthsOf = ({ reading }: Work) => ({
 /** The whole file in one message, which carries the commit, too. */
 const putSingle = async (work: Work, chunk: PlainChunk): Promise<PutResult> => {
   const { session, source, upload, plan, request } = work;
-  const { signal, condition = {}, type } = request;
+  const { signal, condition = {} } = request;
   const size = chunk.plaintext.length;
-  const facts = { size, modified: source.modified, type, chunkCount: 1, ...lengthsOf(work) };
+  const facts = { size, modified: source.modified, chunkCount: 1, ...lengthsOf(work) };
   const build = putChange(session, upload, facts, condition);
   const change = build(upload.follows, session.connection.keys.keyring);
   const sealed = sealOf(upload, chunk);
@@ -161,7 +159,7 @@ class ManyChunks {
 
   async run(chunks: AsyncIterable<PlainChunk>): Promise<PutResult> {
     const { session, source, upload, plan, request } = this.#work;
-    const { signal, condition = {}, type } = request;
+    const { signal, condition = {} } = request;
     const held = this.#work.journal ? await this.#listHeld() : () => false;
     await forEachAtOnce(this.#seal(chunks, held), limits.chunksInFlight, signal, async ({ sealed, length }, inner) => {
       const options = { signal: inner, patience: this.#patience };
@@ -172,7 +170,7 @@ class ManyChunks {
     await source.verifyUnchanged();
     const size = this.#size;
     const chunkCount = this.#hashes.length;
-    const facts = { size, modified: source.modified, type, chunkCount, ...lengthsOf(this.#work) };
+    const facts = { size, modified: source.modified, chunkCount, ...lengthsOf(this.#work) };
     const done = await commitChange(session, {
       build: putChange(session, upload, facts, condition),
       follows: upload.follows,

@@ -39,7 +39,6 @@ export interface Upload {
 export interface ContentFacts {
   readonly size: number;
   readonly modified: string | undefined;
-  readonly type?: string | undefined;
   readonly chunkCount: number;
   /** Plaintext bytes of each chunk, where they end at records. */
   readonly chunkLengths?: readonly number[] | undefined;
@@ -108,7 +107,6 @@ export const putChange = (
       follows,
       size: facts.size,
       header: keys.header,
-      ...(facts.type === undefined ? {} : { type: facts.type }),
       created,
       ...(facts.modified === undefined ? {} : { modified: facts.modified }),
       ...(chunkLengths && { chunkLengths }),

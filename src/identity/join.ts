@@ -148,8 +148,6 @@ export interface JoinVerdict {
   readonly spki: Uint8Array;
   /** The entry for the roster. */
   readonly member: Omit<RosterMember, 'state'>;
-  /** True when the roster lists exactly this member already: the request repeats one that was answered. */
-  readonly isMember: boolean;
 }
 
 /** Key holders must be able to receive key boxes: a low-order point would make every later rotation fail. */
@@ -165,14 +163,14 @@ const checkAgreementKey = (role: Role, agreementKey: Uint8Array): void => {
   }
 };
 
-const isListed = (roster: Roster, member: Omit<RosterMember, 'state'>): boolean => {
+/** A key that is listed already may only repeat the request that was answered. */
+const checkRepeated = (roster: Roster, member: Omit<RosterMember, 'state'>): void => {
   const known = findMember(roster, member.keyHash);
-  if (!known) return false;
+  if (!known) return;
   if (known.state === 'revoked') throw new OperaError('revoked', 'this key is revoked; join with a new one');
   if (known.role !== member.role || !equalBytes(known.x25519, member.x25519)) {
     throw new OperaError('exists', 'this key is a member already, with another role or X25519 key');
   }
-  return true;
 };
 
 /**
@@ -200,8 +198,8 @@ export const verifyJoin = async (request: JoinRequest, context: JoinContext): Pr
   const spki = await parseCsr(request.csr);
   const keyHash = keyHashOfSpki(spki);
   const member = { keyHash, role: token.role, x25519: request.agreementKey.slice() };
-  const isMember = isListed(context.roster, member);
-  return { token, tokenId: tokenIdOf(token.publicKey), memberId: memberIdOf(keyHash), spki, member, isMember };
+  checkRepeated(context.roster, member);
+  return { token, tokenId: tokenIdOf(token.publicKey), memberId: memberIdOf(keyHash), spki, member };
 };
 
 export interface RenewRequest {

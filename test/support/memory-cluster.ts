@@ -21,13 +21,7 @@ import { MemberDirectory } from '../../src/roles/gateway/directory.ts';
 import { Relay } from '../../src/roles/gateway/relay.ts';
 import { createMaster, type MasterDependencies, type RunningMaster } from '../../src/roles/master/app.ts';
 import { RoleMetrics } from '../../src/roles/metrics.ts';
-import {
-  createNode,
-  drawStoreId,
-  type NodeDependencies,
-  type RunningNode,
-  type RunningRole,
-} from '../../src/roles/node/app.ts';
+import { createNode, type NodeDependencies, type RunningNode, type RunningRole } from '../../src/roles/node/app.ts';
 import type { WriteBarrier } from '../../src/roles/node/barrier.ts';
 import type { IndexEngine } from '../../src/roles/node/index-engine.ts';
 import { judgeOpening, type StoreWitness } from '../../src/roles/node/soundness.ts';
@@ -393,7 +387,7 @@ export class MemoryCluster {
     const { barrierOf, storageOf, indexOf, handlersOf, nodeWith } = this.#options;
     const opened = node.disk.open();
     const storage = life.bound<StorageAdapter>(storageOf?.(opened, at) ?? opened);
-    const storeId = drawStoreId(context);
+    const storeId = bytesToHex(context.random.bytes(16));
     Object.assign(node, { life });
     const opening = { ...(await opened.open()), highestSequence: await opened.highestSequence() };
     const { witness } = judgeOpening(node.witness, opening, storeId);

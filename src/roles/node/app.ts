@@ -3,7 +3,7 @@
 import type { KeyKeeper } from '../../client/key-keeper.ts';
 import type { Handler, Handlers, Peer } from '../../client/transport.ts';
 import { isOperaError, OperaError } from '../../errors/errors.ts';
-import { bytesToHex, type KeyHash } from '../../model/ids.ts';
+import type { KeyHash } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
 import type { rewrapFileKey } from '../../crypto/wrap.ts';
 import { verifyLayout } from '../../placement/layout.ts';
@@ -248,6 +248,3 @@ export const createNode = async (context: RoleContext, dependencies: NodeDepende
     },
   };
 };
-
-/** A fresh store id, 32 hex characters. */
-export const drawStoreId = (context: RoleContext): string => bytesToHex(context.random.bytes(16));
