@@ -85,6 +85,30 @@ attack('swapped chunks', [first, third, second], 1);
 attack('a duplicated chunk', [first, second, second], 2);
 attack('a chunk of another version', [first, other.chunks[1] ?? first, third], 1);
 attack('all chunks of another version', other.chunks, 0);
+
+const equal = sealVersion('equal', [100, 100, 100, 100]);
+const equalOther = sealVersion('equal, other', [100, 100, 100, 100]);
+for (const [what, order] of [
+  ['swapped chunks of one length', [0, 2, 1, 3]],
+  ['a duplicated chunk of the length of the one it replaces', [0, 0, 2, 3]],
+] as const) {
+  test(`attack: ${what} are refused and release nothing`, () => {
+    const released: Uint8Array[] = [];
+    const chunks = order.map((index) => equal.chunks[index] ?? new Uint8Array(0));
+    refuses(() => read(equal.keys, equal.lengths, chunks, released), 'integrity');
+    assert.equal(released.length, 1);
+  });
+}
+
+test('attack: a chunk of another version is refused at its own place, and so are all of them', () => {
+  for (const foreign of [[1], [0, 1, 2, 3]]) {
+    const released: Uint8Array[] = [];
+    const chunks = equal.chunks.map((chunk, at) => (foreign.includes(at) ? (equalOther.chunks[at] ?? chunk) : chunk));
+    refuses(() => read(equal.keys, equal.lengths, chunks, released), 'integrity');
+    assert.equal(released.length, foreign[0]);
+  }
+});
+
 attack(
   'swapped segments',
   [

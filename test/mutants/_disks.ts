@@ -1,5 +1,5 @@
 // Faults of processes and disks: kill -9, power cuts, full disks.
-import type { FaultTable } from './_mutant.ts';
+import type { FaultTable } from './mutant.ts';
 
 const faults = 'test/storage-adapters/sqlite-faults.test.ts';
 const crashes = 'test/storage-adapters/sqlite-crash.test.ts';

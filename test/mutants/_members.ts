@@ -1,5 +1,5 @@
 // Faults of joining, certificates, roles, revocation and tickets.
-import type { FaultTable } from './_mutant.ts';
+import type { FaultTable } from './mutant.ts';
 
 const admission = 'test/roles/gateway/admission.test.ts';
 const joining = 'test/identity/join.test.ts';

@@ -1,5 +1,5 @@
 // Faults of requests: names, bytes that no honest client sends, JSON, sizes, hosts, and what errors tell.
-import type { FaultTable } from './_mutant.ts';
+import type { FaultTable } from './mutant.ts';
 
 const raw = 'test/roles/listener-raw.test.ts';
 const load = 'test/roles/listener-load.test.ts';

@@ -5,8 +5,8 @@ import { spawnSync } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Mutant } from './_mutant.ts';
-import { faultTable } from './_table.ts';
+import type { Mutant } from './mutant.ts';
+import { faultTable } from './fault-table.ts';
 
 /** A test that waits for what the mutant took away ends then, and has failed. */
 const testTimeoutMs = 60_000;

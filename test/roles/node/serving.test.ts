@@ -101,6 +101,10 @@ describe('storing', () => {
     await rejects(store(at, with_({ layoutNumber: 2 })), 'not-ready');
     await rejects(store(at, with_({ chunkLimit: 0 })), 'ticket-invalid');
     await rejects(store(at, with_({ subject: subjectOf([]) })), 'ticket-invalid');
+    const [chunk] = storeRequest(at).chunks;
+    assert.ok(chunk);
+    const smuggled = { ...storeRequest(at), chunks: [{ ...chunk, version: 'f'.repeat(32) as never }] };
+    await rejects(store(at, smuggled), 'ticket-invalid');
     await store(at, storeRequest(at));
     await cluster.clock.advance(limits.ticketLifeMs + limits.clockToleranceMs);
     await rejects(store(at, storeRequest(at)), 'ticket-expired');
