@@ -146,10 +146,14 @@ export const countUnderReplicated = (newest: Layout, nodes: readonly NodeView[])
 };
 
 /**
- * So long changes are gathered. A death was watched for a whole grace, and what it took is missing: only a node that is
- * silent as well, and may be out in a moment, is waited for.
+ * So long changes are gathered. The first layout waits for nobody when its nodes can hold every copy and none that was
+ * admitted is still on its way; of a single copy any first node could say so, and each other would move its share. A
+ * death was watched for a whole grace, and what it took is missing: only a node that is silent as well, and may be out
+ * in a moment, is waited for.
  */
-const gatherMsOf = ({ layouts, nodes }: LayoutsView, { reason, joining }: Wanted): number => {
+const gatherMsOf = ({ layouts, nodes, copies }: LayoutsView, { reason, joining }: Wanted): number => {
+  const isFirst = layouts.length === 0 && copies > 1;
+  if (isFirst && joining.length >= copies && nodes.every(({ alive }) => alive)) return 0;
   const named = new Set(layouts.at(-1)?.nodes ?? []);
   const mayFollow = nodes.some(({ standing, alive, keyHash }) => standing === 'in' && !alive && named.has(keyHash));
   return reason === 'failure' && joining.length === 0 && !mayFollow ? 0 : limits.layoutGatherMs;

@@ -113,6 +113,17 @@ describe('what is due', () => {
     assert.equal(wantedOf(full)?.blocked, 'layouts');
   });
 
+  test('is the first layout at once when every admitted node is heard and they can hold every copy', () => {
+    const began = { layouts: [], waitingSinceMs: 1_000, nowMs: 1_000 };
+    assert.deepEqual(kindsOf({ ...began, nodes: nodesAt([a, b, c], 0, 0) }), ['plan']);
+    const waits = [nodesAt([a, b], 0, 0), [...nodesAt([a, b, c], 0, 0), node(d, 0, { alive: false })]];
+    assert.deepEqual(kindsOf({ ...began, nodes: nodesAt([a], 0, 0), copies: 1 }), []);
+    for (const nodes of waits) {
+      assert.deepEqual(kindsOf({ ...began, nodes }), []);
+      assert.deepEqual(kindsOf({ ...began, nodes, nowMs: 1_000 + limits.layoutGatherMs }), ['plan']);
+    }
+  });
+
   test('is a layout without a dead node at once, unless another one is silent or joins', () => {
     const before = layoutOf(1, [a, b, c, d]);
     const dead = node(a, 1, { standing: 'out', alive: false });
