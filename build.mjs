@@ -48,10 +48,10 @@ const fresh = (inputs, output) => {
   return inputs.every((path) => statSync(join(root, path)).mtimeMs <= built);
 };
 
-const isSource = (path) => /\.(ts|lua|html|css|json)$/.test(path);
+const isSource = (path) => /\.(ts|lua)$/.test(path);
 const sources = () => [...walk('src', isSource), 'build.mjs', 'package.json'];
 
-const loaders = { '.lua': 'text', '.html': 'text' };
+const loaders = { '.lua': 'text' };
 const version = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version;
 
 // The whole of undici (fetch, WebSocket, cache, cookies) takes 30 ms to start; the transport needs these parts.
