@@ -90,7 +90,7 @@ const adapterOf = (made: unknown, path: string): StorageAdapter => {
   if (typeof found['durable'] !== 'boolean') absent.unshift('durable');
   if (absent.length === 0) return withOurErrors(made as StorageAdapter);
   throw new OperaError('config', `the store made by ${path} lacks ${absent.join(', ')}`, {
-    hint: 'it must implement StorageAdapter; run the acceptance suite over it',
+    hint: 'It must implement StorageAdapter, see docs/storage-adapters.md.',
   });
 };
 

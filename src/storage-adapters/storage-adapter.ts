@@ -1,6 +1,7 @@
 // The contract of a node's store: sealed chunks, manifests, notes and small state records, durable on one machine.
 // An adapter keeps what it is given and never interprets it: it holds no keys and knows no layout.
-// Every implementation passes test/acceptance/storage-adapter.ts; third parties run the same suite.
+// Every implementation passes test/acceptance/storage-adapter.ts; third parties run the same suite
+// (docs/storage-adapters.md).
 //
 // Durability: when a promise of a writing method resolves, the write survives kill -9 and power loss (fsynced),
 // unless the adapter says `durable: false`. Writes of one call are atomic; concurrent calls may share one fsync.
@@ -84,6 +85,7 @@ export type WrapPage = Page<StoredManifest, WrapPosition>;
  */
 export type ManifestWriteOutcome = 'stored' | 'present' | 'stale';
 
+/** Inside the hashes versions are 16 bytes, numbers big-endian, states 1 for live and 2 for dead. */
 export interface PartitionDigests {
   /** Per bucket the XOR over its chunks of SHA-256(version ‖ index u32 ‖ hash); digestBuckets × 32 bytes. */
   readonly chunks: Uint8Array;
@@ -177,7 +179,10 @@ export interface StorageAdapter {
   /** Highest sequence of any manifest kept; 0n when there is none. */
   highestSequence(): Promise<bigint>;
 
-  /** The sealed note of a catalogue version; the first one kept wins, a later put of other bytes is ignored. */
+  /**
+   * The sealed note of a catalogue version, at most 1 MiB; the first one kept wins, a later put of other bytes is
+   * ignored.
+   */
   putNote(version: VersionId, note: Uint8Array): Promise<void>;
   getNote(version: VersionId): Promise<Uint8Array | undefined>;
   /** Another note in the place of the one kept, as after a rotation; false, and nothing is kept, when there is none. */

@@ -15,6 +15,15 @@ export const noteCases: Readonly<Record<string, Case>> = {
     assert.deepEqual(await store.getNote(versionOf(1)), bytesOf(240, 2));
   },
 
+  'a note longer than 1 MiB is refused': async ({ store }) => {
+    await store.putNote(versionOf(1), new Uint8Array(1024 * 1024));
+    const longer = new Uint8Array(1024 * 1024 + 1);
+    await assert.rejects(store.putNote(versionOf(2), longer), { code: 'too-large' });
+    await assert.rejects(store.replaceNote(versionOf(1), longer), { code: 'too-large' });
+    assert.equal((await store.getNote(versionOf(1)))?.length, 1024 * 1024);
+    assert.equal(await store.getNote(versionOf(2)), undefined);
+  },
+
   'a note is replaced where one is kept, and nowhere else': async ({ store, reopen }) => {
     const other = bytesOf(240, 2);
     assert.equal(await store.replaceNote(versionOf(1), other), false);

@@ -1,5 +1,6 @@
 // Loading a store by name or path. A module of somebody else's passes the acceptance suite through the loader, and
-// modules that are no stores are refused with a message that says what is missing.
+// modules that are no stores are refused with a message that says what is missing. OPERA_TEST_STORAGE names another
+// module to be judged in the example's place (docs/storage-adapters.md).
 import assert from 'node:assert/strict';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,13 +13,16 @@ import { SqliteStorage } from '../../src/storage-adapters/sqlite.ts';
 import { testStorageAdapter } from '../acceptance/storage-adapter.ts';
 
 // Tests run from the root of the project, and a module is found by a path relative to that.
-const thirdParty = './test/storage-adapters/third-party-adapter.mjs';
+const thirdParty = process.env.OPERA_TEST_STORAGE ?? './test/storage-adapters/third-party-adapter.mjs';
 const nowMs = (): number => 0;
 
-testStorageAdapter('loaded from a module', async (clock) => ({
-  create: () => loadStorage(thirdParty, { folder: '/nonexistent', nowMs: clock }),
-  teardown: async () => undefined,
-}));
+testStorageAdapter(`loaded from ${thirdParty}`, async (clock) => {
+  const place = await mkdtemp(join(tmpdir(), 'opera-store-'));
+  return {
+    create: () => loadStorage(thirdParty, { folder: place, nowMs: clock }),
+    teardown: () => rm(place, { recursive: true, force: true }),
+  };
+});
 
 let folder = '';
 before(async () => {

@@ -189,6 +189,7 @@ class MapStore {
   }
 
   async putNote(version, note) {
+    check(note.length <= 1024 * 1024, 'a note', 'too-large');
     this.#ready(1);
     if (!this.#notes.has(version)) this.#notes.set(version, note.slice());
   }
@@ -197,6 +198,7 @@ class MapStore {
     return this.#notes.get(version)?.slice();
   }
   async replaceNote(version, note) {
+    check(note.length <= 1024 * 1024, 'a note', 'too-large');
     this.#ready(1);
     if (!this.#notes.has(version)) return false;
     this.#notes.set(version, note.slice());
