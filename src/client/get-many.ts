@@ -2,6 +2,7 @@
 // one by one in parallel chunks. Each file succeeds or fails alone; what a get leaves behind it can go on with.
 import { dirname, join } from 'node:path';
 import { isOperaError, OperaError, toOperaError } from '../errors/errors.ts';
+import { fromSystemError } from '../errors/system-error.ts';
 import { syncFolder } from '../runtime/files.ts';
 import { fetchParts, partsOf } from './get.ts';
 import { createFolders, pathPartsOf } from './local-path.ts';
@@ -51,6 +52,8 @@ export const getInto = async (
     await target.finish();
     const { name, record } = file;
     return { name, path, size: file.geometry.size, version: record.version, resumedChunks };
+  } catch (error) {
+    throw fromSystemError(error, path) ?? error;
   } finally {
     await target.close();
   }
@@ -84,8 +87,7 @@ class GetMany {
   #failed(name: string, error: unknown): void {
     const { signal, onResult } = this.#request;
     if (isOperaError(error, 'aborted') || signal?.aborted) throw error;
-    const message = error instanceof Error ? error.message : 'it cannot be written';
-    onResult(name, error instanceof OperaError ? error : new OperaError('partial', message, { cause: error }));
+    onResult(name, fromSystemError(error) ?? toOperaError(error));
   }
 
   async #getPart({ names, files, plan }: Resolved): Promise<void> {

@@ -22,15 +22,16 @@ export type RangeRequest =
   | { readonly kind: 'suffix'; readonly length: number };
 
 export const parseRange = (text: string): RangeRequest => {
-  const match = /^(\d{0,16})-(\d{0,16})$/.exec(text);
+  const match = /^(\d*)-(\d*)$/.exec(text);
   const [first, last] = [match?.[1] ?? '', match?.[2] ?? ''];
-  const numbers = [first, last].filter((part) => part !== '').map(Number);
-  const bad = !match || numbers.length === 0 || numbers.some((number) => !Number.isSafeInteger(number));
-  if (bad || (numbers.length === 2 && Number(first) > Number(last))) {
-    throw new OperaError('usage', 'a range is A-B (inclusive), A- or -N (the last N bytes)');
+  const number = (digits: string): number => Math.min(Number(digits), Number.MAX_SAFE_INTEGER);
+  const isBackward = first !== '' && last !== '' && number(first) > number(last);
+  if (!match || (first === '' && last === '') || isBackward || !Number.isSafeInteger(Number(first))) {
+    const shown = JSON.stringify(text.slice(0, 40));
+    throw new OperaError('usage', `a range is A-B (inclusive), A- or -N (the last N bytes), not ${shown}`);
   }
-  if (first === '') return { kind: 'suffix', length: Number(last) };
-  return { kind: 'from', first: Number(first), last: last === '' ? undefined : Number(last) };
+  if (first === '') return { kind: 'suffix', length: number(last) };
+  return { kind: 'from', first: number(first), last: last === '' ? undefined : number(last) };
 };
 
 /** The bytes a request means in a file of `size` bytes; `usage` when it begins behind the end. */
@@ -39,8 +40,14 @@ export const resolveRange = (request: RangeRequest, size: number): ByteRange => 
     if (request.length === 0) throw new OperaError('usage', 'the range holds no byte');
     return { from: Math.max(0, size - request.length), to: size };
   }
-  if (request.first >= size) throw new OperaError('usage', `the range begins at or behind the end (${size} bytes)`);
-  return { from: request.first, to: Math.min(size, (request.last ?? size) + 1) };
+  if (request.first >= size) {
+    const end = size === 1 ? '1 byte' : `${size} bytes`;
+    throw new OperaError(
+      'usage',
+      `the range begins at byte ${request.first}, at or behind the end of the file (${end})`,
+    );
+  }
+  return { from: request.first, to: Math.min(size - 1, request.last ?? size) + 1 };
 };
 
 /** The parts of chunks that make up a range, in order. */

@@ -10,6 +10,8 @@ import { systemErrorCode } from '../runtime/files.ts';
 const refuse = (why: string): OperaError =>
   new OperaError('bad-name', `the name cannot become a local path: ${why}`, { hint: 'Choose the path with -o' });
 
+const otherPath = 'Write to another path with -o';
+
 /** The parts of a name as path components that mean the same on every system. */
 export const pathPartsOf = (name: string): string[] => {
   const parts = parseWireName(name).split('/');
@@ -22,7 +24,14 @@ export const pathPartsOf = (name: string): string[] => {
 
 /** Makes `folder` and the folders below it one by one; refuses to go through a link. Answers the innermost. */
 export const createFolders = async (folder: string, parts: readonly string[]): Promise<string> => {
-  await mkdir(folder, { recursive: true });
+  await mkdir(folder, { recursive: true }).catch((error: unknown) => {
+    const code = systemErrorCode(error);
+    if (code !== 'EEXIST' && code !== 'ENOTDIR') throw error;
+    throw new OperaError('exists', `${folder} is a file, or lies below one, and a folder is needed there`, {
+      cause: error,
+      hint: otherPath,
+    });
+  });
   let path = folder;
   for (const part of parts) {
     path = join(path, part);
@@ -34,7 +43,9 @@ export const createFolders = async (folder: string, parts: readonly string[]): P
     const found = await lstat(path);
     if (found.isSymbolicLink())
       throw new OperaError('forbidden', `${path} is a link; nothing is written through links`);
-    if (!found.isDirectory()) throw new OperaError('exists', `${path} is a file, and a folder is needed there`);
+    if (!found.isDirectory()) {
+      throw new OperaError('exists', `${path} is a file, and a folder is needed there`, { hint: otherPath });
+    }
   }
   return path;
 };

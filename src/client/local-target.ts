@@ -6,6 +6,7 @@ import { basename, dirname, join } from 'node:path';
 import * as v from 'valibot';
 import { equalBytes, sha256 } from '../crypto/digest.ts';
 import { isOperaError, OperaError } from '../errors/errors.ts';
+import { fromSystemError } from '../errors/system-error.ts';
 import { utf8 } from '../model/bytes.ts';
 import { bytesToHex } from '../model/ids.ts';
 import { syncFolder, systemErrorCode } from '../runtime/files.ts';
@@ -50,7 +51,9 @@ const assertFree = async (path: string, force: boolean): Promise<void> => {
     throw error;
   });
   if (!found) return;
-  if (found.isDirectory()) throw new OperaError('exists', `${path} is a folder`);
+  if (found.isDirectory()) {
+    throw new OperaError('exists', `${path} is a folder`, { hint: 'Write to another path with -o' });
+  }
   // Renamed onto, a device would be gone for every other program of the machine.
   if (!found.isFile() && !found.isSymbolicLink()) {
     throw new OperaError('usage', `${path} is not a regular file`, { hint: 'Write to standard output: -o -' });
@@ -154,7 +157,7 @@ export class LocalTarget {
     } catch (error) {
       for (const handle of handles) await handle.close();
       await unlock();
-      throw error;
+      throw fromSystemError(error, path) ?? error;
     }
   }
 
@@ -250,6 +253,6 @@ export const writeWholeFile = async (
   } catch (error) {
     await handle.close().catch(() => undefined);
     await rm(part, { force: true });
-    throw error;
+    throw fromSystemError(error, path) ?? error;
   }
 };

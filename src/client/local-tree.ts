@@ -22,7 +22,7 @@ export interface TreeRequest {
 const itemOf = async (path: string, name: string): Promise<PutItem> => {
   const { size } = await stat(path);
   const absolute = resolve(path);
-  return { name, size, resumeKey: absolute, open: () => openLocalSource(absolute) };
+  return { name, path, size, resumeKey: absolute, open: () => openLocalSource(absolute) };
 };
 
 async function* walk(path: string, name: string, request: TreeRequest): AsyncGenerator<PutItem, void, void> {

@@ -208,7 +208,9 @@ export const renameFile = async (session: Session, request: RenameRequest): Prom
     const [file, target] = await findFiles(session, [from, to], { signal });
     if (file instanceof OperaError) throw file;
     if (!file) throw new OperaError('not-found', `no file is named ${from}`);
-    if (target && !replace) throw new OperaError('exists', 'a file has the new name already');
+    if (target && !replace) {
+      throw new OperaError('exists', `a file is named ${to} already`, { hint: 'Add --force to replace it' });
+    }
     const current = target instanceof OperaError ? undefined : target?.record.sequence;
     return () =>
       commitChange(session, {

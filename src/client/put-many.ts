@@ -5,6 +5,7 @@
 import { chunkBytesMax, sealedLength } from '../crypto/geometry.ts';
 import { isOperaError, OperaError, toOperaError } from '../errors/errors.ts';
 import { RecordCutter } from '../index/cut.ts';
+import { fromSystemError } from '../errors/system-error.ts';
 import { limits } from '../model/limits.ts';
 import { parseName } from '../model/names.ts';
 import type { WireChangeOutcome, WireNameChange } from '../wire/messages-names.ts';
@@ -25,6 +26,8 @@ export interface PutItem {
   /** Bytes as far as known; decides how the file travels. */
   readonly size: number;
   readonly resumeKey?: string;
+  /** The local path, as the user knows it. */
+  readonly path?: string;
   open(): Promise<ByteSource>;
 }
 
@@ -125,7 +128,9 @@ class PutMany {
     return [...byName].flatMap(([name, same]) => {
       if (same.length === 1) return same;
       for (const item of same) {
-        this.#failed(item, new OperaError('bad-name', `${same.length} files would get the name ${name}; none was put`));
+        const from = item.path === undefined ? '' : `, ${item.path} among them`;
+        const message = `${same.length} files would get the name ${name}${from}; none was put`;
+        this.#failed(item, new OperaError('bad-name', message));
       }
       return [];
     });
@@ -134,9 +139,7 @@ class PutMany {
   /** An interruption ends everything; any other error is that file's alone. */
   #failed(item: PutItem, error: unknown): void {
     if (isOperaError(error, 'aborted') || this.#request.signal?.aborted) throw error;
-    // The system's errors of local files say more than ours would.
-    const own = error instanceof OperaError ? error : new OperaError('partial', messageOf(error), { cause: error });
-    this.#request.onResult(item, own);
+    this.#request.onResult(item, fromSystemError(error) ?? toOperaError(error));
   }
 
   async #putLarge(item: PutItem, signal: AbortSignal): Promise<void> {
@@ -203,7 +206,7 @@ class PutMany {
       const upload = uploads[at];
       if (!upload) return [];
       try {
-        checkCondition(current[at], this.#request.condition ?? {});
+        checkCondition(entry.item.name, current[at], this.#request.condition ?? {});
         return [this.#seal(entry, upload)];
       } catch (error) {
         this.#tell(entry.item, toOperaError(error));
@@ -317,8 +320,6 @@ class PutMany {
     }
   }
 }
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : 'it cannot be read');
 
 /** The records of a small catalogue; undefined when they need more than one chunk. */
 const readRecords = async (catalogue: Catalogue, plaintext: Uint8Array): Promise<SmallCatalogue | undefined> => {

@@ -270,7 +270,7 @@ const putFresh = async (
   const { plan, uploads, current } = await openUploads(session, [name], signal);
   const [opened] = uploads;
   if (!opened) throw new OperaError('internal', 'an upload was forgotten');
-  checkCondition(current[0], condition);
+  checkCondition(name, current[0], condition);
   const upload = catalogue?.noted(session, opened) ?? opened;
   const { chunks, reading } = startReading(source, catalogue);
   const work: Work = { session, request, source, upload, plan, journal, catalogue, reading };

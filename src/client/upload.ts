@@ -49,10 +49,15 @@ export interface ContentFacts {
 type Opened = AnswerOf<'upload.open'>['uploads'][number];
 
 /** Refuses early what the commit would refuse after the transfer; the commit checks again, atomically. */
-export const checkCondition = (current: Opened['current'], condition: PutCondition): void => {
-  if (condition.ifAbsent && current) throw new OperaError('exists', 'a file of that name exists already');
+export const checkCondition = (name: string, current: Opened['current'], condition: PutCondition): void => {
+  if (condition.ifAbsent && current) {
+    throw new OperaError('exists', `${name}: a file of that name exists already`, {
+      hint: 'Use another name, or put it without --if-absent: that makes a new version',
+    });
+  }
   if (condition.ifVersion !== undefined && current?.version !== condition.ifVersion) {
-    throw new OperaError('conflict', current ? 'the name has another version' : 'no file has that name');
+    const found = current ? `its version is ${current.version}, not the one given` : 'no file has that name';
+    throw new OperaError('conflict', `${name}: ${found}`);
   }
 };
 

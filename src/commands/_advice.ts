@@ -17,7 +17,10 @@ const whichCopies = 'See which nodes hold copies: opera where NAME';
 
 export const advice: Readonly<Record<ErrorCode, Advice>> = {
   usage: advise('The command line was not understood; nothing was done.', 'See the help: opera help VERB'),
-  config: advise('A setting, a config file or a secret file is wrong.', 'See where it comes from: opera config view'),
+  config: advise(
+    'A setting, a config file or a secret file is wrong.',
+    'Correct it; which settings are used: opera config view',
+  ),
   'bad-request': advise(
     'A role refused a request as malformed: different versions of opera, or a damaged message.',
     'Compare the versions of both sides: opera version',
@@ -67,7 +70,7 @@ export const advice: Readonly<Record<ErrorCode, Advice>> = {
   'not-found': advise('There is no such file, version or member.', 'See what there is: opera ls'),
   exists: advise(
     'Something of that name is there already and was not touched.',
-    'Use another name, or --force where offered',
+    'Use another name; get and mv replace with --force, put without --if-absent',
   ),
   conflict: advise(
     'A condition such as --if-version does not hold: another write came first.',

@@ -84,7 +84,8 @@ export class StreamWriter {
     this.pipeClosed = code === 'EPIPE' || code === 'ERR_STREAM_DESTROYED';
     const full = code === 'ENOSPC' || code === 'EDQUOT';
     const reason = this.pipeClosed ? 'the reader closed the pipe' : `standard output cannot be written (${code})`;
-    this.failure = new OperaError(this.pipeClosed ? 'aborted' : full ? 'no-space' : 'internal', reason, { cause });
+    const about = this.pipeClosed ? 'aborted' : full ? 'no-space' : 'internal';
+    this.failure = new OperaError(about, reason, { cause, hint: '' });
     this.onEnd();
   }
 

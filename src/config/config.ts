@@ -5,6 +5,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { OperaError } from '../errors/errors.ts';
 import { redactSecrets } from '../errors/redact.ts';
+import { fromSystemError } from '../errors/system-error.ts';
 import { nearest, nearestText } from '../model/nearest.ts';
 import { parseByteSize, parseDuration } from '../model/units.ts';
 import { readDefaultProfile } from './default-profile.ts';
@@ -92,11 +93,15 @@ const parseValue = (name: SettingName, value: unknown): SettingValue | undefined
   return typeof value === 'string' && value !== '' && !value.includes('\0') ? value : undefined;
 };
 
+/** `config view` could not tell more: it needs the settings, too. */
+const correctIt = 'Correct it, or take it away';
+
 const found = (name: SettingName, value: unknown, origin: string): Found => {
   const parsed = parseValue(name, value);
   if (parsed !== undefined) return { value: parsed, origin };
   const shown = typeof value === 'string' ? redactSecrets(JSON.stringify(value.slice(0, 80))) : typeof value;
-  throw new OperaError('config', `${name} must be ${expectations[settings[name].type]}, not ${shown} (${origin})`);
+  const message = `${name} must be ${expectations[settings[name].type]}, not ${shown} (${origin})`;
+  throw new OperaError('config', message, { hint: correctIt });
 };
 
 const layerOfFlags = (flags: ConfigInput['flags']): Layer => {
@@ -136,17 +141,18 @@ const readJsonObject = (file: string): Readonly<Record<string, unknown>> | undef
   } catch (cause) {
     const code = (cause as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    throw new OperaError('config', `the config file ${file} cannot be read`, { cause });
+    const message = `the config file ${file} cannot be read`;
+    throw new OperaError('config', fromSystemError(cause, message)?.message ?? message, { cause, hint: correctIt });
   }
   let value: unknown;
   try {
     value = JSON.parse(text);
   } catch {
     // The parser's own message quotes the text, which may hold a password.
-    throw new OperaError('config', `the config file ${file} is not valid JSON`);
+    throw new OperaError('config', `the config file ${file} is not valid JSON`, { hint: correctIt });
   }
   if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
-  throw new OperaError('config', `the config file ${file} must hold a JSON object`);
+  throw new OperaError('config', `the config file ${file} must hold a JSON object`, { hint: correctIt });
 };
 
 const layerOfFile = (file: string, allowHome: boolean): Layer => {
@@ -154,8 +160,8 @@ const layerOfFile = (file: string, allowHome: boolean): Layer => {
   for (const [key, value] of Object.entries(readJsonObject(file) ?? {})) {
     if (!isSettingName(key)) {
       const meant = nearest(key, settingNames);
-      const hint = meant ? { hint: `The nearest key is "${meant}"` } : {};
-      throw new OperaError('config', `the config file ${file} has an unknown key ${JSON.stringify(key)}`, hint);
+      const hint = meant ? `The nearest key is "${meant}"` : `The keys are ${settingNames.join(', ')}`;
+      throw new OperaError('config', `the config file ${file} has an unknown key ${JSON.stringify(key)}`, { hint });
     }
     if (key === 'home' && !allowHome) {
       throw new OperaError('config', `the config file ${file} lies in a home and cannot name another one`);

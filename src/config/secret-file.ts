@@ -2,9 +2,15 @@
 // The check is made on the opened file, so that it cannot be swapped in between. Never prints what it read.
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { OperaError } from '../errors/errors.ts';
+import { fromSystemError } from '../errors/system-error.ts';
 
 /** Secrets are single lines or small JSON; a larger file is a wrong path. */
 const secretBytesMax = 64 * 1024;
+
+const unreadable = (what: string, path: string, cause: unknown): OperaError => {
+  const message = `${what} ${path} cannot be read`;
+  return new OperaError('config', fromSystemError(cause, message)?.message ?? message, { cause, hint: '' });
+};
 
 /** The text of `path`, without the line end. Throws `config` when missing, empty, too large or open to others. */
 export const readSecretFile = (path: string, what: string): string => {
@@ -12,7 +18,7 @@ export const readSecretFile = (path: string, what: string): string => {
   try {
     descriptor = openSync(path, 'r');
   } catch (cause) {
-    throw new OperaError('config', `${what} ${path} cannot be read`, { cause });
+    throw unreadable(what, path, cause);
   }
   try {
     const found = fstatSync(descriptor);
@@ -30,7 +36,7 @@ export const readSecretFile = (path: string, what: string): string => {
     return text;
   } catch (cause) {
     if (cause instanceof OperaError) throw cause;
-    throw new OperaError('config', `${what} ${path} cannot be read`, { cause });
+    throw unreadable(what, path, cause);
   } finally {
     closeSync(descriptor);
   }

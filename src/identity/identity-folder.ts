@@ -53,7 +53,7 @@ const fileMode = 0o600;
 const damaged = (folder: string, file: string, cause?: unknown): OperaError =>
   new OperaError('config', `${join(folder, file)} is missing or damaged`, {
     cause,
-    hint: 'restore the identity folder from its backup, or remove it and join again with a new code',
+    hint: 'Restore the identity folder from its backup, or remove it and join again with a new code',
   });
 
 const readText = async (folder: string, file: string): Promise<string | undefined> => {

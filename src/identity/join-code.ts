@@ -29,7 +29,7 @@ export const encodeJoinCode = ({ networkId, pin, seed, gateway }: JoinCode): str
 
 const malformed = (): never => {
   throw new OperaError('token-invalid', 'this is not a join code', {
-    hint: 'a join code looks like opera1.….….…@host:port; it must be copied whole',
+    hint: 'A join code looks like opera1.….….…@host:port; it must be copied whole',
   });
 };
 

@@ -78,7 +78,7 @@ export const writeFileDurably = async (path: string, bytes: Uint8Array | string,
     await rm(temporary, { force: true });
     const code = systemErrorCode(cause);
     if (code === 'ENOSPC' || code === 'EDQUOT')
-      throw new OperaError('no-space', `no space left for ${path}`, { cause });
+      throw new OperaError('no-space', `no space is left on this machine’s disk for ${path}`, { cause, hint: '' });
     throw cause;
   }
   await syncFolder(folder);
@@ -110,7 +110,7 @@ export const checkSecretFolder = async (folder: string): Promise<boolean> => {
   }
   if ((mode & 0o077) !== 0) {
     throw new OperaError('config', `${folder} holds keys but others can enter it (mode ${octal(mode)})`, {
-      hint: `chmod 700 ${folder}`,
+      hint: `Close it: chmod 700 ${folder}`,
     });
   }
   return true;
@@ -130,7 +130,7 @@ export const readSecretFile = async (path: string, bytesMax: number): Promise<Ui
       }
       if ((mode & 0o077) !== 0) {
         throw new OperaError('config', `${path} holds a secret but others can read it (mode ${octal(mode)})`, {
-          hint: `chmod 600 ${path}`,
+          hint: `Close it: chmod 600 ${path}`,
         });
       }
       if (size > bytesMax) throw new OperaError('config', `${path} is longer than ${bytesMax} bytes`);

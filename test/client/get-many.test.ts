@@ -222,6 +222,29 @@ test('a folder that is in the way fails its files alone', async () => {
   assert.deepEqual(Object.fromEntries(fates), { 'a/b': 'exists', c: 'done', big: 'exists' });
 });
 
+test('what the system refuses is told of the file meant, in words of ours', async () => {
+  const cluster = await FakeCluster.create();
+  const session = await cluster.session();
+  await put(session, 'f', content(3));
+  const taken = join(newFolder(), 'taken');
+  writeFileSync(taken, 'a file');
+  for (const folder of [taken, join(taken, 'below')]) {
+    const errors: unknown[] = [];
+    await getMany(session, ['f'], { force: false, folder, onResult: (_, result) => errors.push(result) });
+    const [error] = errors;
+    assert.ok(error instanceof OperaError);
+    assert.deepEqual([error.code, error.message.startsWith(`${folder} is a file`)], ['exists', true], error.message);
+  }
+  const full = Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' });
+  const path = join(newFolder(), 'f');
+  const failing = (async function* () {
+    yield content(1);
+    throw full;
+  })();
+  const { message } = await rejects(writeWholeFile(path, failing, { force: false }), 'no-space');
+  assert.ok(message.startsWith(`${path}: `), message);
+});
+
 test('a write that fails half-way leaves nothing', async () => {
   const folder = realpathSync(newFolder());
   const failing = (async function* () {

@@ -72,13 +72,23 @@ test('names equal after normalisation are all refused, and the others go in', as
   assert.deepEqual([...cluster.names.keys()], ['a']);
 });
 
+test('two files that would get one name are told apart by their paths', async () => {
+  const session = await (await FakeCluster.create()).session();
+  const told: string[] = [];
+  const items = ['x/a', 'y/a'].map((path) => ({ ...item('a', content(1)), path }));
+  await putMany(session, items, {
+    onResult: (_, result) => void told.push(result instanceof OperaError ? result.message : 'done'),
+  });
+  for (const [at, path] of ['x/a', 'y/a'].entries()) assert.ok(told[at]?.includes(path), told[at]);
+});
+
 test('a file that cannot be read, one that changes and one that grew do not disturb the others', async () => {
   const cluster = await FakeCluster.create();
   const session = await cluster.session();
   const grown = content(4 * mebibyte + 1);
   const fates = await fatesOf(session, [
     item('fine', content(3)),
-    { ...item('gone', content(3)), open: () => Promise.reject(new Error('ENOENT')) },
+    { ...item('gone', content(3)), open: () => Promise.reject(Object.assign(new Error('ENOENT'), { code: 'ENOENT' })) },
     {
       ...item('changing', content(3)),
       open: async () => ({
@@ -90,7 +100,7 @@ test('a file that cannot be read, one that changes and one that grew do not dist
   ]);
   assert.deepEqual(Object.fromEntries(fates), {
     fine: 'done',
-    gone: 'partial',
+    gone: 'not-found',
     changing: 'source-changed',
     grown: 'done',
   });

@@ -278,6 +278,8 @@ test('a verb that finds its command line wrong ends with its usage line', async 
   const { stderr, exit } = await run(['do'], { verbs: throwing(new OperaError('usage', 'the range holds no byte')) });
   assert.equal(exit, 2);
   assert.match(stderr, /^opera: the range holds no byte\nusage: opera do/);
+  const json = await run(['do', '--json'], { verbs: throwing(new OperaError('usage', 'the range holds no byte')) });
+  assert.match((JSON.parse(json.stderr) as { readonly hint: string }).hint, /^usage: opera do/);
 });
 
 test('secrets in a message are removed before it is shown', async () => {

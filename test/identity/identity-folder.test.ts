@@ -82,12 +82,12 @@ test('keys that others can read are refused, with the chmod that helps', async (
   for (const name of ['key.pem', 'x25519.pem', 'member.json']) {
     await chmod(join(folder, name), 0o640);
     const error = await rejects(readIdentity(folder), 'config');
-    assert.equal(error.hint, `chmod 600 ${join(folder, name)}`);
+    assert.equal(error.hint, `Close it: chmod 600 ${join(folder, name)}`);
     await chmod(join(folder, name), 0o600);
   }
   await chmod(folder, 0o750);
   const error = await rejects(readIdentity(folder), 'config');
-  assert.equal(error.hint, `chmod 700 ${folder}`);
+  assert.equal(error.hint, `Close it: chmod 700 ${folder}`);
   await rejects(prepareIdentity(folder), 'config');
   await chmod(folder, 0o700);
   assert.ok(await readIdentity(folder));
