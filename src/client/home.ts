@@ -16,7 +16,7 @@ import type { Role } from '../model/roles.ts';
 import type { Joined } from './join-network.ts';
 import { KeyKeeper } from './key-keeper.ts';
 import { identityFolderOf, type Profile, profileTime, readProfile, writeProfile } from './profile.ts';
-import { RosterKeeper } from './roster-keeper.ts';
+import { putBack, RosterKeeper } from './roster-keeper.ts';
 
 export interface OpenHome {
   readonly home: string;
@@ -75,10 +75,14 @@ export const openHome = async (home: string): Promise<OpenHome> => {
   }
   const { networkId, role } = identity;
   if (networkId !== profile.networkId || role !== profile.role) {
-    throw new OperaError('config', `${home} and ${identityFolder} are of two members`);
+    throw new OperaError('config', `${home} and ${identityFolder} are of two members`, {
+      hint: 'Put the identity folder of this home back',
+    });
   }
   const trust = { networkId, caSpki: identity.bundle.certificates[0].spki };
   const { rosters, keepers } = await openKeepers(home, identity, role, trust);
+  // The profile is written last, so it was there.
+  if (!rosters.hasRoster) throw new OperaError('config', `${join(home, 'roster')} is missing`, { hint: putBack });
   const refreshedMs = await profileTime(home);
   return { home, profile, identityFolder, identity, rosters, keys: await keepers(), refreshedMs };
 };

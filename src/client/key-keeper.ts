@@ -46,6 +46,15 @@ const storedKeys = v.strictObject({
 
 const boxKey = (box: KeyBox): string => `${box.kind}/${box.epoch}/${box.recipient}`;
 
+const parseStored = (path: string, text: string): v.InferOutput<typeof storedKeys> => {
+  try {
+    return parseWith(storedKeys, parseJson(text));
+  } catch (cause) {
+    const hint = 'Put it back from a backup. A client may move it away: it is given its keys again';
+    throw new OperaError('config', `${path} is damaged: it holds no keys`, { cause, hint });
+  }
+};
+
 export class KeyKeeper {
   readonly #options: KeyKeeperOptions;
   readonly #boxes = new Map<string, SignedRecord>();
@@ -63,8 +72,8 @@ export class KeyKeeper {
   static async load(options: KeyKeeperOptions): Promise<KeyKeeper> {
     const keeper = new KeyKeeper(options);
     try {
-      const text = await readFile(join(options.folder, 'keys.json'), 'utf8');
-      const { keyBoxes, keyChain, drafts = [], epochs = [] } = parseWith(storedKeys, parseJson(text));
+      const path = join(options.folder, 'keys.json');
+      const { keyBoxes, keyChain, drafts = [], epochs = [] } = parseStored(path, await readFile(path, 'utf8'));
       keeper.#drafts = drafts;
       keeper.#notes = epochs;
       keeper.#take(keyBoxes, keyChain);

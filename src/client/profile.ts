@@ -39,7 +39,8 @@ export const readProfile = async (home: string): Promise<Profile | undefined> =>
   try {
     return parseWith(profileSchema, parseJson(text));
   } catch (cause) {
-    throw new OperaError('config', `${fileOf(home)} is not a profile`, { cause });
+    const hint = 'Put it back from a backup, or join again into another folder with a new code';
+    throw new OperaError('config', `${fileOf(home)} is not a profile`, { cause, hint });
   }
 };
 

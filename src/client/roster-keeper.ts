@@ -25,6 +25,18 @@ export interface RosterKeeperOptions {
   readonly keepHistory: boolean;
 }
 
+/** Without its roster a member could be told of an old one, so nothing is taken in its place. */
+export const putBack = 'Put it back from a backup, or join again into another folder with a new code';
+
+const readHeld = (path: string, bytes: Uint8Array): { roster: Roster; record: SignedRecord } => {
+  try {
+    const record = decodeFile(bytes);
+    return { roster: parseRoster(record.bytes), record };
+  } catch (cause) {
+    throw new OperaError('integrity', `${path} is damaged: it holds no roster`, { cause, hint: putBack });
+  }
+};
+
 export class RosterKeeper {
   readonly #options: RosterKeeperOptions;
   readonly #listeners = new Set<(roster: Roster) => void>();
@@ -36,21 +48,26 @@ export class RosterKeeper {
     this.#held = held;
   }
 
-  /** Reads what the folder holds; `integrity` when it is not a roster of this network. */
+  /** Reads what the folder holds; `integrity` or `wrong-network` when it is not a roster of this network. */
   static async load(options: RosterKeeperOptions): Promise<RosterKeeper> {
+    const path = join(options.folder, 'roster');
     let bytes: Uint8Array;
     try {
-      bytes = new Uint8Array(await readFile(join(options.folder, 'roster')));
+      bytes = new Uint8Array(await readFile(path));
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return new RosterKeeper(options, undefined);
       throw error;
     }
-    const record = decodeFile(bytes);
-    const roster = parseRoster(record.bytes);
-    if (roster.networkId !== options.trust.networkId) {
-      throw new OperaError('wrong-network', 'the roster on disk is of another network');
+    const held = readHeld(path, bytes);
+    if (held.roster.networkId !== options.trust.networkId) {
+      throw new OperaError('wrong-network', `${path} is the roster of another network`, { hint: putBack });
     }
-    return new RosterKeeper(options, { roster, record });
+    return new RosterKeeper(options, held);
+  }
+
+  /** False before the first roster was accepted: a member's home without one is damaged. */
+  get hasRoster(): boolean {
+    return this.#held !== undefined;
   }
 
   /** `not-ready` before the first one was accepted. */
