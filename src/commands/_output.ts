@@ -16,6 +16,7 @@ import {
   jsonRow,
   type Style,
   TableLayout,
+  tsvCell,
   tsvRow,
 } from './_table.ts';
 import { displayWidth, escapeText } from '../model/terminal-text.ts';
@@ -141,12 +142,7 @@ export class Output {
   async document(value: Readonly<Record<string, unknown>>, rendering: Rendering): Promise<void> {
     if (this.quiet && rendering.id !== undefined) return this.print(`${escapeText(rendering.id)}\n`);
     if (this.json) return this.print(`${toJsonLine({ v: 1, ...value })}\n`);
-    const facts = rendering.facts ?? [];
-    const width = facts.reduce((widest, [label]) => Math.max(widest, displayWidth(label) + 1), 0);
-    for (const [label, cell, kind, style] of facts) {
-      const shown = this.paint(style, humanCell(cell, kind));
-      await this.print(`${padText(`${escapeText(label)}:`, width, false)} ${shown}\n`);
-    }
+    await this.facts(rendering.facts ?? []);
     for (const line of rendering.lines ?? []) await this.line(...(typeof line === 'string' ? [line] : line));
   }
 
@@ -184,7 +180,8 @@ export class Output {
     }
     this.complain(`${escapeLines(question)} [y/N] `);
     const answer = await readAnswer(stdin, this.signal);
-    if (!/^\s*y(es)?\s*$/i.test(answer)) throw new OperaError('aborted', 'not confirmed; nothing was done');
+    if (/^\s*y(es)?\s*$/i.test(answer)) return;
+    throw new OperaError('aborted', 'not confirmed; nothing was done', { hint: '' });
   }
 
   /** Text on standard error that is already safe to show. */
@@ -197,6 +194,18 @@ export class Output {
   async flush(): Promise<void> {
     this.status.wipe();
     await this.writer.flush();
+  }
+
+  /** Labels and values: aligned and rounded on a terminal, exact behind a tab in a pipe. */
+  private async facts(facts: readonly Fact[]): Promise<void> {
+    const width = facts.reduce((widest, [label]) => Math.max(widest, displayWidth(label) + 1), 0);
+    for (const [label, cell, kind, style] of facts) {
+      const name = escapeText(label);
+      const text = this.isTerminal
+        ? `${padText(`${name}:`, width, false)} ${this.paint(style, humanCell(cell, kind))}`
+        : `${name}\t${tsvCell(cell, kind)}`;
+      await this.print(`${text}\n`);
+    }
   }
 
   private async print(text: string): Promise<void> {

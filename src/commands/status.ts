@@ -1,12 +1,22 @@
 // `opera status`: one word of health and why, then the facts. Exit 8 when it works below target, 5 when it does not.
 import { openProfile } from '../client/connection.ts';
-import { judge, type NetworkStatus, type Verdict } from '../client/verdict.ts';
+import type { NetworkStatus, Verdict } from '../client/verdict.ts';
 import { OperaError } from '../errors/errors.ts';
 import { formatTime } from '../runtime/clock.ts';
 import { defineVerb } from './_verb.ts';
+import { waitForHealth } from './_wait-health.ts';
 
-/** `down` is worse than `degraded`, which is worse than `healthy`. */
-const rank = { down: 0, degraded: 1, healthy: 2 } as const;
+/** Times of the answer (`joinedMs`) as --json tells times (`joined`, RFC 3339); null for one that never was. */
+const withTimes = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(withTimes);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).map(([key, inner]) =>
+    typeof inner === 'number' && key.endsWith('Ms')
+      ? [key.slice(0, -2), inner > 0 ? formatTime(inner) : null]
+      : [key, withTimes(inner)],
+  );
+  return Object.fromEntries(entries);
+};
 
 const linesOf = (status: NetworkStatus, verdict: Verdict): string[] => {
   const why = verdict.reasons.length > 0 ? `: ${verdict.reasons.join('; ')}` : '';
@@ -29,30 +39,33 @@ const linesOf = (status: NetworkStatus, verdict: Verdict): string[] => {
 
 export const command = defineVerb({
   examples: ['opera status', 'opera status --wait healthy --timeout 60s', 'opera status --json'],
-  details: 'Exit 0: healthy. Exit 8: it works below its target. Exit 5: writes or reads fail.',
+  details:
+    'Exit 0: healthy. Exit 8: it works below its target. Exit 5: writes or reads fail. --wait also waits while the ' +
+    'network cannot be reached; --timeout ends it with 124.',
   flags: {
     wait: { type: 'enum', options: ['healthy', 'degraded'], summary: 'wait until it is at least this well' },
   },
   run: async ({ flags, config, io, signal, clock }) => {
     const connection = await openProfile(config.home);
     try {
-      const read = () => connection.call('network.status', {}, { signal });
-      let status = await read();
-      let verdict = judge(status);
       const wanted = flags.wait;
-      while (wanted !== undefined && rank[verdict.health] < rank[wanted]) {
-        await clock.sleep(250, { signal });
-        status = await read();
-        verdict = judge(status);
-      }
+      const { status, verdict } = await waitForHealth({
+        read: () => connection.call('network.status', {}, { signal }),
+        ...{ wanted, clock, signal },
+        note: (text) => io.note(text),
+      });
+      const { members, nodes, alarms, nowMs, ...facts } = status;
       await io.document(
         {
           health: verdict.health,
           reasons: verdict.reasons,
-          ...status,
+          ...facts,
           rosterNumber: status.rosterNumber.toString(),
           leader: status.leader ? { ...status.leader, epoch: status.leader.epoch.toString() } : null,
-          at: formatTime(status.nowMs),
+          members: withTimes(members),
+          nodes: withTimes(nodes),
+          alarms: withTimes(alarms),
+          at: formatTime(nowMs),
         },
         { lines: linesOf(status, verdict), id: verdict.health },
       );

@@ -98,7 +98,9 @@ test('a single answer is facts and lines, or one JSON document, or its id', asyn
         lines: [['is ', ['good', 'well']]],
       },
     );
-  assert.equal((await runDoing(answer)).stdout, 'name: a\nsize: 2.0 KiB\nis well\n');
+  assert.equal((await runDoing(answer)).stdout, 'name\ta\nsize\t2048\nis well\n');
+  const shown = await runDoing(answer, ['--no-color'], { terminal: true });
+  assert.equal(shown.stdout, 'name: a\nsize: 2.0 KiB\nis well\n');
   assert.equal((await runDoing(answer, ['--color'])).stdout.split('\n')[2], 'is \x1b[32mwell\x1b[0m');
   assert.deepEqual(JSON.parse((await runDoing(answer, ['--json'])).stdout), {
     v: 1,
