@@ -1,10 +1,11 @@
 // What the command line needs of its process: streams, environment, signals, exit. Tests give their own.
 // The only place that touches `process` streams and signals; process.exit is called only after everything is flushed,
 // or when the user asks twice.
+import { fstatSync } from 'node:fs';
 import { homedir } from 'node:os';
 import type { Readable, Writable } from 'node:stream';
 import { type Environment, readEnvironment } from '../config/environment.ts';
-import { isOperaError } from '../errors/errors.ts';
+import { isOperaError, OperaError } from '../errors/errors.ts';
 import { type Clock, SystemClock } from '../runtime/clock.ts';
 
 export interface OutputStream extends Writable {
@@ -35,6 +36,10 @@ export interface Host {
 export const processHost = (): Host => ({
   // Opened only when asked for: a touched stdin keeps the process waiting for it.
   get stdin() {
+    // Node reads a folder as an empty stream, and an empty file would be stored.
+    if (fstatSync(0).isDirectory()) {
+      throw new OperaError('usage', 'standard input is a folder', { hint: 'Give it a file or a pipe' });
+    }
     return process.stdin;
   },
   stdout: process.stdout,

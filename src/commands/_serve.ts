@@ -6,7 +6,6 @@ import { joinNetwork } from '../client/join-network.ts';
 import { identityFolderOf, readProfile, writeProfile } from '../client/profile.ts';
 import { keepRenewal, renewCertificate, runRenewal } from '../client/renewal.ts';
 import type { Config } from '../config/config.ts';
-import { readSecretFile } from '../config/secret-file.ts';
 import { OperaError } from '../errors/errors.ts';
 import { type Identity, prepareIdentity } from '../identity/identity-folder.ts';
 import { parseJoinCode } from '../identity/join-code.ts';
@@ -32,6 +31,7 @@ import {
   openNodeStorage,
   systemSeams,
 } from './_compose.ts';
+import { readJoinCode } from './_join-code.ts';
 import type { Output } from './_output.ts';
 import { startGateway } from './_gateway.ts';
 import type { StartedRole } from './_started-role.ts';
@@ -54,17 +54,6 @@ export interface ServeOptions {
 
 type StartOptions = ServeOptions & { readonly timing: Timing };
 
-const readJoinCode = async (options: ServeOptions): Promise<string | undefined> => {
-  if (options.join !== undefined) return options.join;
-  if (options.joinFile === undefined) return undefined;
-  if (options.joinFile === '-') {
-    const chunks: Buffer[] = [];
-    for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk as Uint8Array));
-    return Buffer.concat(chunks).toString('utf8').trim();
-  }
-  return readSecretFile(options.joinFile, 'the join code');
-};
-
 /** Joins when the home is empty and a code was given; answers nothing: the home says it all. */
 const joinIfNew = async (options: ServeOptions, home: string, code: string | undefined): Promise<RoleAddresses> => {
   const { role, config, signal } = options;
@@ -86,7 +75,10 @@ const joinIfNew = async (options: ServeOptions, home: string, code: string | und
     capacityBytes: config.capacity,
   });
   if (profile && profile.role !== role) {
-    throw new OperaError('config', `${home} is the home of a ${profile.role}, not of a ${role}`);
+    const article = profile.role === 'operator' ? 'an' : 'a';
+    throw new OperaError('config', `${home} is the home of ${article} ${profile.role}, not of a ${role}`, {
+      hint: `Name the home of a ${role} with --home`,
+    });
   }
   const identityFolder = options.identity ?? (profile ? identityFolderOf(home, profile) : join(home, 'identity'));
   if (!profile && code !== undefined) {
@@ -216,7 +208,7 @@ export const serveRole = async (options: ServeOptions): Promise<void> => {
   const signal = endOf(options.signal);
   const home = config.home;
   const seams = systemSeams();
-  const code = await readJoinCode(options);
+  const code = await readJoinCode({ code: options.join, file: options.joinFile, stdin: () => io.stdin });
   const addresses = await joinIfNew(options, home, code);
   const composed = await composeRole(home, createRoleLog(role, seams.clock, config.debug), seams);
   const { context, open } = composed;

@@ -3,27 +3,12 @@
 import { join } from 'node:path';
 import { assertHomeFree, enterHome } from '../client/home.ts';
 import { type Joined, type JoinOptions, joinNetwork } from '../client/join-network.ts';
-import { readSecretFile } from '../config/secret-file.ts';
 import { isOperaError, OperaError } from '../errors/errors.ts';
 import { prepareIdentity } from '../identity/identity-folder.ts';
 import { parseJoinCode } from '../identity/join-code.ts';
 import { formatTime } from '../runtime/clock.ts';
-import type { InputStream } from './_host.ts';
+import { readJoinCode } from './_join-code.ts';
 import { defineVerb } from './_verb.ts';
-
-const codeBytesMax = 4_096;
-
-const readStdin = async (stdin: InputStream): Promise<string> => {
-  const parts: Buffer[] = [];
-  let length = 0;
-  for await (const part of stdin) {
-    const bytes = Buffer.from(part as Uint8Array);
-    length += bytes.length;
-    if (length > codeBytesMax) throw new OperaError('usage', 'that is longer than a join code');
-    parts.push(bytes);
-  }
-  return Buffer.concat(parts).toString('utf8').trim();
-};
 
 /** As a client; as an operator when the code turns out to be for one. */
 const joinAsUser = async (options: Omit<JoinOptions, 'role'>): Promise<Joined> => {
@@ -45,15 +30,12 @@ export const command = defineVerb({
   examples: ['opera join opera1.…@10.0.0.1:7001', 'opera join - < CODE.txt', 'opera join --join-file CODE.txt'],
   arguments: [{ name: 'code', summary: 'the join code, - for standard input', optional: true }],
   flags: {
-    joinFile: { type: 'path', placeholder: 'FILE', summary: 'file (mode 0600) that holds the join code' },
+    joinFile: { type: 'path', placeholder: 'FILE', summary: 'file (mode 0600) that holds the join code, - for stdin' },
     identity: { type: 'path', placeholder: 'DIR', summary: 'folder of keys (default: HOME/identity)' },
   },
   run: async ({ io, args, flags, config, clock, signal }) => {
-    if ((args.code === undefined) === (flags.joinFile === undefined)) {
-      throw new OperaError('usage', 'join needs a code, or --join-file with one, and not both');
-    }
-    const given = flags.joinFile === undefined ? args.code : readSecretFile(flags.joinFile, 'the join code');
-    const code = given === '-' ? await readStdin(io.stdin) : (given ?? '');
+    const code = await readJoinCode({ code: args.code, file: flags.joinFile, stdin: () => io.stdin });
+    if (code === undefined) throw new OperaError('usage', 'join needs a code, or --join-file with one');
     parseJoinCode(code);
     const { home } = config;
     const identityFolder = flags.identity ?? join(home, 'identity');

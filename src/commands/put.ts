@@ -65,6 +65,7 @@ const prefixOf = (to: string | undefined): string =>
   to === undefined || to === '' ? '' : `${to.replace(/\/+$/, '')}/`;
 
 const checkUsage = ({ args, flags: given }: Context): void => {
+  if (args.file.includes('')) throw new OperaError('usage', 'the path of a FILE is empty');
   const isStdin = args.file.includes('-');
   if (isStdin && args.file.length > 1) throw new OperaError('usage', 'standard input (-) is put alone');
   if (isStdin && given.name === undefined) throw new OperaError('usage', 'standard input (-) needs --name');

@@ -1,7 +1,17 @@
 // The built executable as a process: what only a real process shows (pipes, its title, start time, exit codes).
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -29,6 +39,17 @@ test('a transcript: version, unknown verb, unknown flag, help', () => {
   const help = opera();
   assert.deepEqual([help.status, help.stderr], [0, '']);
   assert.match(help.stdout, /^opera: /);
+});
+
+test('a folder as standard input is refused, and not read as an empty file', () => {
+  const folder = openSync(tmpdir(), 'r');
+  const { status, stderr } = spawnSync(process.execPath, [executable, 'join', '-'], {
+    encoding: 'utf8',
+    env,
+    stdio: [folder, 'pipe', 'pipe'],
+  });
+  closeSync(folder);
+  assert.deepEqual([status, stderr.startsWith('opera: standard input is a folder')], [2, true], stderr);
 });
 
 test('a reader that closes the pipe ends it quietly with exit 0', async () => {

@@ -30,6 +30,23 @@ test('init founds a network with a kit that fits it, and is refused a second tim
   assert.equal(again.exit, 10);
   assert.equal(await readFile(join(home, 'gateway', 'role.json'), 'utf8'), ports);
   await assert.rejects(stat(join(folder, 'other.txt')));
+  for (const [file, exit] of [
+    ['roster', 7],
+    ['keys.json', 2],
+    ['profile.json', 2],
+  ] as const) {
+    const path = join(home, file);
+    const whole = await readFile(path);
+    await writeFile(path, 'garbage');
+    const damaged = await run(['whoami', '--home', home]);
+    assert.equal(damaged.exit, exit, damaged.stderr);
+    assert.ok(damaged.stderr.includes(path), damaged.stderr);
+    await writeFile(path, whole);
+  }
+  await rm(join(home, 'roster'));
+  const without = await run(['whoami', '--home', home]);
+  assert.equal(without.exit, 2);
+  assert.match(without.stderr, /roster is missing/);
   const help = await run(['init', '--help']);
   assert.match(help.stdout.replace(/\s+/g, ' '), /file names are plain/);
 });
@@ -56,6 +73,10 @@ test('join wants one well-formed code, and never shows any part of it', async ()
   const refused = await run(['join', secret, '--home', home]);
   assert.equal(refused.exit, 4);
   assert.doesNotMatch(refused.stderr + refused.title, /b{20}|c{20}/);
+  const fromFile = await run(['join', '--join-file', '-', '--home', home], { stdin: `${secret}\n` });
+  assert.equal(fromFile.exit, 4, '- is standard input here, too');
+  const both = await run(['node', '--join', secret, '--join-file', 'f', '--home', home]);
+  assert.deepEqual([both.exit, /exclude each other/.test(both.stderr)], [2, true], both.stderr);
   const empty = await run(['join', '-', '--home', home], { stdin: '\n' });
   assert.equal(empty.exit, 4);
 });
