@@ -39,7 +39,8 @@ export interface Seams {
 
 export const systemSeams = (): Seams => ({ clock: new SystemClock(), random: new SystemRandom() });
 
-const isRedisUrl = (spec: string): boolean => /^(rediss?|redis\+sentinel|unix):/.test(spec);
+/** True for a registry that is named by URL; anything else is a file. */
+export const isRedisUrl = (spec: string): boolean => /^(rediss?|redis\+sentinel|unix):/.test(spec);
 
 /** A registry by URL (Redis) or path (SQLite); nothing is contacted yet. `warn` is told how a server is ill set up. */
 export const createRegistry = (spec: string, { clock, random }: Seams, warn: (sentence: string) => void): Registry =>

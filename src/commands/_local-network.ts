@@ -96,7 +96,8 @@ export const readLocalFacts = async (dir: string): Promise<LocalFacts | undefine
   try {
     return JSON.parse(await readFile(factsPath(dir), 'utf8')) as LocalFacts;
   } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return undefined;
+    // ENOTDIR: the folder is a file, which is said by who makes or needs it.
+    if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return undefined;
     throw new OperaError('config', `${factsPath(dir)} cannot be read`, { cause: error });
   }
 };

@@ -5,10 +5,11 @@ import { openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { defaultHome } from '../config/environment.ts';
-import { setDefaultProfile } from '../config/default-profile.ts';
+import { readDefaultProfile, setDefaultProfile } from '../config/default-profile.ts';
 import { OperaError } from '../errors/errors.ts';
 import { createSecretFolder } from '../runtime/files.ts';
 import { systemSeams } from './_compose.ts';
+import { recallNetwork } from './_local-again.ts';
 import { type LocalFacts, LocalNetwork, readLocalFacts } from './_local-network.ts';
 import type { Output } from './_output.ts';
 import { defineVerb } from './_verb.ts';
@@ -30,10 +31,12 @@ const printFacts = async (io: Output, facts: LocalFacts, took: string): Promise<
   io.note(`network ${facts.network} is up${took}; profile ${facts.profile}`);
 };
 
-const fewNodes = (nodes: number): string =>
-  nodes === 1
-    ? 'one node keeps one copy of everything: nothing survives its loss'
-    : 'two nodes keep two copies of everything: every write needs both';
+const fewNodes = (nodes: number): readonly string[] => {
+  if (nodes === 1) return ['one node keeps one copy of everything: nothing survives its loss'];
+  return nodes === 2 ? ['two nodes keep two copies of everything: every write needs both'] : [];
+};
+
+const otherDefault = (profile: string): string => `another profile is the default: use --home ${profile}`;
 
 export const command = defineVerb({
   examples: [
@@ -44,11 +47,18 @@ export const command = defineVerb({
   ],
   details:
     'Gateway, master, sentinel and nodes as separate processes on loopback, with an embedded registry unless --redis ' +
-    'names one. Data, keys and logs stay in --dir; a later `opera up` on it brings everything back. File names are ' +
+    'names one. Data, keys and logs stay in --dir; a later `opera up` on it brings everything back: ' +
+    'as many nodes, and the same registry. File names are ' +
     'plain in the registry; contents are sealed. No recovery kit is written: make one with `opera keys export`.',
   handlesSignals: true,
   flags: {
-    nodes: { type: 'number', min: 1, max: 32, default: 3, placeholder: 'N', summary: 'nodes to run' },
+    nodes: {
+      type: 'number',
+      min: 1,
+      max: 32,
+      placeholder: 'N',
+      summary: 'nodes to run (default as many as last time; 3 at first)',
+    },
     dir: { type: 'path', placeholder: 'DIR', summary: 'where everything is kept' },
     redis: { type: 'string', placeholder: 'URL', summary: 'registry in Redis (with a password: OPERA_REGISTRY_FILE)' },
     storage: { type: 'enum', options: ['sqlite', 'memory'], default: 'sqlite', summary: "the nodes' store" },
@@ -57,15 +67,19 @@ export const command = defineVerb({
   },
   run: async ({ flags, config, env, userHome, io, signal, clock }) => {
     const dir = resolve(flags.dir ?? join(defaultHome(env, userHome), 'local'));
-    const redis = flags.redis ?? config.registry;
+    const wish = { dir, nodes: flags.nodes, redis: flags.redis ?? config.registry };
+    const { nodes, redis, warnings } = await recallNetwork(wish);
+    const warn = (): void => [...warnings, ...fewNodes(nodes)].forEach((warning) => io.warn(warning));
     if (flags.detach) {
-      await detach(dir, io);
+      const { profile } = await detach(dir, io);
+      if (readDefaultProfile(env, userHome).folder !== profile) io.note(otherDefault(profile));
+      warn();
       return;
     }
     const started = clock.monotonicMs();
     const network = await LocalNetwork.start({
       dir,
-      nodes: flags.nodes,
+      nodes,
       redis,
       storage: flags.storage,
       settings: { indexMode: flags.index === 'plain' ? 'plain' : 'sealed' },
@@ -78,8 +92,8 @@ export const command = defineVerb({
     try {
       const pointer = setDefaultProfile(env, userHome, network.profile);
       await printFacts(io, network.facts, ` after ${((clock.monotonicMs() - started) / 1_000).toFixed(1)} s`);
-      if (pointer === 'other') io.note(`another profile is the default: use --home ${network.profile}`);
-      if (flags.nodes < 3) io.warn(fewNodes(flags.nodes));
+      if (pointer === 'other') io.note(otherDefault(network.profile));
+      warn();
       if (!io.json) io.note('press Ctrl-C to end it');
       await io.flush();
       if (!signal.aborted) {
@@ -92,8 +106,8 @@ export const command = defineVerb({
   },
 });
 
-/** Runs the same command line in the background and waits until it is healthy. */
-const detach = async (dir: string, io: Output): Promise<void> => {
+/** Runs the same command line in the background, waits until it is healthy, and answers what it is. */
+const detach = async (dir: string, io: Output): Promise<LocalFacts> => {
   await createSecretFolder(join(dir, 'logs'));
   const log = join(dir, 'logs', 'up.log');
   const args = process.argv.slice(1).filter((arg) => arg !== '--detach' && arg !== '--json');
@@ -120,8 +134,10 @@ const detach = async (dir: string, io: Output): Promise<void> => {
   });
   stdout.destroy();
   child.unref();
-  await printFacts(io, JSON.parse(line) as LocalFacts, '');
+  const facts = JSON.parse(line) as LocalFacts;
+  await printFacts(io, facts, '');
   if (!io.json) io.note(`end it with: opera down --dir ${dir}`);
+  return facts;
 };
 
 const isAlive = (pid: number): boolean => {

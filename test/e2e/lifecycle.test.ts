@@ -159,7 +159,9 @@ test('--detach returns when all is healthy; only the first network becomes the d
   mkdirSync(env.HOME);
   const dir = sandbox.path('background');
   const up = ['up', '--nodes', '1', '--detach', '--json', '--dir'];
-  const facts = parseLine<LocalFacts>(exits(await sandbox.opera([...up, dir], { env }), 0).stdout);
+  const first = exits(await sandbox.opera([...up, dir], { env }), 0);
+  const facts = parseLine<LocalFacts>(first.stdout);
+  assert.match(first.stderr, /nothing survives its loss/, 'what the background process warns of is said here too');
   assert.ok(isAlive(facts.pid) && facts.processes.length === 4);
   assert.match(exits(await sandbox.opera([...up, dir], { env }), 10).stderr, /is up already/);
 
@@ -168,9 +170,10 @@ test('--detach returns when all is healthy; only the first network becomes the d
   exits(await sandbox.opera(['put', '-', '--name', 'x'], { env, input: 'by default' }), 0);
   assert.equal(exits(await sandbox.opera(['cat', 'x'], { env }), 0).stdout, 'by default');
 
-  const second = await LocalNet.up(sandbox, ['--nodes', '1'], { name: 'second', env });
+  const second = await sandbox.opera(['up', '--nodes', '1', '--detach', '--dir', sandbox.path('second')], { env });
+  assert.match(exits(second, 0).stderr, /another profile is the default: use --home/);
   assert.equal(readFileSync(pointer, 'utf8').trim(), facts.profile);
-  exits(await second.down(), 0);
+  exits(await sandbox.opera(['down', '--dir', sandbox.path('second')], { env }), 0);
   exits(await sandbox.opera(['down', '--dir', dir], { env }), 0);
   await gone(facts);
   exits(await sandbox.opera(['ls'], { env }), 5, 'the default profile of a network that is down');
