@@ -1,5 +1,5 @@
 // Names of stars in one spelling, so that `α CMa`, `alf CMa` and `Alpha Canis Majoris` are the same, and so are
-// `HIP32349` and `HIP 32349`. What comes out is compared and hashed ("opera/name/v1"), never shown: a change here
+// `HIP32349` and `HIP 32349`. What comes out is compared and hashed, never shown: a change here
 // changes stored index codes. It knows how names are written, not what they mean: that Sirius is α CMa only data says.
 import { abbreviations, catalogueOf, constellationOf, genitives, greekOf } from './_name-tables.ts';
 
