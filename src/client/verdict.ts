@@ -23,7 +23,7 @@ const fatalReasons = (status: NetworkStatus, reachable: number): string[] => {
   if (reachable < status.layoutWriteCopies) {
     reasons.push(`${formatCount(reachable, 'node')} up, ${status.layoutWriteCopies} are needed to write`);
   }
-  if (status.registryMode === 'safe') {
+  if (status.registryMode === 'safe' || status.registryReason !== undefined) {
     reasons.push(`nothing is committed: ${status.registryReason ?? 'the registry is compared with the nodes'}`);
   }
   return reasons;

@@ -202,7 +202,7 @@ export const statusAnswer = v.object({
   /** Nodes that an operator can remove without losing a copy. */
   safeToRemove: listOf(memberId, 10_000),
   registryMode: v.picklist(['normal', 'safe']),
-  /** Why, while it is safe mode. */
+  /** Why nothing is committed: in safe mode, or while nobody can renew the lease of the leader. */
   registryReason: v.optional(text(1, 400)),
   /** How far the last comparison of the registry with the nodes came; partitions of 4,096. */
   rebuild: v.optional(

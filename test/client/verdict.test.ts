@@ -105,6 +105,11 @@ test('it is down when writes or reads fail', () => {
     'down',
     'nothing is committed: another life',
   ]);
+  const noLeader = { leader: undefined, registryReason: 'the registry cannot be reached: OOM' };
+  assert.deepEqual(verdictOf(up, noLeader), [
+    'down',
+    'nothing is committed: the registry cannot be reached: OOM; no master leads',
+  ]);
 });
 
 test('a master or gateway that is down is named; without a leader it is degraded', () => {

@@ -9,6 +9,7 @@ import type { CommitStep, Registry } from '../../src/registry/registry.ts';
 import { dueActions } from '../../src/roles/master/state.ts';
 import { WriteBarrier } from '../../src/roles/node/barrier.ts';
 import type { ClusterOptions, MemoryCluster } from '../support/memory-cluster.ts';
+import { overriding } from '../support/overriding.ts';
 import { queryMutants } from './_mutants-queries.ts';
 import type { FaultName } from './_nemesis.ts';
 import type { Simulation } from './_simulator.ts';
@@ -36,14 +37,6 @@ class EagerBarrier extends WriteBarrier {
     return undefined;
   }
 }
-
-const overriding = <T extends object>(target: T, methods: Partial<T>): T =>
-  new Proxy(target, {
-    get: (object, key) => {
-      const value: unknown = Reflect.get(methods, key) ?? Reflect.get(object, key, object);
-      return typeof value === 'function' ? value.bind(object) : value;
-    },
-  });
 
 /** What the owners of chunk 0 would hold of a step, had it been taken. */
 const writeManifests = async (cluster: MemoryCluster, step: CommitStep): Promise<void> => {

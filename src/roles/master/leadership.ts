@@ -1,6 +1,7 @@
 // Leadership: a lease in the registry, and an epoch that a majority of nodes promised. Only a master that has both
 // gives orders. A candidate takes the lease when it was released, or after it watched the same (epoch, renewal) for a
 // whole lease on its own monotonic clock: wall clocks of different machines are never compared.
+import { toOperaError } from '../../errors/errors.ts';
 import { isValidMember } from '../../identity/roster.ts';
 import type { KeyHash } from '../../model/ids.ts';
 import { limits } from '../../model/limits.ts';
@@ -17,6 +18,7 @@ export class Leadership {
   #refused = false;
   #watched: { readonly epoch: bigint; readonly renewal: bigint; readonly sinceMs: number } | undefined;
   #seen: Lease | undefined;
+  #trouble: string | undefined;
   /** Since when fewer than a majority of the nodes were heard while the lease was held. */
   #deafSinceMs: number | undefined;
   /** Until then another master may take what was given up here. */
@@ -36,9 +38,22 @@ export class Leadership {
     return this.#held.lease.epoch;
   }
 
-  /** The holder of the lease as last read, leading or not. */
+  /**
+   * The lease as last read, whoever holds it and leads or not; undefined when nobody is known to have renewed it within
+   * its life: what a registry kept of it that cannot be written to is no sign of a leader.
+   */
   get lease(): Lease | undefined {
-    return this.#held?.lease ?? this.#seen;
+    const [lease, renewedMs] = this.#held
+      ? [this.#held.lease, this.#held.renewedMs]
+      : [this.#seen, this.#watched?.sinceMs];
+    if (!lease || lease.released) return lease;
+    const silentMs = this.#core.context.clock.monotonicMs() - (renewedMs ?? Number.NEGATIVE_INFINITY);
+    return silentMs <= limits.leaseMs ? lease : undefined;
+  }
+
+  /** Why the lease could be neither renewed nor taken when that was tried last; undefined when it could. */
+  get trouble(): string | undefined {
+    return this.#trouble;
   }
 
   /** True while the lease is held here, promised or not. */
@@ -48,6 +63,16 @@ export class Leadership {
 
   /** One round: renew, or watch and take. */
   async tick(): Promise<void> {
+    try {
+      await this.#renewOrWatch();
+      this.#trouble = undefined;
+    } catch (error) {
+      this.#trouble = toOperaError(error).message;
+      throw error;
+    }
+  }
+
+  async #renewOrWatch(): Promise<void> {
     const { registry, context } = this.#core;
     const now = context.clock.monotonicMs();
     if (this.#held) {

@@ -100,7 +100,9 @@ export const networkStatus = async (parts: StatusParts): Promise<Status> => {
   ]);
   const { roster } = context.rosters;
   const newest = layouts.at(-1)?.layout;
-  const lease = leadership.lease;
+  const { lease } = leadership;
+  const leads = lease && !lease.released;
+  const reason = core.safety.mode === 'safe' ? core.safety.reason : leads ? undefined : leadership.trouble;
   return {
     networkId: context.networkId,
     incarnation: life.incarnation,
@@ -114,7 +116,7 @@ export const networkStatus = async (parts: StatusParts): Promise<Status> => {
     layoutWriteCopies: newest?.writeCopies ?? 0,
     retiredUpTo,
     placementsLayout,
-    ...(lease && !lease.released ? { leader: { memberId: lease.holder, epoch: lease.epoch } } : {}),
+    ...(leads ? { leader: { memberId: lease.holder, epoch: lease.epoch } } : {}),
     files,
     pending: pending.length,
     members: members.map(({ spki: _spki, addresses, ...member }) => ({
@@ -130,7 +132,7 @@ export const networkStatus = async (parts: StatusParts): Promise<Status> => {
       members,
     ),
     registryMode: core.safety.mode,
-    ...(core.safety.mode === 'safe' ? { registryReason: core.safety.reason } : {}),
+    ...(reason === undefined ? {} : { registryReason: reason }),
     ...(parts.rebuilder.progress ? { rebuild: { ...parts.rebuilder.progress } } : {}),
     servedHour: served.now(),
     nowMs: context.clock.nowMs(),

@@ -1,9 +1,12 @@
 // Who leads: the lease, the promises of the nodes, and what becomes of a leader that was paused or cut off.
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { judge } from '../../../src/client/verdict.ts';
+import { OperaError } from '../../../src/errors/errors.ts';
 import { limits } from '../../../src/model/limits.ts';
 import { get, newestLayoutOf, put } from '../../support/cluster-client.ts';
 import { MemoryCluster } from '../../support/memory-cluster.ts';
+import { overriding } from '../../support/overriding.ts';
 
 const leaderOf = (cluster: MemoryCluster): number =>
   cluster.masters.findIndex(({ address }) => address === cluster.store.lease?.address);
@@ -127,6 +130,37 @@ describe('leadership', () => {
     assert.equal(Buffer.from((await cluster.during(get(session, 'a'))) ?? []).toString(), 'x');
     refusing = false;
     await cluster.quiet(5);
+    cluster.stopAll();
+  });
+
+  test('a database that takes no writes has no leader after a lease, and the status says why', async () => {
+    let isFull = false;
+    const refuse = async (): Promise<never> => {
+      throw new OperaError('registry-unavailable', 'the registry cannot be reached: OOM');
+    };
+    const cluster = await MemoryCluster.start({
+      masters: 2,
+      registryOf: (registry) =>
+        overriding(registry, {
+          renewLease: (...args) => (isFull ? refuse() : registry.renewLease(...args)),
+          takeLease: (...args) => (isFull ? refuse() : registry.takeLease(...args)),
+        }),
+    });
+    const [client] = cluster.clients;
+    assert.ok(client);
+    const to = { address: cluster.gateway.address, expect: { role: 'gateway' as const } };
+    const verdict = async () => {
+      const { answer } = await cluster.during(cluster.transportOf(client).call(to, 'network.status', {}));
+      return judge(answer);
+    };
+    assert.equal((await verdict()).health, 'healthy');
+    isFull = true;
+    await cluster.clock.advance(2 * limits.leaseMs + 2 * limits.leaseRenewMs);
+    const reason = 'nothing is committed: the registry cannot be reached: OOM';
+    assert.deepEqual(await verdict(), { health: 'down', reasons: [reason, 'no master leads'] });
+    isFull = false;
+    await cluster.clock.advance(2 * limits.leaseMs);
+    assert.equal((await verdict()).health, 'healthy');
     cluster.stopAll();
   });
 
