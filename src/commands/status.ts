@@ -18,6 +18,9 @@ const withTimes = (value: unknown): unknown => {
   return Object.fromEntries(entries);
 };
 
+/** This verb has shown what is missing. */
+const hint = 'Which nodes: opera nodes ls; what led to it: opera events --since 1h';
+
 const linesOf = (status: NetworkStatus, verdict: Verdict): string[] => {
   const why = verdict.reasons.length > 0 ? `: ${verdict.reasons.join('; ')}` : '';
   const nodes = status.members.filter(({ role, revoked, state }) => role === 'node' && !revoked && state !== 'removed');
@@ -69,9 +72,9 @@ export const command = defineVerb({
         },
         { lines: linesOf(status, verdict), id: verdict.health },
       );
-      if (verdict.health === 'degraded' && wanted === undefined)
-        throw new OperaError('degraded', verdict.reasons.join('; '));
-      if (verdict.health === 'down') throw new OperaError('unavailable', verdict.reasons.join('; '));
+      const is = (code: 'degraded' | 'unavailable') => new OperaError(code, verdict.reasons.join('; '), { hint });
+      if (verdict.health === 'degraded' && wanted === undefined) throw is('degraded');
+      if (verdict.health === 'down') throw is('unavailable');
     } finally {
       await connection.close();
     }
