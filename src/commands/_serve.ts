@@ -6,7 +6,7 @@ import { joinNetwork } from '../client/join-network.ts';
 import { identityFolderOf, readProfile, writeProfile } from '../client/profile.ts';
 import { keepRenewal, renewCertificate, runRenewal } from '../client/renewal.ts';
 import type { Config } from '../config/config.ts';
-import { OperaError } from '../errors/errors.ts';
+import { isOperaError, OperaError } from '../errors/errors.ts';
 import { type Identity, prepareIdentity } from '../identity/identity-folder.ts';
 import { parseJoinCode } from '../identity/join-code.ts';
 import { assertLimits } from '../model/limits.ts';
@@ -38,6 +38,8 @@ import type { StartedRole } from './_started-role.ts';
 
 /** Requests that are under way when a role is told to end get this long. */
 const drainMs = 5_000;
+/** A registry file answers within milliseconds; so long a Redis may take to say that it is none to be used. */
+const registryAnswerMs = 2_000;
 
 export interface ServeOptions {
   readonly role: Role;
@@ -142,8 +144,12 @@ const startNode = async (
   return { ...node, end: () => storage.close() };
 };
 
-const startMaster = (composed: ComposedRole, options: StartOptions, addresses: RoleAddresses): StartedRole => {
-  const registry = registryOf(options, composed);
+const startMaster = (
+  composed: ComposedRole,
+  options: StartOptions,
+  addresses: RoleAddresses,
+  registry: Registry,
+): StartedRole => {
   const book = bookOf(composed, addresses);
   const master = createMaster(composed.context, {
     ...{ registry, book, timing: options.timing },
@@ -156,8 +162,12 @@ const startMaster = (composed: ComposedRole, options: StartOptions, addresses: R
   return { ...master, end };
 };
 
-const startSentinel = (composed: ComposedRole, options: StartOptions, addresses: RoleAddresses): StartedRole => {
-  const registry = registryOf(options, composed);
+const startSentinel = (
+  composed: ComposedRole,
+  options: StartOptions,
+  addresses: RoleAddresses,
+  registry: Registry,
+): StartedRole => {
   const book = bookOf(composed, addresses);
   const sentinel = createSentinel(composed.context, { registry, timing: options.timing });
   return {
@@ -170,17 +180,29 @@ const startSentinel = (composed: ComposedRole, options: StartOptions, addresses:
   };
 };
 
-const startRole = (composed: ComposedRole, options: StartOptions, addresses: RoleAddresses) => {
-  switch (options.role) {
-    case 'node':
-      return startNode(composed, options, addresses);
-    case 'master':
-      return startMaster(composed, options, addresses);
-    case 'sentinel':
-      return startSentinel(composed, options, addresses);
-    default:
-      return startGateway(composed, addresses, registryOf(options, composed));
-  }
+/** Throws when the registry is one that this program can never use; one that is away is not waited for. */
+const assertUsable = async (registry: Registry, { context }: ComposedRole): Promise<void> => {
+  const asked = registry.readLife().then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+  const answer = await Promise.race([asked, context.clock.sleep(registryAnswerMs)]);
+  if (!isOperaError(answer, 'config')) return;
+  await registry.close();
+  throw answer;
+};
+
+const startRole = async (
+  composed: ComposedRole,
+  options: StartOptions,
+  addresses: RoleAddresses,
+): Promise<StartedRole> => {
+  if (options.role === 'node') return startNode(composed, options, addresses);
+  const registry = registryOf(options, composed);
+  await assertUsable(registry, composed);
+  if (options.role === 'master') return startMaster(composed, options, addresses, registry);
+  if (options.role === 'sentinel') return startSentinel(composed, options, addresses, registry);
+  return startGateway(composed, addresses, registry);
 };
 
 /** Aborts with the user's signal, or when the process that started this one as its own is gone. */

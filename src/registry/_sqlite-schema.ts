@@ -97,7 +97,9 @@ export const hasSchema = (database: SqliteDatabase): boolean => {
   if (version === 0 && application === 0) return false;
   if (application !== applicationId) throw new OperaError('config', 'the file is not a registry of Space Opera');
   if (version === formatVersion) return true;
-  throw new OperaError('config', `the registry has format ${String(version)}, this program knows ${formatVersion}`);
+  throw new OperaError('config', `the registry has format ${String(version)}, this program knows ${formatVersion}`, {
+    hint: 'Install the version of the program that wrote it, or a newer one',
+  });
 };
 
 const formatOf = (database: SqliteDatabase): number => Number(database.pragma('user_version', { simple: true }));

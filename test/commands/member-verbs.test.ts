@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import { parseRecoveryKit } from '../../src/crypto/recovery-kit.ts';
+import { openSqlite } from '../../src/runtime/sqlite.ts';
 import { run } from './_host.ts';
 
 let folder = '';
@@ -49,6 +50,17 @@ test('init founds a network with a kit that fits it, and is refused a second tim
   assert.match(without.stderr, /roster is missing/);
   const help = await run(['init', '--help']);
   assert.match(help.stdout.replace(/\s+/g, ' '), /file names are plain/);
+});
+
+test('a gateway whose registry is of a newer program ends with the reason', async () => {
+  const home = join(folder, 'newer');
+  const kit = ['--recovery-out', join(folder, 'newer.txt'), '--listen', '127.0.0.1:0'];
+  assert.equal((await run(['init', '--home', home, ...kit])).exit, 0);
+  const database = await openSqlite(join(home, 'registry.db'), { busyTimeoutMs: 1_000 });
+  database.pragma('user_version = 99');
+  database.close();
+  const { exit, stderr } = await run(['gateway', '--home', join(home, 'gateway')]);
+  assert.deepEqual([exit, /format 99/.test(stderr)], [2, true], stderr);
 });
 
 test('a kit inside the home, over a file or in no folder is refused, and no network is made', async () => {
