@@ -26,14 +26,18 @@ const systemCodes: ReadonlyMap<string, readonly [code: ErrorCode, reason: string
   ['EMFILE', ['overloaded', 'too many files are open']],
 ]);
 
+type SystemError = Error & { code?: string; syscall?: string; path?: string; address?: string; port?: number };
+
 /**
  * A failed system call as an OperaError that names its file or address; undefined for anything else. `path` is what the
  * user knows the file by: a failed write carries no path, and that of a temporary file says nothing.
  */
 export const fromSystemError = (thrown: unknown, path?: string): OperaError | undefined => {
   if (!(thrown instanceof Error) || thrown instanceof OperaError) return undefined;
-  const error: Error & { code?: string; path?: string; address?: string; port?: number } = thrown;
-  const [code, reason] = systemCodes.get(error.code ?? '') ?? [];
+  const error: SystemError = thrown;
+  const isSystem = typeof error.syscall === 'string' && error.code !== undefined;
+  const unknown = isSystem ? (['internal', `${error.syscall} failed with ${error.code}`] as const) : undefined;
+  const [code, reason] = systemCodes.get(error.code ?? '') ?? unknown ?? [];
   if (code === undefined || reason === undefined) return undefined;
   const address = error.address === undefined ? undefined : `${error.address}${error.port ? `:${error.port}` : ''}`;
   const subject = path ?? error.path ?? address;

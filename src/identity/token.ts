@@ -10,6 +10,7 @@ import { ByteReader, concatBytes, u8, u16, u32, u64 } from '../model/bytes.ts';
 import { bytesToHex, type KeyHash, keyHashToBytes, type NetworkId, networkIdToBytes } from '../model/ids.ts';
 import { type Role, roleCodes, roleOfCode } from '../model/roles.ts';
 import type { SignedRecord } from '../model/signed-record.ts';
+import { formatDuration } from '../model/units.ts';
 import { exactly, parseAs, readTimeMs } from './_records.ts';
 import { isValidMember, type Roster } from './roster.ts';
 
@@ -92,7 +93,10 @@ export const checkToken = (record: SignedRecord, context: TokenContext): Token =
     refuse('the registry began a new life since it was made; make a new one');
   }
   if (context.nowMs >= token.expiresMs) {
-    throw new OperaError('token-expired', 'the join code expired', { details: { expiresMs: token.expiresMs } });
+    const ago = formatDuration(context.nowMs - token.expiresMs);
+    throw new OperaError('token-expired', `the join code expired ${ago} ago`, {
+      details: { expiresMs: token.expiresMs },
+    });
   }
   return token;
 };

@@ -271,7 +271,8 @@ export class Listener {
     if (kind === 'join' && !this.#rates.take(request.socket.remoteAddress ?? '')) throw new OperaError('rate-limited');
     const peer = kind === 'mesh' ? this.#peer(request) : undefined;
     const { allow } = routeFacts(name);
-    if (allow !== 'anyone' && (!peer || !allow.includes(peer.role))) throw new OperaError('forbidden');
+    if (allow !== 'anyone' && (!peer || !allow.includes(peer.role)))
+      throw new OperaError('forbidden', `that is for: ${allow.join(', ')}; not for: ${peer?.role ?? 'strangers'}`);
     if (peer) admit?.(peer);
     const most = limits.requestsInFlightMax * (kind === 'join' ? 1 : 4);
     if (this.#inFlight >= most) throw new OperaError('overloaded');

@@ -266,6 +266,8 @@ test('errors of the local system have their own exit codes', async () => {
   }
   const { stderr } = await run(['do'], { verbs: throwing(system('ENOENT')) });
   assert.equal(stderr, 'opera: /a: there is no such file\n');
+  const other = await run(['do'], { verbs: throwing(system('EIO')) });
+  assert.equal(other.stderr, 'opera: /a: open failed with EIO\n', 'what is not in the table is told all the same');
 });
 
 test('an error of a local file gives no advice about the network', async () => {
