@@ -143,6 +143,13 @@ test('a gateway that is not of the network learns nothing of the code', async ()
   exits(await other.down(), 0);
 });
 
+/** How many connections of revoked members the roles of the network say that they have cut, all together. */
+const connectionsCut = (): number =>
+  net.facts.processes
+    .flatMap(({ log }) => readFileSync(log, 'utf8').split('\n'))
+    .map((line) => Number(/"event":"roster-taken".*"dropped":(\d+)/.exec(line)?.[1] ?? 0))
+    .reduce((total, dropped) => total + dropped, 0);
+
 test('a revoked client is cut off when the verb ends, in the middle of a download too, and stays out', async () => {
   await net.ok(['put', '-', '--name', 'stream'], { input: largeBytes(40 << 20, 'stream') });
   exits(await join(await token('client'), 'd1'), 0);
@@ -156,6 +163,7 @@ test('a revoked client is cut off when the verb ends, in the middle of a downloa
   download.child.stdout?.pause();
   // It ends well when every role confirmed: each has cut its connections by then.
   await net.ok(['members', 'revoke', memberId, '--yes']);
+  assert.ok(connectionsCut() > 0, 'the connections of the download were open');
   const ran = await sandbox.opera(['ls', '--home', home, '--json']);
   assert.equal(ran.code, 4, ran.stderr);
   assert.match(errorCode(ran.stderr), /^(revoked|forbidden|unauthenticated)$/);

@@ -109,8 +109,8 @@ export const diskFaults = {
         file: 'src/storage-adapters/_chunk-files.ts',
         from: 'await Promise.allSettled([unlink(path), unlink(`${path}.tmp`)]);',
         to: '',
-        test: crashes,
-        title: 'a really full disk refuses with no-space, keeps what it took, and recovers when there is room',
+        test: faults,
+        title: 'a full disk refuses the call, keeps nothing of it, and the next call that fits succeeds',
       },
       {
         story: 'a full disk ends all writing for good',
@@ -129,12 +129,12 @@ export const diskFaults = {
         title: 'a full disk refuses the call, keeps nothing of it, and the next call that fits succeeds',
       },
       {
-        story: 'one full file of a call takes the others with it',
+        story: 'a full database is an unexpected error',
         file: 'src/runtime/sqlite.ts',
         from: "if (code === 'SQLITE_FULL' || code === 'SQLITE_IOERR_SHMSIZE')",
         to: "if (code === 'SQLITE_IOERR_SHMSIZE')",
-        test: crashes,
-        title: 'a really full disk refuses with no-space, keeps what it took, and recovers when there is room',
+        test: faults,
+        title: 'a full database refuses what does not fit beside what does, and takes more after deletions',
       },
     ],
     tests: [

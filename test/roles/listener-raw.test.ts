@@ -88,7 +88,8 @@ test('a socket that sends more and more without waiting for answers is cut off',
 });
 
 // ---- request smuggling (RFC 9112 sections 2.2, 5.1, 6.1, 6.3, 11.2)
-const smuggled = goodRequest('/v1/roster/since');
+// A handler would take it, were it seen.
+const smuggled = goodRequest();
 const line = 'POST /v1/ping HTTP/1.1';
 const length = `Content-Length: ${emptyBody.length}`;
 const chunkedBody = `${emptyBody.length.toString(16)}\r\n${emptyBody}\r\n0\r\n\r\n`;
