@@ -79,7 +79,7 @@ test('a secret file is read only when nobody else can read it and it is a file o
   for (const mode of [0o604, 0o640, 0o620]) {
     await chmod(path, mode);
     const error = await rejects(readSecretFile(path, 10), 'config');
-    assert.equal(error.hint, `chmod 600 ${path}`);
+    assert.equal(error.hint, `Close it: chmod 600 ${path}`);
   }
   await chmod(path, 0o600);
   await symlink(path, join(folder, 'link'));
