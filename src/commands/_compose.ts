@@ -42,9 +42,18 @@ export const systemSeams = (): Seams => ({ clock: new SystemClock(), random: new
 /** True for a registry that is named by URL; anything else is a file. */
 export const isRedisUrl = (spec: string): boolean => /^(rediss?|redis\+sentinel|unix):/.test(spec);
 
-/** A registry by URL (Redis) or path (SQLite); nothing is contacted yet. `warn` is told how a server is ill set up. */
-export const createRegistry = (spec: string, { clock, random }: Seams, warn: (sentence: string) => void): Registry =>
-  isRedisUrl(spec) ? new RedisRegistry({ url: spec, clock, random, warn }) : new SqliteRegistry({ path: spec, clock });
+/**
+ * A registry by URL (Redis) or path (SQLite); nothing is contacted yet. `warn` is told how a server is ill set up.
+ * Throws `config` for any other URL: a slip of the pen would become a file of that name.
+ */
+export const createRegistry = (spec: string, { clock, random }: Seams, warn: (sentence: string) => void): Registry => {
+  if (isRedisUrl(spec)) return new RedisRegistry({ url: spec, clock, random, warn });
+  const scheme = /^[a-z][a-z0-9+.-]*:\/\//i.exec(spec)?.[0];
+  if (scheme === undefined) return new SqliteRegistry({ path: spec, clock });
+  throw new OperaError('config', `a registry is not reached by ${scheme}…`, {
+    hint: 'Name a path, or a URL that begins with redis://, rediss://, redis+sentinel:// or unix:',
+  });
+};
 
 /** A started role context with what only the composition root changes. */
 export interface ComposedRole {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { OperaError } from '../errors/errors.ts';
 import { systemErrorCode } from '../runtime/files.ts';
 import { isRedisUrl } from './_compose.ts';
-import { readLocalFacts } from './_local-network.ts';
+import { readLocalFacts } from './_local-folder.ts';
 
 /** What was asked for; undefined is what was not said. */
 export interface LocalWish {

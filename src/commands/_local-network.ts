@@ -15,11 +15,12 @@ import { defaultSettings, type NetworkSettings } from '../identity/network-setti
 import { limits } from '../model/limits.ts';
 import type { Role } from '../model/roles.ts';
 import { foundNetwork } from '../roles/gateway/found-network.ts';
-import { createSecretFolder, systemErrorCode, writeFileDurably } from '../runtime/files.ts';
-import { acquireFileLock, isSqliteBusy } from '../runtime/sqlite.ts';
+import { createSecretFolder, writeFileDurably } from '../runtime/files.ts';
 import { redactSecrets } from '../errors/redact.ts';
 import { chooseAddresses } from './_addresses.ts';
+import { lastErrorIn } from './_child-error.ts';
 import { createRegistry, type Seams } from './_compose.ts';
+import { holdFolder, type LocalFacts, type LocalProcess, writeLocalFacts } from './_local-folder.ts';
 import { waitSettled } from './_settled.ts';
 
 export interface LocalOptions {
@@ -35,29 +36,6 @@ export interface LocalOptions {
   readonly env: Environment;
   readonly signal: AbortSignal;
   readonly note: (text: string) => void;
-}
-
-export interface LocalProcess {
-  readonly name: string;
-  readonly role: Role;
-  readonly id: string;
-  readonly address: string;
-  readonly pid: number;
-  readonly folder: string;
-  readonly log: string;
-}
-
-export interface LocalFacts {
-  readonly v: 1;
-  readonly network: string;
-  readonly dir: string;
-  readonly gateway: string;
-  readonly join: string;
-  readonly registry: string;
-  readonly profile: string;
-  /** Process that holds the others; signal this one. */
-  readonly pid: number;
-  readonly processes: readonly LocalProcess[];
 }
 
 interface Running {
@@ -89,24 +67,10 @@ const stopTimeoutMs = 10_000;
  */
 const returnMemory = { MALLOC_MMAP_THRESHOLD_: '1048576', MALLOC_TRIM_THRESHOLD_: '1048576' };
 
-const factsPath = (dir: string): string => join(dir, 'up.json');
-
-/** What the last `up` of a folder wrote; undefined when there was none. */
-export const readLocalFacts = async (dir: string): Promise<LocalFacts | undefined> => {
-  try {
-    return JSON.parse(await readFile(factsPath(dir), 'utf8')) as LocalFacts;
-  } catch (error) {
-    // ENOTDIR: the folder is a file, which is said by who makes or needs it.
-    if (['ENOENT', 'ENOTDIR'].includes(systemErrorCode(error) ?? '')) return undefined;
-    throw new OperaError('config', `${factsPath(dir)} cannot be read`, { cause: error });
-  }
-};
-
-/** The last lines of a log, for the message that says why a process failed. */
-const tailOf = async (log: string): Promise<string> => {
+/** Why a process failed: its last error, or the last line of its log. */
+const whyIn = async (log: string): Promise<OperaError> => {
   const text = await readFile(log, 'utf8').catch(() => '');
-  const lines = text.trim().split('\n');
-  return lines.filter((line) => line.startsWith('opera: ')).at(-1) ?? lines.at(-1) ?? '';
+  return lastErrorIn(text) ?? new OperaError('unavailable', text.trim().split('\n').at(-1) ?? '');
 };
 
 export class LocalNetwork {
@@ -124,13 +88,7 @@ export class LocalNetwork {
   /** Brings the network up and waits until it is healthy. `exists` when another process holds the folder. */
   static async start(options: LocalOptions): Promise<LocalNetwork> {
     await createSecretFolder(options.dir);
-    const release = await acquireFileLock(join(options.dir, 'up.lock')).catch((cause: unknown) => {
-      if (!(cause instanceof OperaError) || !isSqliteBusy(cause.cause)) throw cause;
-      throw new OperaError('exists', `the network in ${options.dir} is up already`, {
-        cause,
-        hint: `End it with \`opera down --dir ${options.dir}\`.`,
-      });
-    });
+    const release = await holdFolder(options.dir);
     const network = new LocalNetwork(options, release);
     try {
       await network.#bringUp();
@@ -206,7 +164,7 @@ export class LocalNetwork {
       pid: process.pid,
       processes,
     };
-    await writeFileDurably(factsPath(dir), `${JSON.stringify(facts, undefined, 2)}\n`, 0o600);
+    await writeLocalFacts(facts);
     this.#facts = facts;
   }
 
@@ -325,7 +283,8 @@ export class LocalNetwork {
     timeout.abort();
     if (typeof first === 'object') return first;
     const why = first === 'late' ? 'was not ready in time' : 'ended before it was ready';
-    throw new OperaError('unavailable', `${name} ${why}: ${await tailOf(log)}`, { hint: `Read its log: ${log}.` });
+    const cause = await whyIn(log);
+    throw new OperaError(cause.code, `${name} ${why}: ${cause.message}`, { cause, hint: `Read its log: ${log}` });
   }
 
   async #describe({ name, role, child, log, ready }: Running): Promise<LocalProcess> {

@@ -2,15 +2,19 @@
 // Starts what is there with its data; founds a new network only in an empty folder. Ctrl-C ends all of it.
 import { spawn } from 'node:child_process';
 import { openSync } from 'node:fs';
+import { readFile, stat } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { defaultHome } from '../config/environment.ts';
 import { readDefaultProfile, setDefaultProfile } from '../config/default-profile.ts';
 import { OperaError } from '../errors/errors.ts';
+import { redactSecrets } from '../errors/redact.ts';
 import { createSecretFolder } from '../runtime/files.ts';
-import { systemSeams } from './_compose.ts';
+import { lastErrorIn } from './_child-error.ts';
+import { isRedisUrl, systemSeams } from './_compose.ts';
 import { recallNetwork } from './_local-again.ts';
-import { type LocalFacts, LocalNetwork, readLocalFacts } from './_local-network.ts';
+import type { LocalFacts } from './_local-folder.ts';
+import { LocalNetwork } from './_local-network.ts';
 import type { Output } from './_output.ts';
 import { defineVerb } from './_verb.ts';
 
@@ -66,12 +70,16 @@ export const command = defineVerb({
     detach: { type: 'boolean', summary: 'return when it is healthy; end it with `opera down`' },
   },
   run: async ({ flags, config, env, userHome, io, signal, clock }) => {
+    if (flags.redis !== undefined && !isRedisUrl(flags.redis)) {
+      const shown = JSON.stringify(redactSecrets(flags.redis));
+      throw new OperaError('usage', `--redis takes a URL such as redis://127.0.0.1:6379, not ${shown}`);
+    }
     const dir = resolve(flags.dir ?? join(defaultHome(env, userHome), 'local'));
     const wish = { dir, nodes: flags.nodes, redis: flags.redis ?? config.registry };
     const { nodes, redis, warnings } = await recallNetwork(wish);
     const warn = (): void => [...warnings, ...fewNodes(nodes)].forEach((warning) => io.warn(warning));
     if (flags.detach) {
-      const { profile } = await detach(dir, io);
+      const { profile } = await detach(dir, io, signal);
       if (readDefaultProfile(env, userHome).folder !== profile) io.note(otherDefault(profile));
       warn();
       return;
@@ -107,44 +115,37 @@ export const command = defineVerb({
 });
 
 /** Runs the same command line in the background, waits until it is healthy, and answers what it is. */
-const detach = async (dir: string, io: Output): Promise<LocalFacts> => {
+const detach = async (dir: string, io: Output, signal: AbortSignal): Promise<LocalFacts> => {
   await createSecretFolder(join(dir, 'logs'));
   const log = join(dir, 'logs', 'up.log');
+  // Another `up` of the folder may be writing there.
+  const before = await stat(log).then(
+    ({ size }) => size,
+    () => 0,
+  );
   const args = process.argv.slice(1).filter((arg) => arg !== '--detach' && arg !== '--json');
   const child = spawn(process.execPath, [...process.execArgv, ...args, '--json'], {
     detached: true,
-    stdio: ['ignore', 'pipe', openSync(log, 'w', 0o600)] as const,
+    stdio: ['ignore', 'pipe', openSync(log, 'a', 0o600)] as const,
   });
   const { stdout } = child;
   if (!stdout) throw new OperaError('internal', 'the child has no stdout');
-  const line = await new Promise<string>((done, fail) => {
+  const end = (): void => void child.kill('SIGTERM');
+  signal.addEventListener('abort', end, { once: true });
+  const line = await new Promise<string | undefined>((done) => {
     createInterface({ input: stdout }).once('line', done);
-    child.once('exit', (code) => {
-      fail(new OperaError('unavailable', `the network did not come up (exit ${code})`, { hint: `Read ${log}.` }));
-    });
-  }).catch(async (error: unknown) => {
-    // The folder may be held by a network that runs: then its facts say more than the log.
-    const facts = await readLocalFacts(dir);
-    if (facts && isAlive(facts.pid)) {
-      throw new OperaError('exists', `the network in ${dir} is up already`, {
-        hint: `End it with \`opera down --dir ${dir}\`.`,
-      });
-    }
-    throw error;
+    child.once('exit', () => done(undefined));
   });
+  signal.removeEventListener('abort', end);
+  signal.throwIfAborted();
+  if (line === undefined) {
+    const text = (await readFile(log)).subarray(before).toString('utf8');
+    throw lastErrorIn(text) ?? new OperaError('unavailable', 'the network did not come up', { hint: `Read ${log}` });
+  }
   stdout.destroy();
   child.unref();
   const facts = JSON.parse(line) as LocalFacts;
   await printFacts(io, facts, '');
   if (!io.json) io.note(`end it with: opera down --dir ${dir}`);
   return facts;
-};
-
-const isAlive = (pid: number): boolean => {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 };

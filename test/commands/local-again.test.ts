@@ -18,7 +18,8 @@ const inFolder = async (
     const names = Array.from({ length: nodes }, (_, at) => `node-${at + 1}`);
     for (const name of names) await mkdir(join(dir, 'identity', name), { recursive: true });
     const processes = [{ name: 'gateway', role: 'gateway' }, ...names.map((name) => ({ name, role: 'node' }))];
-    if (nodes > 0) await writeFile(join(dir, 'up.json'), JSON.stringify({ v: 1, registry, processes }));
+    const facts = { v: 1, network: 'aaaa', registry, profile: join(dir, 'client'), processes };
+    if (nodes > 0) await writeFile(join(dir, 'up.json'), JSON.stringify(facts));
     await body(dir);
   } finally {
     await rm(dir, { recursive: true, force: true });

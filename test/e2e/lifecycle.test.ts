@@ -193,7 +193,7 @@ test('folders that cannot be used are refused with their name and without a stac
   const broken = exits(await sandbox.opera(['up', '--dir', dir]), 2);
   assert.match(broken.stderr, /^opera: .*profile\.json is not a profile/);
   writeFileSync(join(dir, 'up.json'), 'not JSON');
-  assert.match(exits(await sandbox.opera(['down', '--dir', dir]), 2).stderr, /up\.json cannot be read/);
+  assert.match(exits(await sandbox.opera(['down', '--dir', dir]), 2).stderr, /up\.json is damaged/);
 });
 
 test('a URL with a password on the command line is refused', async () => {
