@@ -84,7 +84,10 @@ export class HttpJoinLink implements JoinLink {
     } catch (cause) {
       if (signal?.aborted) throw new OperaError('aborted', 'interrupted', { cause });
       if (cause instanceof OperaError) throw cause;
-      throw new OperaError('unavailable', `no gateway answers at ${address}`, { cause });
+      throw new OperaError('unavailable', `no gateway answers at ${address}`, {
+        cause,
+        hint: 'Check that address of the join code, and that the gateway runs and can be reached from here',
+      });
     }
   }
 

@@ -11,7 +11,7 @@ const resolved = (path: string): Promise<string> => realpath(path).catch(() => r
 /** The absolute path of the file to be; `config` when it lies inside `home` or its folder is missing. */
 export const checkKitPath = async (file: string, home: string): Promise<string> => {
   const folder = await realpath(dirname(resolve(file))).catch((cause: unknown) => {
-    throw new OperaError('config', `the folder of ${file} does not exist`, { cause });
+    throw new OperaError('config', `the folder of ${file} does not exist`, { cause, hint: 'Make it first' });
   });
   const path = join(folder, basename(file));
   const inside = relative(await resolved(home), path);
