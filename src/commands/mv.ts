@@ -1,9 +1,10 @@
 // `opera mv`: another name for a file, or with -r for all files below a name. The data stays where it is.
-import { listFiles, renameFile } from '../client/names.ts';
+import { listFiles } from '../client/names.ts';
+import { type Move, renameMany } from '../client/rename-many.ts';
 import type { Session } from '../client/session.ts';
-import { OperaError, toOperaError } from '../errors/errors.ts';
+import { OperaError } from '../errors/errors.ts';
 import { parseName } from '../model/names.ts';
-import { Fates, nameNetwork, withSession } from './_session.ts';
+import { Fates, nameNetwork, printWhile, Rows, withSession } from './_session.ts';
 import type { Column } from './_table.ts';
 import { defineVerb, type VerbContext } from './_verb.ts';
 
@@ -20,9 +21,7 @@ const nameArguments = [
 
 type Context = VerbContext<typeof flags, typeof nameArguments>;
 
-interface Row {
-  readonly from: string;
-  readonly to: string;
+interface Row extends Move {
   readonly moved: boolean;
 }
 
@@ -35,14 +34,14 @@ const columns: readonly Column<Row>[] = [
 /** `a/b.csv` to `c/` is `c/b.csv`. */
 const targetOf = (from: string, to: string): string => (to.endsWith('/') ? `${to}${from.split('/').at(-1) ?? ''}` : to);
 
-const listMoves = async ({ args, flags: given, signal }: Context, session: Session): Promise<readonly Row[]> => {
+const listMoves = async ({ args, flags: given, signal }: Context, session: Session): Promise<readonly Move[]> => {
   const from = parseName(given.recursive ? args.from.replace(/\/+$/, '') : args.from);
   const to = parseName(targetOf(from, args.to));
-  if (!given.recursive) return [{ from, to, moved: false }];
+  if (!given.recursive) return [{ from, to }];
   if (`${to}/`.startsWith(`${from}/`)) throw new OperaError('usage', 'a folder cannot be moved into itself');
-  const moves: Row[] = [];
+  const moves: Move[] = [];
   for await (const { name } of listFiles(session, { prefix: `${from}/`, signal })) {
-    moves.push({ from: name, to: `${to}${name.slice(from.length)}`, moved: false });
+    moves.push({ from: name, to: `${to}${name.slice(from.length)}` });
   }
   if (moves.length === 0) throw new OperaError('not-found', `no file is below ${from}`);
   return moves;
@@ -58,22 +57,19 @@ export const command = defineVerb({
       nameNetwork(io, session);
       const moves = await listMoves(context, session);
       const fates = new Fates(io, moves.length);
-      const carryOut = async function* (): AsyncGenerator<Row, void, void> {
-        for (const { from, to } of moves) {
-          if (!given.dryRun) {
-            try {
-              await renameFile(session, { from, to, replace: given.force, signal });
-            } catch (error) {
-              signal.throwIfAborted();
-              fates.failed(from, toOperaError(error));
-              continue;
-            }
-          }
-          fates.succeeded();
-          yield { from, to, moved: !given.dryRun };
-        }
+      const rows = new Rows<Row>();
+      const moved = (done: boolean, move: Move): void => {
+        fates.succeeded();
+        rows.push({ ...move, moved: done });
       };
-      await io.table(columns, carryOut());
+      const carryOut = async (): Promise<void> => {
+        if (given.dryRun) return moves.forEach((move) => moved(false, move));
+        await renameMany(session, moves, {
+          ...{ replace: given.force, signal },
+          onResult: (move, error) => (error ? fates.failed(move.from, error) : moved(true, move)),
+        });
+      };
+      await printWhile(rows, (list) => io.table(columns, list), carryOut);
       fates.end('moved');
     }),
 });

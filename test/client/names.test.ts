@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { findFile, listFiles, removeFile, renameFile, statFile, whereIs } from '../../src/client/names.ts';
 import { removeMany } from '../../src/client/remove-many.ts';
+import { renameMany } from '../../src/client/rename-many.ts';
 import type { Session } from '../../src/client/session.ts';
 import { OperaError } from '../../src/errors/errors.ts';
 import { parseGlob } from '../../src/model/glob.ts';
@@ -168,6 +169,62 @@ test('many files are removed in few messages, and each fate is told once', async
   assert.equal([...fates.values()].filter((fate) => fate === 'removed').length, 120);
   assert.equal(cluster.names.size, 0);
   assert.ok(cluster.net.calls.length < 10);
+});
+
+test('a folder is renamed with many names at once, and each name has its own fate', async () => {
+  const cluster = await FakeCluster.create();
+  const session = await cluster.session();
+  const files = Array.from({ length: 30 }, (_, at) => `f${at}`);
+  for (const [at, file] of files.entries()) await put(session, `old/${file}`, content(at));
+  await put(session, 'new/f3', content(100));
+  const fates = new Map<string, string>();
+  const moves = [...files, 'none'].map((file) => ({ from: `old/${file}`, to: `new/${file}` }));
+  await renameMany(session, moves, {
+    onResult: ({ to }, error) => {
+      assert.ok(!fates.has(to));
+      fates.set(to, error?.code ?? 'renamed');
+    },
+  });
+  assert.equal(fates.size, 31);
+  assert.deepEqual([fates.get('new/f3'), fates.get('new/none')], ['exists', 'not-found']);
+  assert.deepEqual(await namesOf(session, { prefix: 'old/' }), ['old/f3']);
+  assert.deepEqual(await read(session, 'new/f3'), content(100));
+  assert.deepEqual(await read(session, 'new/f29'), content(29));
+});
+
+// A folder moved over its parent once replaced files that were themselves about to be moved.
+for (const replace of [false, true]) {
+  test(`a folder moved into its parent loses no file (${replace ? 'replacing' : 'not replacing'})`, async () => {
+    const cluster = await FakeCluster.create();
+    const session = await cluster.session();
+    await put(session, 'a/b/b/b/x', content(3));
+    await put(session, 'a/b/b/x', content(2));
+    await put(session, 'a/b/x', content(1));
+    const moves = ['b/b/x', 'b/x', 'x'].map((rest) => ({ from: `a/b/${rest}`, to: `a/${rest}` }));
+    const failed: string[] = [];
+    await renameMany(session, moves, { replace, onResult: ({ from }, error) => error && failed.push(from) });
+    assert.deepEqual(failed, []);
+    assert.deepEqual(await namesOf(session), ['a/b/b/x', 'a/b/x', 'a/x']);
+    const sizes = [await read(session, 'a/b/b/x'), await read(session, 'a/b/x'), await read(session, 'a/x')];
+    assert.deepEqual(sizes, [content(3), content(2), content(1)]);
+  });
+}
+
+test('a file that could not be moved away is not replaced by the one that wants its name', async () => {
+  const cluster = await FakeCluster.create();
+  const session = await cluster.session();
+  await put(session, 'a/b/b/x', content(2));
+  await put(session, 'a/b/x', content(1));
+  cluster.onCommit = ({ name }) => (name === 'a/b/x' ? { done: false, code: 'forbidden' } : undefined);
+  const fates: string[] = [];
+  const moves = ['b/x', 'x'].map((rest) => ({ from: `a/b/${rest}`, to: `a/${rest}` }));
+  await renameMany(session, moves, {
+    replace: true,
+    onResult: ({ from }, error) => fates.push(`${from} ${error?.code ?? 'renamed'}`),
+  });
+  assert.deepEqual(fates, ['a/b/x forbidden', 'a/b/b/x exists']);
+  assert.deepEqual(await read(session, 'a/b/x'), content(1));
+  assert.deepEqual(await read(session, 'a/b/b/x'), content(2));
 });
 
 test('where tells the copies of every chunk', async () => {
