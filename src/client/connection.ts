@@ -3,7 +3,7 @@
 // before the answer is used, and looked for while no call is made. An expired certificate is renewed by the join
 // listener. Invariant: only errors that say nothing about the request are retried; every gateway route may be repeated.
 import { isOperaError, OperaError } from '../errors/errors.ts';
-import { renewalDueMs } from '../identity/certificate.ts';
+import { isRenewalDue } from '../identity/certificate.ts';
 import { type Identity, tlsMaterial } from '../identity/identity-folder.ts';
 import { limits } from '../model/limits.ts';
 import { type Clock, SystemClock } from '../runtime/clock.ts';
@@ -220,7 +220,7 @@ class ProfileConnection implements Connection {
   async #renewWhenDue(signal: AbortSignal | undefined): Promise<void> {
     const { claims } = this.#identity;
     const nowMs = this.clock.nowMs();
-    if (nowMs < renewalDueMs(claims, this.#renewalFraction)) return;
+    if (!isRenewalDue(claims, this.#renewalFraction, nowMs)) return;
     try {
       await this.#renew(signal);
     } catch (error) {

@@ -3,7 +3,7 @@
 // when none of the gateways it knew is left. The loop renews at 50 to 80 % of a certificate's life.
 // Who serves with the certificate is told by a callback; nothing is restarted.
 import { isOperaError, OperaError } from '../errors/errors.ts';
-import { createCsr, renewalDueMs, verifyCertificate } from '../identity/certificate.ts';
+import { createCsr, isRenewalDue, renewalDueMs, verifyCertificate } from '../identity/certificate.ts';
 import { type Identity, replaceCertificate } from '../identity/identity-folder.ts';
 import { signRenew } from '../identity/join.ts';
 import { limits } from '../model/limits.ts';
@@ -92,20 +92,23 @@ export interface RenewalOptions {
 /** Wall clocks jump and machines sleep, so a date is waited for in short steps. */
 const stepMs = 60_000;
 
-const sleepUntil = async (dueMs: number, { clock, signal }: RenewalOptions): Promise<void> => {
-  for (;;) {
-    const restMs = dueMs - clock.nowMs();
-    if (restMs <= 0 || signal.aborted) return;
+const sleepUntilDue = async ({ identity, clock, random, signal }: RenewalOptions): Promise<void> => {
+  const fraction = randomFraction(random);
+  while (!signal.aborted) {
+    const { claims } = identity();
+    const nowMs = clock.nowMs();
+    if (isRenewalDue(claims, fraction, nowMs)) return;
+    const restMs = renewalDueMs(claims, fraction) - nowMs;
     await clock.sleep(Math.min(restMs, stepMs), { signal, unref: true }).catch(() => undefined);
   }
 };
 
 /** Renews for as long as the role runs. A failure is reported and repeated, soon at first, then every minute. */
 export const runRenewal = async (options: RenewalOptions): Promise<void> => {
-  const { identity, clock, random, signal } = options;
+  const { clock, signal } = options;
   let waitMs: number = limits.retryBaseMs;
   while (!signal.aborted) {
-    await sleepUntil(renewalDueMs(identity().claims, randomFraction(random)), options);
+    await sleepUntilDue(options);
     if (signal.aborted) return;
     try {
       await options.onRenewed(await options.renew());

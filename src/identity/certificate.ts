@@ -153,3 +153,7 @@ export const renewalDueMs = (certificate: CertificateClaims, fraction: number): 
   const issuedMs = certificate.notBeforeMs + limits.certificateBackdateMs;
   return issuedMs + (certificate.notAfterMs - issuedMs) * (0.5 + 0.3 * fraction);
 };
+
+/** Whether to renew now: when it is time, and before the certificate begins, as after a clock that ran ahead. */
+export const isRenewalDue = (certificate: CertificateClaims, fraction: number, nowMs: number): boolean =>
+  nowMs >= renewalDueMs(certificate, fraction) || nowMs < certificate.notBeforeMs;

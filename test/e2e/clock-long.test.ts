@@ -43,4 +43,13 @@ test('after a month without power everything comes back by its keys', { skip }, 
     assert.ok(Date.parse(certificateExpires) - clock.nowMs() > 35 * dayMs, `${folder} until ${certificateExpires}`);
   }
   exits(await net.down(), 0);
+
+  // The clock had been wrong and is put right: all certificates begin in a month, and once nobody renewed them.
+  await net.upAgain();
+  const back = exits(await sandbox.opera(['cat', 'month', ...home]), 0, 'the laptop, whose clock was right before');
+  assert.ok(back.bytes.equals(bytes));
+  assert.equal(await net.ok(['cat', 'after']), 'a month later');
+  await net.ok(['put', '-', '--name', 'today'], { input: 'with the clock put right' });
+  await net.ok(['status', '--wait', 'healthy', '--timeout', '180s']);
+  exits(await net.down(), 0);
 });
