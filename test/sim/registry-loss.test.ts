@@ -113,6 +113,25 @@ describe('an emptied registry', () => {
     cluster.stopAll();
   });
 
+  // Masters that began anew have heard of no incarnation, and cannot ask nodes whose addresses were lost. The second
+  // life once had the number of the first, so that nodes would have taken manifests of both.
+  test('is not made again as the first life, by masters and nodes that began anew', async () => {
+    const { cluster, session, expected } = await withHistory();
+    const epoch = cluster.store.leaseEpoch;
+    for (const at of cluster.masters.keys()) cluster.stopMaster(at);
+    for (const at of cluster.nodes.keys()) cluster.stopNode(at);
+    cluster.store.clear();
+    for (const at of cluster.masters.keys()) await cluster.startMaster(at);
+    await cluster.until(() => cluster.store.networkId !== undefined);
+    assert.equal(cluster.store.incarnation, 2);
+    // A lower epoch would be another reason for a new incarnation.
+    cluster.store.leaseEpoch = epoch;
+    for (const at of cluster.nodes.keys()) await cluster.startNode(at);
+    await recovered(cluster, 1);
+    await check(cluster, session, expected);
+    cluster.stopAll();
+  });
+
   test('answers no name while more is silent than a write may be missing from, and never deletes', async () => {
     const { cluster, session, expected } = await withHistory({ nodes: 5 });
     const stopped = await stopHolders(cluster, 'file 1');

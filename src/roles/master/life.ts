@@ -13,6 +13,9 @@ import type { Known, MasterCore } from './core.ts';
 import type { Leadership } from './leadership.ts';
 import type { Rebuilder } from './rebuild.ts';
 
+/** The number of the life that a founder begins. */
+const firstIncarnation = 1;
+
 export class LifeWatch {
   readonly #core: MasterCore;
   readonly #leadership: Leadership;
@@ -139,7 +142,8 @@ export class LifeWatch {
     if (nowMs - this.#lostSinceMs < limits.registryLostMs) return;
     const { roster, record } = context.rosters;
     const { number, hash, keyEpoch } = roster;
-    const incarnation = Math.max(known.incarnation, this.#incarnationSeen) + 1;
+    // The first life is a founder's: a master that began anew and has heard of none makes the second.
+    const incarnation = Math.max(known.incarnation, this.#incarnationSeen, firstIncarnation) + 1;
     const first = { number, hash, keyEpoch, roster: record, keep: true };
     context.log.error('registry-lost', { incarnation });
     try {
