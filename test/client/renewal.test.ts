@@ -1,4 +1,4 @@
-// When certificates are renewed, by a clock of the test's own: in time, and when the clock was put back before they begin.
+// When certificates are renewed, by a clock of the test: in time, and when it was put back before they begin.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { runRenewal } from '../../src/client/renewal.ts';
